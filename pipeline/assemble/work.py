@@ -1,0 +1,25 @@
+"""What a packer is given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A packer's surroundings: the project folder, the indexes, a scratch folder on the store's file system that is
+    removed afterwards, the facts of the layers below, their unpacked file system (for recipes that need it), and
+    `say(text)` for progress.
+    """
+
+    project: Path
+    indexes: Any
+    scratch: Path
+    parent: Facts
+    root: Callable[[], Path]
+    say: Callable[[str], None]

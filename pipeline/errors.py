@@ -1,0 +1,113 @@
+"""The error tree. An error states its place, the fact and the remedy; the command line turns it into an exit code.
+
+PipelineError                      3
+├── ManifestError                  2   every diagnostic of a manifest at once
+├── UsageError                     2   a wrong word on the command line or a wrong setting
+├── ResolveError                   3   a name that no index answers, or answers badly
+├── AssembleError                  3   a layer or an image that cannot be put together
+├── CheckError                     3   an image that is not fit to serve
+├── StoreError                     3   local storage that is damaged or cannot be written
+├── OutOfReach                     4   an engine, a registry, a mirror or an index that does not answer
+├── RolloutError                   5   a target that did not become healthy (and was rolled back)
+└── Interrupted                  130   the user stopped the run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a text file; line and column count from 1, 0 means the whole file."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing that is wrong in a manifest: where, what, what would be right, and the line itself."""
+
+    location: Location
+    message: str
+    remedy: str = ""
+    source_line: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.message}"
+        if self.remedy:
+            text += f" ({self.remedy})"
+        if self.source_line.strip():
+            caret = " " * max(self.location.column - 1, 0) + "^"
+            text += f"\n    {self.source_line}\n    {caret}"
+        return text
+
+
+class PipelineError(Exception):
+    """Anything that stops a run and is not a bug.
+
+    `place` is the manifest's line that asked for it, where one is known; `transient` says whether trying again may help.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self, message: str, *, remedy: str = "", place: Location | None = None, transient: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.place = place
+        self.transient = transient
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.message}" if self.place else self.message
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+
+class ManifestError(PipelineError):
+    """All that is wrong with a manifest, in the order of its lines."""
+
+    exit_code = 2
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__("\n".join(str(d) for d in diagnostics))
+        self.diagnostics = tuple(diagnostics)
+
+
+class UsageError(PipelineError):
+    exit_code = 2
+
+
+class ResolveError(PipelineError):
+    pass
+
+
+class AssembleError(PipelineError):
+    pass
+
+
+class CheckError(PipelineError):
+    pass
+
+
+class StoreError(PipelineError):
+    pass
+
+
+class OutOfReach(PipelineError):
+    exit_code = 4
+
+
+class RolloutError(PipelineError):
+    exit_code = 5
+
+
+class Interrupted(PipelineError):
+    exit_code = 130

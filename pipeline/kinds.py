@@ -1,0 +1,94 @@
+"""Finds the modules that implement base, layer and target kinds: the project's own by file, others by entry point."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Protocol, cast
+
+from pipeline.facts import Facts
+from pipeline.recipe import Json, Recipe
+
+Section = Literal["bases", "layers", "targets"]
+
+
+class Files(Protocol):
+    """The project's files, as kinds see them. Every path is relative to the manifest and stays in the project."""
+
+    def path(self, relative: str) -> Path: ...
+    def text(self, relative: str) -> str: ...
+    def digest(self, relative: str) -> tuple[str, int]:
+        """The digest and size in bytes of a file, from the stat index when it has not changed."""
+        ...
+
+    def tree(self, relative: str, ignore: Sequence[str] = ()) -> list[Mapping[str, Json]]:
+        """Files and links below a folder (or the one file), sorted: {path, mode, size, digest} or {path, link}."""
+        ...
+
+
+class BuildKind(Protocol):
+    """A base or layer kind.
+
+    SCHEMA: JSON Schema of the entry's settings. LOCKED: whether `resolve`'s answer belongs in the lock file (names that
+    move) or is read afresh on each run (the project's own files).
+    """
+
+    SCHEMA: Mapping[str, Any]
+    LOCKED: bool
+
+    def request(self, spec: Mapping[str, Any], files: Files) -> Json:
+        """All that was asked for, requirement files' text included; a lock entry is fresh while this is unchanged."""
+        ...
+
+    def needs(self, spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
+        """What `resolve` relies on in the layers below, as short texts; raises AssembleError for what they lack."""
+        ...
+
+    def resolve(self, spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:
+        """The locked inputs (JSON types): file names, versions and hashes, never hosts or machine paths."""
+        ...
+
+    def facts(self, spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:
+        """What layers above may rely on, once this one is there."""
+        ...
+
+    def recipes(self, spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Recipe]:
+        """The OCI layers this entry makes, lowest first. Pure."""
+        ...
+
+
+def builtin(section: Section) -> list[str]:
+    """The names of the project's own kinds: one module each, named as the kind."""
+    package = importlib.import_module(f"pipeline.{section}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def names(section: Section) -> list[str]:
+    """Every kind that can be used in a section."""
+    from importlib.metadata import entry_points
+
+    return sorted({*builtin(section), *(e.name for e in entry_points(group=f"pipeline.{section}"))})
+
+
+@functools.cache
+def find(section: Section, name: str) -> ModuleType:
+    """The module of a kind; KeyError when there is none."""
+    module = f"pipeline.{section}.{name}"
+    if not name.startswith("_") and name.isidentifier() and importlib.util.find_spec(module):
+        return importlib.import_module(module)
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=f"pipeline.{section}"):
+        if entry.name == name:
+            return cast(ModuleType, entry.load())
+    raise KeyError(name)
+
+
+def build_kind(section: Section, name: str) -> BuildKind:
+    """A base or layer kind by name."""
+    return cast(BuildKind, find(section, name))

@@ -1,0 +1,123 @@
+"""The manifest as frozen values: what the user wrote, checked, with defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Location
+
+Path_ = tuple[str | int, ...]
+"""Where a value stands in the manifest: ("layers", "science", "pip", "packages", 0)."""
+
+
+class Secret(str):
+    """Text that must never be printed, logged, hashed into a key or baked into an image; `str(secret)` is masked."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return str.__str__(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A base, layer or target: its kind, and the kind's own settings as its SCHEMA describes them."""
+
+    name: str
+    kind: str
+    spec: Mapping[str, Any]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """The serving contract: a script with init() and run(), relative to `app_root` in the image, and its port."""
+
+    entry_script: str
+    port: int = 5001
+    app_root: str = "/var/azureml-app"
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What an image must prove: modules that import, a scoring request, and a largest size in bytes."""
+
+    imports: tuple[str, ...] = ()
+    score: Mapping[str, Any] | None = None
+    size: int | None = None
+    libraries_ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image entry. `base` names a base; `layers` names layers, lowest first."""
+
+    name: str
+    base: str
+    layers: tuple[str, ...]
+    location: Location
+    serve: Serve | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    workdir: str = ""
+    command: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ("latest",)
+    checks: Checks = field(default_factory=Checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a step that failed for a passing reason is tried again: `attempts` in all, waits growing from `wait` seconds."""
+
+    attempts: int = 3
+    wait: float = 0.5
+    max_wait: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """An OCI registry (and path prefix) with its credentials."""
+
+    name: str
+    address: str
+    username: str = ""
+    password: Secret | None = None
+    location: Location = field(default_factory=lambda: Location(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest. `root` is the project folder that no path may leave; `secrets` are texts to mask in any output.
+
+    `where` gives the Location of a value from its path in the manifest; `digest` identifies the text and all that was
+    substituted into it.
+    """
+
+    path: Path
+    root: Path
+    name: str
+    version: int
+    registries: Mapping[str, Registry]
+    bases: Mapping[str, Entry]
+    layers: Mapping[str, Entry]
+    images: Mapping[str, Image]
+    targets: Mapping[str, Entry]
+    retry: Retry
+    secrets: tuple[Secret, ...]
+    digest: str
+    where: Callable[[Path_], Location]
