@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from pipeline.facts import Facts
 @dataclass(frozen=True, slots=True)
 class Work:
     """A packer's surroundings: the project folder, the indexes, a scratch folder on the store's file system that is
-    removed afterwards, the facts of the layers below, their unpacked file system (for recipes that need it), and
-    `say(text)` for progress.
+    removed afterwards, the facts of the layers below, their unpacked folders, lowest first (for recipes that need them),
+    and `say(text)` for progress.
     """
 
     project: Path
     indexes: Any
     scratch: Path
     parent: Facts
-    root: Callable[[], Path]
+    roots: Callable[[], Sequence[Path]]
     say: Callable[[str], None]

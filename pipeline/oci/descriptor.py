@@ -1,0 +1,62 @@
+"""Descriptors and media types (OCI image-spec 1.1: descriptor.md, media-types.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.digest import Digest
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = LAYER + "+gzip"
+LAYER_ZSTD = LAYER + "+zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a blob is, its digest and its size in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    platform: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The descriptor as the specification writes it."""
+        value: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.platform:
+            value["platform"] = dict(self.platform)
+        if self.annotations:
+            value["annotations"] = dict(self.annotations)
+        return value
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Descriptor:
+        return Descriptor(
+            value["mediaType"],
+            Digest(value["digest"]),
+            value["size"],
+            value.get("annotations") or {},
+            value.get("platform") or {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image: its blob, and the digest of its uncompressed tar (image-spec, config.md, "Layer DiffID")."""
+
+    blob: Descriptor
+    diff_id: Digest
+    created_by: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"blob": self.blob.to_json(), "diff_id": self.diff_id, "created_by": self.created_by}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Layer:
+        return Layer(Descriptor.from_json(value["blob"]), Digest(value["diff_id"]), value.get("created_by", ""))

@@ -1,0 +1,88 @@
+"""What every target understands: the release wanted, what is observed, and the three verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pipeline.digest import Digest
+from pipeline.oci.descriptor import Layer
+
+State = Literal["absent", "starting", "running", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An image wanted on a target.
+
+    `service` is unique on this machine (manifest name and target name); `image` the image manifest's digest; `config`
+    the OCI image config (config.md, "Properties"); `port` is where clients call, `container_port` what the image serves
+    on. `settings` is the target entry's own spec. Everything is JSON, so that a release can be kept and put back.
+    """
+
+    service: str
+    image: Digest
+    layers: tuple[Layer, ...]
+    config: Mapping[str, Any]
+    port: int
+    container_port: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def revision(self) -> str:
+        """Identifies image and settings together: what makes a rollout a change."""
+        from pipeline.digest import cache_key
+
+        return cache_key([self.image, self.port, self.container_port, dict(self.settings)])[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "service": self.service,
+            "image": self.image,
+            "layers": [layer.to_json() for layer in self.layers],
+            "config": dict(self.config),
+            "port": self.port,
+            "container_port": self.container_port,
+            "settings": dict(self.settings),
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Release:
+        return Release(**{**value, "layers": tuple(Layer.from_json(layer) for layer in value["layers"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is live on a target: which revision of which image, in what state, and where to call it."""
+
+    state: State
+    revision: str = ""
+    image: str = ""
+    address: str = ""
+    detail: str = ""
+    started: float = 0.0
+
+
+class Target(Protocol):
+    """A place where one service runs. The health gate and the automatic rollback are not here but above."""
+
+    def observe(self) -> Observation:
+        """What is live now; quick (milliseconds), never raises for a service that is down."""
+        ...
+
+    def rollout(self, release: Release) -> Observation:
+        """Makes `release` live in place of whatever is; returns once it is started, not once it is healthy."""
+        ...
+
+    def rollback(self, release: Release) -> Observation:
+        """Puts back an earlier release."""
+        ...
+
+    def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
+        """The service's output, oldest first."""
+        ...
+
+    def stop(self) -> Observation:
+        """Ends the service; nothing to do when it is not running."""
+        ...
