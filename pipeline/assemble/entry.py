@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+MTIME = 315532800
+"""The modification time of every member of every layer: 1980-01-01, the earliest that zip files can carry."""
+
 EntryType = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo"]
 
 
@@ -20,7 +23,10 @@ class Entry:
     """
 
     path: str
-    type: EntryType = "file"
+    type: MTIME = 315532800
+"""The modification time of every member of every layer: 1980-01-01, the earliest that zip files can carry."""
+
+EntryType = "file"
     mode: int = 0o644
     uid: int = 0
     gid: int = 0

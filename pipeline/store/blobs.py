@@ -1,0 +1,96 @@
+"""Content-addressed blobs: written to a scratch file, hashed on the way, published by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.digest import Digest
+from pipeline.errors import StoreError
+
+
+class BlobWriter:
+    """A blob on its way into the store. `digest` and `size` hold once it is closed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._hash.update(data)
+        self._file.write(data)
+        self.size += len(data)
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256:" + self._hash.hexdigest())
+
+
+class Blobs:
+    """A folder of blobs, `sha256/HEX` as an OCI image layout has them (image-layout.md, "Blobs")."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self.folder = folder
+        self._scratch = scratch
+
+    def path(self, digest: Digest) -> Path:
+        """Where a blob is, or would be."""
+        algorithm, _, hexadecimal = digest.partition(":")
+        return self.folder / algorithm / hexadecimal
+
+    def has(self, digest: Digest, size: int | None = None) -> bool:
+        """Whether the blob is there, and whole as far as its size tells."""
+        try:
+            found = self.path(digest).stat().st_size
+        except OSError:
+            return False
+        return size is None or found == size
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob (configs, image manifests), verified; StoreError when it is missing or damaged."""
+        try:
+            data = self.path(digest).read_bytes()
+        except OSError as error:
+            raise StoreError(f"blob {digest} is not in the store", remedy="run the build again") from error
+        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+            self.path(digest).unlink(missing_ok=True)
+            raise StoreError(f"blob {digest} was damaged on disk and is removed", remedy="run the build again")
+        return data
+
+    @contextmanager
+    def writer(self) -> Iterator[BlobWriter]:
+        """A new blob, published when the block ends without an error."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        path = self._scratch / f"blob-{os.getpid()}-{secrets.token_hex(6)}"
+        try:
+            with path.open("wb", buffering=1 << 20) as file:
+                writer = BlobWriter(file)
+                yield writer
+            self._publish(path, writer.digest)
+        except OSError as error:
+            raise StoreError(f"the store cannot be written: {error}", remedy="free or enlarge the disk") from error
+        finally:
+            path.unlink(missing_ok=True)
+
+    def put(self, data: bytes) -> Digest:
+        """A small blob in one go."""
+        with self.writer() as writer:
+            writer.write(data)
+        return writer.digest
+
+    def _publish(self, scratch: Path, digest: Digest) -> None:
+        target = self.path(digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch.chmod(0o644)
+        scratch.replace(target)
+
+    def copy_to(self, digest: Digest, target: Path) -> None:
+        """The blob's bytes in a file outside the store, sharing disk blocks where the file system can."""
+        shutil.copyfile(self.path(digest), target)
