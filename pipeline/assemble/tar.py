@@ -54,7 +54,7 @@ def _split(name: bytes) -> tuple[bytes | None, bytes]:
 def _block(entry: Entry, name: bytes, prefix: bytes, link: bytes, size: int, typeflag: bytes = b"") -> bytes:
     major, minor = entry.device
     block = bytearray(
-        b"%-100b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%-100bustar\x0000%32b%32b%07o\0%07o\0%-155b%12b"
+        b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%bustar\x0000%b%07o\0%07o\0%b%b"
         % (
             name.ljust(100, b"\0"),
             entry.mode & 0o7777,
@@ -64,8 +64,7 @@ def _block(entry: Entry, name: bytes, prefix: bytes, link: bytes, size: int, typ
             MTIME,
             typeflag or _TYPES[entry.type],
             link.ljust(100, b"\0"),
-            bytes(32),
-            bytes(32),
+            bytes(64),
             major,
             minor,
             prefix.ljust(155, b"\0"),

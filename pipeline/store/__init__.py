@@ -1,0 +1,100 @@
+"""Local content-addressed storage: blobs, keys, images and their tags, unpacked layers."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.digest import Digest
+from pipeline.oci.descriptor import Descriptor, Layer
+from pipeline.store.blobs import Blobs
+from pipeline.store.database import Database
+from pipeline.store.roots import Roots
+
+
+class Store:
+    """Everything that builds keep, under one folder. Safe against kills and against other processes at work in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.blobs = Blobs(folder / "blobs", folder / "scratch")
+        self.database = Database(folder / "store.db")
+
+    @cached_property
+    def roots(self) -> Roots:
+        """Layers unpacked, for whoever needs their files."""
+        return Roots(self.folder / "roots", self.blobs.path)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on the store's own file system that is gone afterwards."""
+        (self.folder / "scratch").mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.folder / "scratch"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def guard(self, name: str) -> Iterator[None]:
+        """Holds off other threads and processes that do the same work; released by the system when a holder dies."""
+        folder = self.folder / "guards"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    # -- layers -------------------------------------------------------------------------------------------------
+
+    def put_contents(self, layer: Layer, contents: dict[str, Any]) -> None:
+        """Keeps what a layer holds beside its blob."""
+        import zlib
+
+        path = self._contents(layer.diff_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self.scratch() as folder:
+            (folder / "contents").write_bytes(zlib.compress(json.dumps(contents).encode(), 1))
+            (folder / "contents").replace(path)
+
+    def contents(self, layer: Layer) -> dict[str, Any]:
+        """What a layer holds (assemble.layer.Contents as JSON)."""
+        import zlib
+
+        value: dict[str, Any] = json.loads(zlib.decompress(self._contents(layer.diff_id).read_bytes()))
+        return value
+
+    def has_layer(self, layer: Layer) -> bool:
+        return self.blobs.has(layer.blob.digest, layer.blob.size) and self._contents(layer.diff_id).exists()
+
+    def _contents(self, diff_id: Digest) -> Path:
+        return self.folder / "contents" / diff_id.removeprefix("sha256:")
+
+    # -- images -------------------------------------------------------------------------------------------------
+
+    def name_image(self, name: str, image: Descriptor) -> None:
+        """Remembers the newest image of a name; no tag moves."""
+        self.database.execute(
+            "INSERT OR REPLACE INTO images VALUES (?, ?, ?)", name, json.dumps(image.to_json()), time.time()
+        )
+
+    def images(self) -> dict[str, tuple[Descriptor, float]]:
+        """The newest image of each name, and when it was made (Unix time in seconds)."""
+        rows = self.database.execute("SELECT name, digest, made FROM images ORDER BY name")
+        return {name: (Descriptor.from_json(json.loads(image)), made) for name, image, made in rows}
+
+    def move_tag(self, name: str, tag: str, image: Descriptor) -> None:
+        self.database.execute(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)", name, tag, json.dumps(image.to_json()), time.time()
+        )
+
+    def tags(self) -> dict[tuple[str, str], Descriptor]:
+        rows = self.database.execute("SELECT name, tag, digest FROM tags ORDER BY name, tag")
+        return {(name, tag): Descriptor.from_json(json.loads(image)) for name, tag, image in rows}
