@@ -97,5 +97,8 @@ def _matcher(ignore: Sequence[str]) -> Callable[[str, bool], bool]:
         return lambda _path, _is_dir: True
     import pathspec
 
-    spec = pathspec.PathSpec.from_lines("gitwildmatch", ignore)
+    # A .dockerignore rule is anchored at the top, one of git's without a slash is not (Docker build context docs).
+    rules = [rule.strip() for rule in ignore if rule.strip() and not rule.startswith("#")]
+    anchored = ["!/" + rule[1:].strip("/") if rule.startswith("!") else "/" + rule.strip("/") for rule in rules]
+    spec = pathspec.PathSpec.from_lines("gitwildmatch", anchored)
     return lambda path, is_dir: not spec.match_file(path + "/" if is_dir else path)
