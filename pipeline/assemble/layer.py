@@ -133,7 +133,9 @@ def _copy(source: Path, entry: Entry, stream: _TarStream) -> bytes:
                 stream.write(chunk)
             changed = bool(left or file.read(1))
     except OSError as error:
-        raise AssembleError(f"cannot read {source}: {error.strerror}", remedy="check that it exists and may be read") from error
+        raise AssembleError(
+            f"cannot read {source}: {error.strerror}", remedy="check that it exists and may be read"
+        ) from error
     if changed:
         raise AssembleError(f"{source} changed while it was packed", remedy="run again once it is no longer written to")
     return first

@@ -107,7 +107,7 @@ def _members(item: Mapping[str, Any], files: Files) -> Iterator[dict[str, Json]]
             member["source"] = source
             if mode := item.get("mode"):
                 member["mode"] = int(mode, 8)
-        folders.update(_folders(path, to if rel else posixpath.dirname(to)))
+        folders.update(_folders(path, to) if rel else ())
         yield member
     for folder in sorted(folders):
         yield {"path": folder, "dir": True, **owner}

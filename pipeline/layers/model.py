@@ -47,18 +47,28 @@ def request(spec: Mapping[str, Any], files: Files) -> Json:
     source: str = spec["path"]
     path = files.path(source)
     if not path.exists():
-        raise ResolveError(f"the model {spec['name']} is not there: no file or folder {source!r}",
-                           remedy="paths are relative to the manifest")
+        raise ResolveError(
+            f"the model {spec['name']} is not there: no file or folder {source!r}",
+            remedy="paths are relative to the manifest",
+        )
     top = place(spec).strip("/")
     if path.is_dir():
         inner = "" if source.endswith("/") else path.name + "/"
-        found = [(f"{source.rstrip('/')}/{m['path']}", inner + m["path"], m) for m in files.tree(source, ALWAYS_IGNORED)]
+        found = [
+            (f"{source.rstrip('/')}/{m['path']}", inner + m["path"], m) for m in files.tree(source, ALWAYS_IGNORED)
+        ]
     else:
         found = [(source, path.name, files.tree(source)[0])]
     if not any("digest" in member for _, _, member in found):
         raise ResolveError(f"the model {spec['name']} is empty: {source!r} holds no file")
     members = [
-        {**member, "path": posixpath.join(top, rel), "uid": 0, "gid": 0, **({"source": where} if "digest" in member else {})}
+        {
+            **member,
+            "path": posixpath.join(top, rel),
+            "uid": 0,
+            "gid": 0,
+            **({"source": where} if "digest" in member else {}),
+        }
         for where, rel, member in found
     ]
     return sorted(members, key=lambda member: str(member["path"]))

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline.store.roots import Roots
+
 from pipeline.digest import Digest
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.store.blobs import Blobs
 from pipeline.store.database import Database
-from pipeline.store.roots import Roots
 
 
 class Store:

@@ -18,7 +18,9 @@ _RACY_NS = 2_000_000_000
 class ProjectFiles:
     """Files of one project; `inside` is the guard that refuses paths which leave it."""
 
-    def __init__(self, base: Path, inside: Callable[[str], Path], database: Database | None, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, base: Path, inside: Callable[[str], Path], database: Database | None, now_ns: Callable[[], int]
+    ) -> None:
         self._base = base
         self._inside = inside
         self._database = database
@@ -31,7 +33,9 @@ class ProjectFiles:
         try:
             return self.path(relative).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ResolveError(f"cannot read {relative}: {error}", remedy="check that it is a readable UTF-8 file") from error
+            raise ResolveError(
+                f"cannot read {relative}: {error}", remedy="check that it is a readable UTF-8 file"
+            ) from error
 
     def digest(self, relative: str) -> tuple[str, int]:
         return self._digest(self.path(relative))
@@ -42,12 +46,17 @@ class ProjectFiles:
         try:
             info = path.stat()
             stamp = f"{info.st_size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_ino} {info.st_dev}"
-            if self._database and (rows := self._database.execute("SELECT stamp, digest FROM files WHERE path = ?", str(path))):
-                if rows[0][0] == stamp:
-                    return rows[0][1], info.st_size
+            if (
+                self._database
+                and (rows := self._database.execute("SELECT stamp, digest FROM files WHERE path = ?", str(path)))
+                and rows[0][0] == stamp
+            ):
+                return rows[0][1], info.st_size
             digest = _hash(path)
         except OSError as error:
-            raise ResolveError(f"cannot read {path}: {error.strerror}", remedy="check that it exists and may be read") from error
+            raise ResolveError(
+                f"cannot read {path}: {error.strerror}", remedy="check that it exists and may be read"
+            ) from error
         if self._database and self._now_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _RACY_NS:
             self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", str(path), stamp, digest)
         return digest, info.st_size
@@ -66,7 +75,9 @@ class ProjectFiles:
         if path.is_dir():
             return {"path": rel, "dir": True}
         if not path.is_file():
-            raise ResolveError(f"{path} is neither a file, a folder nor a link", remedy="leave it out with an ignore rule")
+            raise ResolveError(
+                f"{path} is neither a file, a folder nor a link", remedy="leave it out with an ignore rule"
+            )
         digest, size = self._digest(path)
         return {"path": rel, "mode": 0o755 if path.stat().st_mode & 0o100 else 0o644, "size": size, "digest": digest}
 

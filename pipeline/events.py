@@ -1,0 +1,106 @@
+"""What a run tells while it goes on, and its report: plain values that any reporter can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["hit", "made", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    manifest: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    step: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepSaid:
+    """A step's own words: progress, a log line."""
+
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetried:
+    step: str
+    attempt: int
+    wait: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """How a step ended. `seconds` is wall time; `size` the bytes that are new in the store; `why` what changed."""
+
+    step: str
+    kind: str
+    name: str
+    outcome: Outcome
+    title: str = ""
+    seconds: float = 0.0
+    size: int = 0
+    why: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The lock changed: one line for each change."""
+
+    path: str
+    changes: Sequence[str]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened in all. `images` name → digest, `services` target → address."""
+
+    seconds: float
+    made: int
+    hits: int
+    failed: int
+    skipped: int
+    size: int
+    images: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    report: Report
+
+
+Event = RunStarted | StepStarted | StepSaid | StepRetried | StepEnded | Locked | Warned | RunEnded
+Reporter = Callable[[Event], None]
+
+_NAMES = {
+    RunStarted: "run-started",
+    StepStarted: "step-started",
+    StepSaid: "step-said",
+    StepRetried: "step-retried",
+    StepEnded: "step-ended",
+    Locked: "locked",
+    Warned: "warning",
+    RunEnded: "run-ended",
+}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """An event as one JSON object, its type first."""
+    return {"event": _NAMES[type(event)], **asdict(event)}

@@ -1,0 +1,122 @@
+"""Steps and plans: what would happen, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.digest import CacheKey
+from pipeline.errors import Location
+from pipeline.facts import Facts, Platform
+from pipeline.manifest.model import Entry, Image
+from pipeline.recipe import Assemble, Recipe
+
+StepKind = Literal["base", "layer", "image", "check", "tag", "target"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedEntry:
+    """A base or layer on one platform: its locked inputs, what lies below it, what it adds, and its recipes."""
+
+    section: Literal["bases", "layers"]
+    entry: Entry
+    lock_id: str
+    locked: Any
+    parent: Facts
+    facts: Facts
+    recipes: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedImage:
+    """An image on one platform: its base first, then its layers, lowest first."""
+
+    image: Image
+    platform: Platform
+    stack: tuple[ResolvedEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWork:
+    """A step that makes one OCI layer. `below` are the steps of the layers it stands on, for a recipe that needs them."""
+
+    recipe: Recipe
+    parent: Facts
+    below: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWork:
+    """A step that puts an image together: for each platform the steps of its layers, lowest first."""
+
+    image: Image
+    stacks: tuple[tuple[Platform, tuple[str, ...], Mapping[str, Any]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckWork:
+    """A step that proves an image fit to serve."""
+
+    image: Image
+    built: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagWork:
+    """A step that moves an image's tags, after every image of the run has passed its checks."""
+
+    image: Image
+    built: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWork:
+    """A step that makes an image live on a target."""
+
+    target: Entry
+    image: Image
+    built: str
+    service: str
+
+
+StepWork = LayerWork | ImageWork | CheckWork | TagWork | TargetWork
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A node of the graph. `inputs` names all that entered `key`, with short values, for saying why it changed."""
+
+    id: str
+    kind: StepKind
+    name: str
+    title: str
+    key: CacheKey
+    inputs: Mapping[str, str]
+    needs: tuple[str, ...]
+    work: StepWork
+    place: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a step would be a hit, and if not, why not."""
+
+    hit: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in an order in which each comes after what it needs, with a verdict for each."""
+
+    name: str
+    steps: tuple[Step, ...]
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    def step(self, id_: str) -> Step:
+        return next(step for step in self.steps if step.id == id_)
+
+
+def is_assembled(work: StepWork) -> bool:
+    return isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)

@@ -1,0 +1,63 @@
+"""How an image is to be run: its environment, entrypoint, user, ports and labels (OCI config.md, "Properties")."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import AssembleError
+from pipeline.facts import Facts
+from pipeline.layers import model as model_kind
+from pipeline.manifest.model import Serve
+from pipeline.plan.model import ResolvedImage
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SERVER = "azureml_inference_server_http"
+
+
+def runtime(resolved: ResolvedImage) -> dict[str, Any]:
+    """The `config` property of the image's config."""
+    image, facts = resolved.image, resolved.stack[-1].facts
+    value: dict[str, Any] = {
+        "User": image.user,
+        "Env": [f"{name}={text}" for name, text in _environment(resolved).items()],
+        "WorkingDir": image.workdir or (image.serve.app_root if image.serve else ""),
+        "Labels": dict(sorted(image.labels.items())),
+    }
+    if image.serve:
+        value["ExposedPorts"] = {f"{image.serve.port}/tcp": {}}
+        value["Entrypoint"] = _server(resolved, image.serve, facts)
+        value["StopSignal"] = "SIGTERM"
+    if image.command:
+        value["Entrypoint"] = list(image.command)
+    return {key: entry for key, entry in value.items() if entry}
+
+
+def _environment(resolved: ResolvedImage) -> Mapping[str, str]:
+    image = resolved.image
+    env = {"PATH": PATH, "LANG": "C.UTF-8"}
+    if resolved.stack[-1].facts.python:
+        env["PYTHONUNBUFFERED"] = "1"
+    if image.serve:
+        env["AML_APP_ROOT"] = image.serve.app_root
+    if folder := _model_dir(resolved):
+        env["AZUREML_MODEL_DIR"] = folder
+    return {**env, **image.env}
+
+
+def _model_dir(resolved: ResolvedImage) -> str:
+    """One model: its own folder; several: the folder that holds them all, as Azure ML has it."""
+    places = [model_kind.place(item.entry.spec) for item in resolved.stack if item.entry.kind == "model"]
+    return places[0] if len(places) == 1 else model_kind.MODELS if places else ""
+
+
+def _server(resolved: ResolvedImage, serve: Serve, facts: Facts) -> list[str]:
+    if facts.python is None:
+        raise AssembleError(
+            f"image {resolved.image.name} serves {serve.entry_script}, but its base {resolved.image.base} has no Python",
+            remedy="add python3 to the base's packages",
+            place=resolved.image.location,
+        )
+    script = posixpath.join(serve.app_root, serve.entry_script)
+    return [facts.python.executable, "-m", SERVER, "--entry_script", script, "--port", str(serve.port)]

@@ -1,0 +1,185 @@
+"""From resolved images to steps: which there are, what each needs, and what enters its cache key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.assemble import PACKER
+from pipeline.digest import cache_key
+from pipeline.manifest.model import Entry, Image, Manifest
+from pipeline.plan.model import (
+    CheckWork,
+    ImageWork,
+    LayerWork,
+    ResolvedEntry,
+    ResolvedImage,
+    Step,
+    StepKind,
+    StepWork,
+    TagWork,
+    TargetWork,
+)
+from pipeline.plan.runtime import runtime
+from pipeline.recipe import Assemble, Recipe
+
+
+def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step, ...]:
+    """Every step of a manifest, sections in the order base, layer, image, check, tag, target."""
+    maker = _Maker(several_platforms=len({image.platform for image in images}) > 1)
+    by_image: dict[str, list[tuple[ResolvedImage, tuple[str, ...]]]] = {}
+    for image in images:
+        by_image.setdefault(image.image.name, []).append((image, maker.stack(image)))
+    for group in by_image.values():
+        maker.image(group)
+    for group in by_image.values():
+        maker.check(group[0][0].image)
+    for group in by_image.values():
+        maker.tag(group[0][0].image)
+    for target in manifest.targets.values():
+        if target.spec["image"] in by_image:
+            maker.target(target, manifest.images[target.spec["image"]], manifest)
+    order: list[StepKind] = ["base", "layer", "image", "check", "tag", "target"]
+    return tuple(sorted(maker.steps.values(), key=lambda step: order.index(step.kind)))
+
+
+class _Maker:
+    """Collects steps; the same layer wanted by several images becomes one step."""
+
+    def __init__(self, several_platforms: bool) -> None:
+        self.steps: dict[str, Step] = {}
+        self._several = several_platforms
+
+    def _add(self, step: Step, base: str) -> str:
+        """A step of the same name but another key (the layer on another base) gets its base's name too."""
+        if (known := self.steps.get(step.id)) and known.key != step.key:
+            step = replace(step, id=f"{step.id} on {base}", name=f"{step.name} on {base}")
+        self.steps.setdefault(step.id, step)
+        return step.id
+
+    def stack(self, resolved: ResolvedImage) -> tuple[str, ...]:
+        """The steps of an image's layers on one platform, lowest first."""
+        made: list[str] = []
+        roots: list[str] = []
+        for item in resolved.stack:
+            for recipe in item.recipes:
+                below = tuple(roots) if isinstance(recipe, Assemble) and recipe.needs_root else ()
+                made.append(self._layer(item, recipe, below, resolved))
+                if item.section == "bases" or item.facts != item.parent:
+                    roots += [made[-1]] if not recipe.part else []
+        return tuple(made)
+
+    def _layer(self, item: ResolvedEntry, recipe: Recipe, below: tuple[str, ...], resolved: ResolvedImage) -> str:
+        kind: StepKind = "base" if item.section == "bases" else "layer"
+        name = "/".join(filter(None, (item.entry.name, recipe.part)))
+        if self._several:
+            name += f"@{resolved.platform}"
+        inputs = _recipe_inputs(recipe)
+        step = Step(
+            id=f"{kind} {name}",
+            kind=kind,
+            name=name,
+            title=recipe.summary or item.entry.kind,
+            key=cache_key([kind, _key_material(recipe)]),
+            inputs=inputs,
+            needs=below,
+            work=LayerWork(recipe, item.parent, below),
+            place=item.entry.location,
+        )
+        return self._add(step, resolved.image.base)
+
+    def image(self, group: Sequence[tuple[ResolvedImage, tuple[str, ...]]]) -> None:
+        image = group[0][0].image
+        stacks = tuple((resolved.platform, layers, runtime(resolved)) for resolved, layers in group)
+        layers = tuple(dict.fromkeys(layer for _, stack, _ in stacks for layer in stack))
+        inputs = {f"layer {layer}": self.steps[layer].key[:12] for layer in layers}
+        inputs |= {f"config {key}": _short(value) for _, _, config in stacks for key, value in config.items()}
+        inputs["libraries ignored"] = " ".join(image.checks.libraries_ignore)
+        material = [[str(p), [self.steps[s].key for s in stack], config] for p, stack, config in stacks]
+        self._put("image", image, [material, image.checks.libraries_ignore], inputs, layers, ImageWork(image, stacks))
+
+    def check(self, image: Image) -> None:
+        checks = image.checks
+        asked: dict[str, Any] = {"imports": checks.imports, "score": checks.score, "size": checks.size}
+        inputs = {"image": self.steps[f"image {image.name}"].key[:12], **{k: _short(v) for k, v in asked.items() if v}}
+        built = f"image {image.name}"
+        self._put("check", image, [self.steps[built].key, asked], inputs, (built,), CheckWork(image, built))
+
+    def tag(self, image: Image) -> None:
+        """Waits for every check of the run: one failed image moves no tag (two-phase publish)."""
+        checks = tuple(step.id for step in self.steps.values() if step.kind == "check")
+        built = f"image {image.name}"
+        inputs = {"image": self.steps[built].key[:12], "tags": " ".join(image.tags)}
+        self._put("tag", image, [self.steps[built].key, image.tags], inputs, checks, TagWork(image, built))
+
+    def target(self, target: Entry, image: Image, manifest: Manifest) -> None:
+        built = f"image {image.name}"
+        score = image.checks.score
+        inputs = {"image": self.steps[built].key[:12], "settings": _short(dict(target.spec)), "score": _short(score)}
+        step = Step(
+            id=f"target {target.name}",
+            kind="target",
+            name=target.name,
+            title=target.kind,
+            key=cache_key(["target", self.steps[built].key, _plain(target.spec), score]),
+            inputs=inputs,
+            needs=(f"tag {image.name}",),
+            work=TargetWork(target, image, built, f"{manifest.name}-{target.name}"),
+            place=target.location,
+        )
+        self._add(step, image.base)
+
+    def _put(
+        self,
+        kind: StepKind,
+        image: Image,
+        material: Any,
+        inputs: Mapping[str, str],
+        needs: tuple[str, ...],
+        work: StepWork,
+    ) -> None:
+        title = " ".join(image.tags) if kind == "tag" else ""
+        key = cache_key([kind, image.name, material])
+        self._add(Step(f"{kind} {image.name}", kind, image.name, title, key, inputs, needs, work, image.location), "")
+
+
+def _key_material(recipe: Recipe) -> Any:
+    if isinstance(recipe, Assemble):
+        return ["assemble", PACKER, recipe.packer, recipe.inputs, recipe.compression]
+    return ["execute", recipe.commands, recipe.inputs]
+
+
+def _recipe_inputs(recipe: Recipe) -> dict[str, str]:
+    """Each input by name, lists of packages and files member by member: what `why` compares."""
+    found: dict[str, str] = {"packer": PACKER}
+    for name, value in recipe.inputs.items():
+        if isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
+            for item in value:
+                label = item.get("name") or item.get("path") or item.get("file") or _short(item)
+                found[str(label)] = _label(item)
+        else:
+            found[name] = _short(value)
+    return found
+
+
+def _label(item: Mapping[str, Any]) -> str:
+    version = str(item.get("version", ""))
+    content = str(item.get("digest") or item.get("sha256") or "")
+    rest = {k: v for k, v in item.items() if k not in ("name", "version", "digest", "sha256", "path", "size", "file")}
+    detail = f" {_short(rest)}" if rest and not version else ""
+    return f"{version} {content.removeprefix('sha256:')[:12]}".strip() + detail
+
+
+def _short(value: Any) -> str:
+    """A value as one short text: itself when small, else its hash."""
+    text = value if isinstance(value, str) else repr(_plain(value))
+    return text if len(text) <= 80 else f"#{cache_key(text)[:12]}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
