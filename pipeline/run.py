@@ -1,0 +1,250 @@
+"""From a manifest to its plan, and from a plan to its report."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.errors import Interrupted, PipelineError
+from pipeline.events import (
+    Locked,
+    Report,
+    Reporter,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepRetried,
+    StepSaid,
+    StepStarted,
+)
+from pipeline.home import Home
+from pipeline.lock.model import Lock, changes, dump, parse, path_of
+from pipeline.manifest.load import load
+from pipeline.plan import plan as make_plan
+from pipeline.plan.model import Plan, Step, StepKind
+from pipeline.stages.bench import Bench, Result
+from pipeline.stages.resolve import Resolution, resolve
+
+STAGES: Mapping[StepKind, str] = {
+    "base": "assemble",
+    "layer": "assemble",
+    "image": "image",
+    "check": "check",
+    "tag": "tag",
+    "target": "release",
+}
+"""The module of `pipeline.stages` that performs each kind of step."""
+
+
+def stage(kind: StepKind) -> ModuleType:
+    return importlib.import_module(f"pipeline.stages.{STAGES[kind]}")
+
+
+def open_bench(
+    path: Path, environ: Mapping[str, str], sets: Mapping[str, str], report: Reporter | None = None
+) -> Bench:
+    """Loads a manifest and opens the store beside it."""
+    from pipeline.store import Store
+
+    home = Home.of(environ)
+    store = Store(home.store)
+    manifest = load(
+        path,
+        environ=environ,
+        sets=sets,
+        schema_known=lambda key: store.database.memo(f"manifest {key}") is not None,
+        remember=lambda key: store.database.remember(f"manifest {key}", True),
+    )
+    bench = Bench(manifest, home, environ)
+    bench.__dict__["store"] = store
+    if report:
+        bench.say = lambda step, text: report(StepSaid(step, text))
+    return bench
+
+
+def read_lock(bench: Bench) -> Lock:
+    """The lock beside the manifest; an empty one when there is none yet."""
+    path = path_of(bench.manifest.path)
+    return parse(path.read_text(encoding="utf-8"), str(path)) if path.exists() else Lock()
+
+
+def write_lock(
+    bench: Bench, old: Lock, resolution: Resolution, report: Reporter | None, seconds: float = 0.0
+) -> list[str]:
+    """Writes the lock when it says something new; the changes, a line each."""
+    path = path_of(bench.manifest.path)
+    # Entries of images that this run left out stay; those that nothing in the manifest can use any more go.
+    known = {f"bases.{name}" for name in bench.manifest.bases} | {f"layers.{name}" for name in bench.manifest.layers}
+    kept = {id_: entry for id_, entry in old.entries.items() if id_.split()[0] in known}
+    new = Lock(
+        resolution.entries if len(resolution.images) >= len(bench.manifest.images) else {**kept, **resolution.entries}
+    )
+    if new == old:
+        return []
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(dump(new), encoding="utf-8")
+    scratch.replace(path)
+    moved = changes(old, new)
+    if report:
+        report(Locked(str(path), moved, seconds))
+    return moved
+
+
+def prepare(
+    bench: Bench,
+    report: Reporter | None = None,
+    *,
+    frozen: bool = False,
+    update: Callable[[str], bool] = lambda _id: False,
+    only: Iterable[str] | None = None,
+    write: bool = True,
+) -> Plan:
+    """Resolves what the lock does not answer, writes the lock, and plans."""
+    started = time.monotonic()
+    lock = read_lock(bench)
+    resolution = resolve(bench, lock, frozen=frozen, update=update, only=only)
+    if write:
+        write_lock(bench, lock, resolution, report, time.monotonic() - started)
+    return plan_of(bench, resolution)
+
+
+def plan_of(bench: Bench, resolution: Resolution) -> Plan:
+    def done(step: Step) -> bool:
+        return bool(stage(step.kind).done(step, None, bench))
+
+    return make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs)
+
+
+def perform(bench: Bench, plan: Plan, report: Reporter, kinds: Iterable[StepKind] = tuple(STAGES)) -> Report:
+    """Performs a plan's steps of the given kinds. Raises the first step's error after all that could run has run."""
+    return _Run(bench, plan, report, frozenset(kinds)).go()
+
+
+@dataclass
+class _Run:
+    bench: Bench
+    plan: Plan
+    report: Reporter
+    kinds: frozenset[StepKind]
+    ended: dict[str, StepEnded] = field(default_factory=dict)
+    errors: list[PipelineError] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def go(self) -> Report:
+        steps = [step for step in self.plan.steps if step.kind in self.kinds]
+        self.report(RunStarted(self.plan.name, len(steps)))
+        misses = []
+        for step in steps:
+            if self.plan.verdicts[step.id].hit:
+                self._end(step, "hit", title=self._title(step))
+            else:
+                misses.append(step)
+        try:
+            if misses:
+                self._execute(misses)
+        except KeyboardInterrupt:
+            self.bench.halt.set()
+            self._summary()
+            raise
+        return self._summary()
+
+    def _execute(self, misses: list[Step]) -> None:
+        from pipeline.executor.threads import Threads
+
+        by_id = {step.id: step for step in misses}
+        Threads().execute(
+            [id_ for id_ in self._order() if id_ in by_id],
+            {step.id: step.needs for step in misses},
+            lambda id_: self._perform(by_id[id_]),
+            lambda id_: self._end(by_id[id_], "skipped"),
+            self.bench.halt.is_set,
+        )
+
+    def _order(self) -> list[str]:
+        """The topological order, remembered for this shape of graph: importing networkx costs more than most steps."""
+        from pipeline.plan.graph import order, shape
+
+        memo = "order " + shape(self.plan.steps)
+        known = self.bench.store.database.memo(memo)
+        if known is None:
+            known = order(self.plan.steps)
+            self.bench.store.database.remember(memo, known)
+        return list(known)
+
+    def _perform(self, step: Step) -> bool:
+        from pipeline.retry import retrying
+
+        self.report(StepStarted(step.id, step.kind, step.name))
+        began = time.monotonic()
+        try:
+            result, made = retrying(
+                self.bench.manifest.retry,
+                lambda: self._guarded(step),
+                lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
+            )
+        except PipelineError as error:
+            error.place = error.place or step.place
+            self.errors.append(error)
+            self._end(step, "failed", began, error=str(error))
+            return False
+        title = result.title or self._title(step)
+        self._end(step, "made" if made else "hit", began, title=title, size=result.size if made else 0)
+        return True
+
+    def _guarded(self, step: Step) -> tuple[Result, bool]:
+        """Another process may be at the same step: check, guard, check again, run, commit."""
+        self.bench.stop()
+        performer: Any = stage(step.kind)
+        with self.bench.store.guard(step.key[:32]):
+            if performer.done(step, self.plan, self.bench):
+                return Result(self.bench.store.database.record(step.key) or {}), False
+            result = performer.run(step, self.plan, self.bench)
+            name = f"{self.plan.name} {step.id}"
+            self.bench.store.database.keep(step.key, result.record, name, step.inputs)
+            return result, True
+
+    def _end(
+        self, step: Step, outcome: Any, began: float = 0.0, *, title: str = "", size: int = 0, error: str = ""
+    ) -> None:
+        seconds = time.monotonic() - began if began else 0.0
+        why = "" if outcome == "hit" else self.plan.verdicts[step.id].why
+        event = StepEnded(step.id, step.kind, step.name, outcome, title or step.title, seconds, size, why, error)
+        self.ended[step.id] = event
+        self.report(event)
+
+    def _title(self, step: Step) -> str:
+        if step.kind == "image" and (record := self.bench.store.database.record(step.key)):
+            return str(record["image"]["digest"])
+        if step.kind == "target" and (record := self.bench.store.database.record(step.key)):
+            return str(record.get("address") or step.title)
+        return step.title
+
+    def _summary(self) -> Report:
+        outcomes = [event.outcome for event in self.ended.values()]
+        done = [event for event in self.ended.values() if event.outcome in ("hit", "made")]
+        report = Report(
+            seconds=time.monotonic() - self.started,
+            made=outcomes.count("made"),
+            hits=outcomes.count("hit"),
+            failed=outcomes.count("failed"),
+            skipped=outcomes.count("skipped"),
+            size=sum(event.size for event in self.ended.values()),
+            images={event.name: event.title for event in done if event.kind == "image"},
+            services={event.name: event.title for event in done if event.kind == "target"},
+        )
+        self.report(RunEnded(report))
+        if self.errors:
+            raise self._worst()
+        return report
+
+    def _worst(self) -> PipelineError:
+        real = [error for error in self.errors if not isinstance(error, Interrupted)]
+        return (real or self.errors)[0]
+
+
+__all__ = ["open_bench", "perform", "plan_of", "prepare", "read_lock", "write_lock"]

@@ -1,0 +1,87 @@
+"""What stages work with: the opened project, its store and indexes, and the results of the run so far."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.errors import Interrupted, StoreError
+from pipeline.home import Home
+from pipeline.indexes import Indexes
+from pipeline.manifest.model import Manifest
+from pipeline.manifest.paths import inside
+from pipeline.plan.model import Plan, Step
+from pipeline.store import Store
+from pipeline.store.files import ProjectFiles
+
+
+@dataclass
+class Bench:
+    """A project opened for work. `say(step id, text)` shows progress; `halt` is set when the user wants to stop."""
+
+    manifest: Manifest
+    home: Home
+    environ: Mapping[str, str]
+    say: Callable[[str, str], None] = lambda _step, _text: None
+    halt: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.home.store)
+
+    @cached_property
+    def files(self) -> ProjectFiles:
+        base = self.manifest.path.parent
+        return ProjectFiles(
+            base, lambda path: inside(self.manifest.root, base, path), self.store.database, time.time_ns
+        )
+
+    @cached_property
+    def indexes(self) -> Indexes:
+        return Indexes(self.home, self.environ, self.files, lambda text: self.say("", text))
+
+    def stop(self) -> None:
+        """Raises Interrupted once the user wants to stop: called now and then by whatever takes long."""
+        if self.halt.is_set():
+            raise Interrupted("interrupted")
+
+    def record(self, step: Step) -> dict[str, Any]:
+        """What a step made, which must have ended well before."""
+        record = self.store.database.record(step.key)
+        if record is None:
+            raise StoreError(f"the result of '{step.id}' is gone from the store", remedy="run again")
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a stage made: the record to keep under the step's key, new bytes in the store, and words for the report."""
+
+    record: Mapping[str, Any]
+    size: int = 0
+    title: str = ""
+
+
+class Stage(Protocol):
+    """The code that performs one kind of step; idempotent, retryable."""
+
+    def done(self, step: Step, plan: Plan | None, bench: Bench) -> bool: ...
+
+    def run(self, step: Step, plan: Plan, bench: Bench) -> Result: ...
+
+
+def machine_platform() -> str:
+    """This machine's platform as OCI names it."""
+    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
+    machine = os.uname().machine
+    return f"linux/{names.get(machine, machine)}"
+
+
+def project_path(bench: Bench) -> Path:
+    return bench.manifest.path.parent
