@@ -1,0 +1,193 @@
+"""Python package indexes, through uv: requirements become wheels with hashes, and wheels become unpacked folders.
+
+The only module that runs uv. A folder that it hands out lies in uv's own cache and is only to be read.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
+from pipeline.indexes.pypi_errors import explain
+from pipeline.indexes.pypi_settings import uv_environment
+from pipeline.indexes.pypi_wheels import best, uv_platform
+from pipeline.kinds import Files
+from pipeline.layers._requirements import Requested, lines, normalise, public
+
+
+class PyPI:
+    """Package indexes as the user's pip and uv are set to. `etc` and `prefix` say where their shared settings lie."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        *,
+        etc: Path = Path("/etc"),
+        prefix: Path = Path(sys.prefix),
+    ) -> None:
+        self._environ = environ
+        self._say = say
+        self._etc, self._prefix = etc, prefix
+        self._guard = threading.Lock()
+        self._unpacked: dict[tuple[str, ...], dict[str, Path]] = {}
+        self._private: tempfile.TemporaryDirectory[str] | None = None
+
+    def resolve(self, wanted: Requested, *, python: str, platform: str, files: Files) -> list[dict[str, Any]]:
+        """The wheels that answer `wanted` on Python `3.N` and a manylinux platform tag, sorted by name.
+
+        Each is {name, version, file, sha256, size}. Raises ResolveError, or OutOfReach when an index does not answer.
+        """
+        with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
+            asked, limits, answer = (Path(folder, name) for name in ("asked.in", "limits.in", "pylock.toml"))
+            asked.write_text(lines(wanted.requirements), encoding="utf-8")
+            limits.write_text(lines(wanted.constraints), encoding="utf-8")
+            arguments = ["pip", "compile", str(asked), "--constraint", str(limits), "--output-file", str(answer)]
+            arguments += ["--format", "pylock.toml", "--generate-hashes", "--only-binary", ":all:", "--no-header"]
+            arguments += ["--python-version", python, "--python-platform", uv_platform(platform)]
+            arguments += ["--prerelease", "allow"] if wanted.pre else []
+            arguments += ["--no-deps"] if wanted.no_deps else []
+            done = self._uv(arguments, wanted, files)
+            if done.returncode:
+                raise explain(done.stderr, python, platform)
+            packages = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
+        chosen = [_choose(package, wanted, python, platform) for package in packages]
+        return sorted(chosen, key=lambda wheel: (wheel["name"], wheel["file"]))
+
+    def unpacked(
+        self, wheels: Sequence[tuple[str, str]], wanted: Requested, *, python: str, platform: str, files: Files
+    ) -> dict[str, Path]:
+        """The folder of each wheel (file name, sha256), unpacked as it is, by file name; fetched where need be.
+
+        Their hashes are checked. Raises AssembleError, or OutOfReach when an index does not answer.
+        """
+        key = (python, platform, *(f"{file} {sha256}" for file, sha256 in wheels))
+        with self._guard:
+            if key not in self._unpacked:
+                self._unpacked[key] = self._stage(wheels, wanted, python, platform, files)
+            return self._unpacked[key]
+
+    def _stage(
+        self, wheels: Sequence[tuple[str, str]], wanted: Requested, python: str, platform: str, files: Files
+    ) -> dict[str, Path]:
+        """Has uv install the wheels as links into its cache, first without the network, and follows the links."""
+        with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
+            asked, target = Path(folder, "wheels.txt"), Path(folder, "target")
+            asked.write_text(lines(_pins(wheels, wanted.direct())), encoding="utf-8")
+            arguments = ["pip", "install", "--requirement", str(asked), "--target", str(target), "--no-deps"]
+            arguments += ["--require-hashes", "--only-binary", ":all:", "--link-mode", "symlink"]
+            # Each wheel is pinned by its hash and was chosen for the exact glibc, which uv may have no name for.
+            arguments += ["--python-version", python, "--python-platform", uv_platform(platform, newest=True)]
+            done = self._uv([*arguments, "--offline"], wanted, files)
+            if done.returncode:
+                self._say(f"fetching {len(wheels)} wheels")
+                done = self._uv(arguments, wanted, files)
+            if done.returncode:
+                raise _not_fetched(explain(done.stderr, python, platform))
+            return _follow(target, [file for file, _ in wheels])
+
+    def _uv(self, arguments: list[str], wanted: Requested, files: Files) -> subprocess.CompletedProcess[str]:
+        """Runs uv in the project, where it reads uv.toml and pyproject.toml as it does for the user."""
+        env = uv_environment(self._environ, wanted, files, etc=self._etc, prefix=self._prefix)
+        if self._environ.get("UV_NO_CACHE", "0").lower() not in ("", "0", "false", "no"):
+            # Links need something to point at: a cache of this process's own.
+            self._private = self._private or tempfile.TemporaryDirectory(prefix="pipeline-uv-")
+            env["UV_CACHE_DIR"] = self._private.name
+        command = [_uv_binary(self._environ), *arguments, "--quiet", "--python", sys.executable]
+        return subprocess.run(
+            command, cwd=files.path("."), env=env, capture_output=True, text=True, errors="replace", check=False
+        )
+
+
+def _uv_binary(environ: Mapping[str, str]) -> str:
+    import shutil
+
+    try:
+        from uv import find_uv_bin
+
+        return os.fspath(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv", path=environ.get("PATH"))
+    if not found:
+        raise ResolveError("uv was not found", remedy="install it: pip install uv")
+    return found
+
+
+def _choose(package: Mapping[str, Any], wanted: Requested, python: str, platform: str) -> dict[str, Any]:
+    """The wheel to take of a package of the lock that uv wrote (PEP 751)."""
+    name = package["name"]
+    allowed = wanted.hashes.get(normalise(name))
+    if wanted.require_hashes and not allowed:
+        raise ResolveError(f"{name} has no hash, and --require-hashes is set", remedy=f"add {name} with its hashes")
+    offered = [*package.get("wheels", []), *([package["archive"]] if "archive" in package else [])]
+    known = [_known(wheel) for wheel in offered]
+    version = package.get("version") or (known[0]["file"].split("-")[1] if known else "")
+    fitting = [wheel for wheel in known if wheel["sha256"] and (not allowed or wheel["sha256"] in allowed)]
+    if known and not fitting:
+        raise ResolveError(
+            f"no wheel of {name} {version} for Python {python} on {platform} has a hash that the requirements allow",
+            remedy=f"make the hashes of {name} anew",
+        )
+    wheel = best(fitting, python, platform)
+    if wheel is None:
+        raise ResolveError(
+            f"{name} {version} has no wheel for Python {python} on {platform}",
+            remedy=f"choose another version of {name}",
+        )
+    return {"name": normalise(name), "version": version, **wheel}
+
+
+def _known(wheel: Mapping[str, Any]) -> dict[str, Any]:
+    from urllib.parse import unquote
+
+    place = wheel.get("name") or wheel.get("url") or wheel.get("path", "")
+    file = unquote(place.replace("\\", "/").split("#")[0].split("?")[0].rsplit("/", 1)[-1])
+    return {"file": file, "sha256": wheel.get("hashes", {}).get("sha256", ""), "size": wheel.get("size", 0)}
+
+
+def _pins(wheels: Iterable[tuple[str, str]], direct: Mapping[str, str]) -> list[str]:
+    from packaging.utils import parse_wheel_filename
+
+    pins = []
+    for file, sha256 in wheels:
+        name, version, _, _ = parse_wheel_filename(file)
+        what = f"{name} @ {direct[name]}" if name in direct else f"{name}=={version}"
+        pins.append(f"{what} --hash=sha256:{sha256}")
+    return pins
+
+
+def _not_fetched(error: PipelineError) -> PipelineError:
+    if isinstance(error, OutOfReach):
+        return error
+    return AssembleError(
+        f"the locked wheels cannot be fetched: {public(error.message)}",
+        remedy="check that the index still has them, or run `pipeline lock` again",
+    )
+
+
+def _follow(target: Path, files: Iterable[str]) -> dict[str, Path]:
+    """The cache's folder for each wheel: where its METADATA points."""
+    found = {}
+    for info in target.glob("*.dist-info"):
+        metadata = info / "METADATA"
+        if metadata.is_symlink() and metadata.exists():
+            found[_project(info.name)] = metadata.readlink().parent.parent
+    answer = {file: found[_project(file)] for file in files if _project(file) in found}
+    if missing := [file for file in files if file not in answer]:
+        raise AssembleError(
+            f"uv did not leave {missing[0]} in its cache", remedy="let uv keep a cache: remove no-cache from uv.toml"
+        )
+    return answer
+
+
+def _project(file: str) -> str:
+    """`scikit-learn` of a wheel's or a .dist-info folder's name."""
+    return normalise(file.split("-")[0])
