@@ -23,10 +23,7 @@ class Entry:
     """
 
     path: str
-    type: MTIME = 315532800
-"""The modification time of every member of every layer: 1980-01-01, the earliest that zip files can carry."""
-
-EntryType = "file"
+    type: EntryType = "file"
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
