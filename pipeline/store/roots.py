@@ -1,0 +1,108 @@
+"""Layers unpacked once, each in a folder of its own, for sandboxes and for packers that read what lies below."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.digest import Digest, short
+from pipeline.errors import StoreError
+from pipeline.oci.descriptor import Layer
+
+
+class Roots:
+    """Unpacked layers below `folder`, named by the hexadecimal digits of their diff ID.
+
+    `blob_path` tells where a layer's blob lies. Each layer is published by one rename, so a folder that is there is
+    whole, whatever was killed before. Safe for several threads and processes at once.
+    """
+
+    def __init__(self, folder: Path, blob_path: Callable[[Digest], Path], *, as_root: bool | None = None) -> None:
+        self.folder = folder
+        self._blob_path = blob_path
+        self._as_root = os.geteuid() == 0 if as_root is None else as_root
+
+    def layer(self, layer: Layer) -> Path:
+        """The folder that holds a layer's files, in the form an overlay's lower directory has.
+
+        Raises AssembleError for a tar that would write outside of it, StoreError for a blob that is missing or damaged.
+        """
+        name = layer.diff_id.removeprefix("sha256:")
+        folder = self.folder / name
+        if folder.is_dir():
+            return folder
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._guard(name):
+            if not folder.is_dir():
+                self._unpack(layer, self.folder / f".{name}.partial", folder)
+        return folder
+
+    def _unpack(self, layer: Layer, staging: Path, folder: Path) -> None:
+        if staging.exists():
+            remove_tree(staging)
+        staging.mkdir(mode=0o755)
+        from pipeline.store.untar import unpack
+
+        try:
+            unpacked = unpack(self._blob_path(layer.blob.digest), layer.blob.media_type, staging, as_root=self._as_root)
+            if unpacked.digest != layer.diff_id:
+                raise _damaged(layer, f"its content is {short(unpacked.digest)}")
+            if not unpacked.native:
+                _copy_only(folder).touch()
+            staging.rename(folder)
+        except ValueError as error:
+            raise _damaged(layer, str(error)) from error
+        except OSError as error:
+            raise StoreError(
+                f"cannot unpack layer {short(layer.diff_id)}: {error.strerror or error}",
+                remedy=f"check the space and the permissions of {self.folder}",
+            ) from error
+        finally:
+            if staging.exists():
+                remove_tree(staging)
+
+    @contextmanager
+    def _guard(self, name: str) -> Iterator[None]:
+        path = self.folder / f".{name}.lock"
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+            # Whoever waits on the removed file, or makes a new one, finds the layer's folder there and is done.
+            path.unlink(missing_ok=True)
+
+
+def overlay_ready(folder: Path) -> bool:
+    """Whether an unpacked layer can be an overlay's lower directory; else layers have to be merged by copying."""
+    return not _copy_only(folder).exists()
+
+
+def _copy_only(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".copy-only")
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder, those parts included that their owner may not enter (an overlay's work folder has mode 0)."""
+
+    def enter(function: Callable[..., object], path: str, _error: object) -> None:
+        parent = Path(path).parent
+        for locked in (parent, Path(path)):
+            if locked.is_dir() and not locked.is_symlink() and locked.is_relative_to(folder):
+                locked.chmod(0o700)
+        if function in (os.open, os.scandir, os.lstat):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            function(path)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=enter)
+
+
+def _damaged(layer: Layer, why: str) -> StoreError:
+    return StoreError(
+        f"layer {short(layer.diff_id)} (blob {short(layer.blob.digest)}) is damaged: {why}",
+        remedy="remove the blob and build or pull the image again",
+    )
