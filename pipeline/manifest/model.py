@@ -34,11 +34,14 @@ class Secret(str):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A base, layer or target: its kind, and the kind's own settings as its SCHEMA describes them."""
+    """A base, layer or target: its kind, and the kind's own settings as its SCHEMA describes them (JSON types).
+
+    Text in them may be a Secret: `reveal()` it where it is used, for `str()` and f-strings mask it.
+    """
 
     name: str
     kind: str
-    spec: Mapping[str, Any]
+    spec: Any
     location: Location
 
 
@@ -63,7 +66,9 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image entry. `base` names a base; `layers` names layers, lowest first."""
+    """An image entry. `base` names a base, or another image that this one builds on (never both, never in a cycle);
+    `layers` names layers, lowest first. No platforms: the caller's choice.
+    """
 
     name: str
     base: str
@@ -82,7 +87,9 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How a step that failed for a passing reason is tried again: `attempts` in all, waits growing from `wait` seconds."""
+    """How a step that failed for a passing reason is tried again: `attempts` in all, waits growing from `wait` seconds
+    to `max_wait`.
+    """
 
     attempts: int = 3
     wait: float = 0.5
@@ -104,8 +111,8 @@ class Registry:
 class Manifest:
     """A whole manifest. `root` is the project folder that no path may leave; `secrets` are texts to mask in any output.
 
-    `where` gives the Location of a value from its path in the manifest; `digest` identifies the text and all that was
-    substituted into it.
+    `path` and `root` are absolute; paths in the manifest are relative to `path.parent`. `where` gives the Location of a
+    value from its path in the manifest; `digest` identifies the data, what was substituted included, secrets left out.
     """
 
     path: Path

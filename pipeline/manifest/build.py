@@ -1,0 +1,100 @@
+"""Checked data to the frozen manifest: units become numbers, what is left out gets its default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.errors import Location
+from pipeline.manifest.model import Checks, Entry, Image, Path_, Registry, Retry, Secret, Serve
+
+Where = Callable[[Path_], Location]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def seconds(value: Any) -> float:
+    """Seconds of a number, or of a text such as 500ms, 2s, 1m or 1h."""
+    if isinstance(value, str):
+        number, unit = re.fullmatch(r"([0-9.]+)(ms|s|m|h)", value).groups()  # type: ignore[union-attr]
+        return float(number) * _SECONDS[unit]
+    return float(value)
+
+
+def size(value: Any) -> int:
+    """Bytes of a number, or of a text such as 600MB (powers of 1000) or 1.5GiB (powers of 1024)."""
+    if isinstance(value, str):
+        number, power, binary = re.fullmatch(r"([0-9.]+) ?([kKMGT]?)(i?)B?", value).groups()  # type: ignore[union-attr]
+        return int(float(number) * (1024 if binary else 1000) ** _POWERS[power])
+    return int(value)
+
+
+def entries(data: Mapping[str, Any], section: str, where: Where) -> dict[str, Entry]:
+    """The bases, layers or targets."""
+    found = {}
+    for name, value in (data.get(section) or {}).items():
+        ((kind, spec),) = value.items()
+        found[name] = Entry(name, kind, spec, where((section, name)))
+    return found
+
+
+def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
+    found = {}
+    for name, value in (data.get("registries") or {}).items():
+        password = value.get("password")
+        found[name] = Registry(
+            name,
+            value["address"],
+            value.get("username", ""),
+            password if password is None or isinstance(password, Secret) else Secret(password),
+            where(("registries", name)),
+        )
+    return found
+
+
+def retry(data: Mapping[str, Any]) -> Retry:
+    given, default = data.get("retry", {}), Retry()
+    return Retry(
+        given.get("attempts", default.attempts),
+        seconds(given.get("wait", default.wait)),
+        seconds(given.get("max_wait", default.max_wait)),
+    )
+
+
+def images(data: Mapping[str, Any], where: Where) -> dict[str, Image]:
+    return {name: _image(name, value, where(("images", name))) for name, value in data["images"].items()}
+
+
+def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
+    serve = value.get("serve")
+    return Image(
+        name=name,
+        base=value["base"],
+        layers=tuple(value.get("layers", ())),
+        location=location,
+        serve=Serve(**serve) if serve else None,
+        env=_texts(value.get("env", {})),
+        user=str(value.get("user", "")),
+        workdir=value.get("workdir", ""),
+        command=tuple(value.get("command", ())),
+        labels=_texts(value.get("labels", {})),
+        platforms=tuple(value.get("platforms", ())),
+        tags=tuple(value.get("tags", ("latest",))),
+        checks=_checks(value.get("checks", {})),
+    )
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}
+
+
+def _checks(value: Mapping[str, Any]) -> Checks:
+    limit = value.get("size")
+    return Checks(
+        tuple(value.get("imports", ())),
+        value.get("score"),
+        None if limit is None else size(limit),
+        tuple(value.get("libraries", {}).get("ignore", ())),
+    )

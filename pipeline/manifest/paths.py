@@ -1,0 +1,97 @@
+"""Keeps every path of a manifest inside its project folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+
+WILDCARDS = "*?["
+
+
+def project_root(manifest: Path) -> Path:
+    """The folder that no path may leave: the nearest one above the manifest that holds `.git`, else the parent of one
+    named `manifests`, else the manifest's own.
+    """
+    folder = Path(os.path.abspath(manifest)).parent  # noqa: PTH100 - resolve() would follow links
+    above = [folder, *folder.parents]
+    for candidate in above:
+        if (candidate / ".git").exists():
+            return candidate
+    for candidate in above:
+        if candidate.name == "manifests":
+            return candidate.parent
+    return folder
+
+
+def inside(root: Path, base: Path, relative: str) -> Path:
+    """The real path of `relative`, which is read from the folder `base` and must stay in the folder `root`.
+
+    Links in every component are followed, and the path must be inside `root` after each of them. It need not exist.
+    Raises PipelineError for an absolute path, and for one that leaves the project by `..` or by a symbolic link.
+    """
+    if "\0" in relative:
+        raise PipelineError("the path holds a NUL character", remedy="remove it")
+    if relative.startswith("/"):
+        message = f"'{relative}' is an absolute path"
+        raise PipelineError(message, remedy="write it relative to the manifest, inside the project folder")
+    top = os.path.realpath(root)
+    current = os.path.realpath(base)
+    for part in relative.split("/"):
+        if part in ("", "."):
+            continue
+        step = os.path.join(current, part)  # noqa: PTH118 - Path() would swallow '..' rules of its own
+        current = os.path.realpath(step)
+        if current == top or current.startswith(top.rstrip("/") + "/"):
+            continue
+        if part == "..":
+            message, remedy = f"'{relative}' leaves the project folder by '..'", f"the project folder is {root}"
+        else:
+            message = f"'{relative}' leaves the project folder by the symbolic link '{part}'"
+            remedy = "copy the file into the project"
+        raise PipelineError(message, remedy=remedy)
+    return Path(current)
+
+
+def is_glob(relative: str) -> bool:
+    return any(character in relative for character in WILDCARDS)
+
+
+def fixed_part(pattern: str) -> str:
+    """What stands before the first component with a wildcard: `src` of `src/*.py`; `.` when there is nothing."""
+    parts: list[str] = []
+    for part in pattern.split("/"):
+        if is_glob(part):
+            break
+        parts.append(part)
+    return "/".join(parts) or ("/" if pattern.startswith("/") else ".")
+
+
+def check(root: Path, base: Path, relative: str, *, must_exist: bool = True) -> Path:
+    """As `inside`, for a path or a glob; a plain path must exist, too, unless told otherwise."""
+    if is_glob(relative) and not os.path.lexists(base / relative):
+        if ".." in relative[len(fixed_part(relative)) :].split("/"):
+            raise PipelineError(f"'{relative}' has '..' after a wildcard", remedy="put '..' first")
+        return inside(root, base, fixed_part(relative))
+    path = inside(root, base, relative)
+    if must_exist and not path.exists():
+        raise PipelineError(f"'{relative}' does not exist", remedy=_similar(path) or f"looked in {_short(base)}")
+    return path
+
+
+def _similar(path: Path) -> str:
+    from pipeline.manifest.words import did_you_mean
+
+    try:
+        return did_you_mean(path.name, os.listdir(path.parent))
+    except OSError:
+        return ""
+
+
+def _short(folder: Path) -> str:
+    """A folder as a person who stands nearby would name it."""
+    try:
+        return os.path.relpath(folder)
+    except (ValueError, OSError):
+        return str(folder)

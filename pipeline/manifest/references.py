@@ -1,0 +1,115 @@
+"""Checks what a schema cannot: names that refer to other entries, duplicates, cycles, and secrets out of place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.manifest.explain import Finding
+from pipeline.manifest.model import Path_, Secret
+from pipeline.manifest.words import shown, suggestion
+
+Section = Mapping[str, Any]
+
+
+def check(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """The findings of data whose form may be wrong as well: what has not the right form is passed by."""
+    bases, layers, images = (_section(data, name) for name in ("bases", "layers", "images"))
+    for name, image in images.items():
+        if name in bases:
+            message = f"'{name}' names both a base and an image"
+            yield Finding(("images", name), message, "rename one of them", at_key=True)
+        if isinstance(image, dict):
+            yield from _base(("images", name), image.get("base"), bases, images)
+            yield from _layers(("images", name, "layers"), image.get("layers"), layers)
+            yield from _distinct(("images", name), image, ("tags", "platforms"))
+    yield from _cycles(images)
+    yield from _targets(_section(data, "targets"), images)
+
+
+def _section(data: Mapping[str, Any], name: str) -> Section:
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _base(path: Path_, base: Any, bases: Section, images: Section) -> Iterator[Finding]:
+    if isinstance(base, str) and base not in bases and base not in images:
+        remedy = suggestion(base, [*bases, *images], "there are") or "add it under 'bases'"
+        yield Finding((*path, "base"), f"unknown base {shown(base)}", remedy)
+
+
+def _layers(path: Path_, names: Any, layers: Section) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, name in enumerate(names if isinstance(names, list) else ()):
+        if not isinstance(name, str):
+            continue
+        if name not in layers:
+            remedy = suggestion(name, layers, "there are") or "add it under 'layers'"
+            yield Finding((*path, index), f"unknown layer {shown(name)}", remedy)
+        elif name in seen:
+            yield Finding((*path, index), f"the layer {shown(name)} is listed twice", "remove one of them")
+        seen.add(name)
+
+
+def _distinct(path: Path_, image: Section, keys: tuple[str, ...]) -> Iterator[Finding]:
+    for key in keys:
+        seen: set[str] = set()
+        values = image.get(key)
+        for index, value in enumerate(values if isinstance(values, list) else ()):
+            if isinstance(value, str) and value in seen:
+                yield Finding((*path, key, index), f"{shown(value)} is listed twice", "remove one of them")
+            elif isinstance(value, str):
+                seen.add(value)
+
+
+def _cycles(images: Section) -> Iterator[Finding]:
+    """Each image has one base, so a cycle is found by following it; each cycle is told once."""
+    done: set[str] = set()
+    for start in images:
+        trail: dict[str, int] = {}
+        name: Any = start
+        while isinstance(name, str) and name in images and name not in done:
+            if name in trail:
+                cycle = [*list(trail)[trail[name] :], name]
+                message = "these images are built on each other: " + " -> ".join(cycle)
+                yield Finding(("images", name, "base"), message, "give one of them a base from 'bases'")
+                break
+            trail[name] = len(trail)
+            image = images[name]
+            name = image.get("base") if isinstance(image, dict) else None
+        done.update(trail)
+
+
+def _targets(targets: Section, images: Section) -> Iterator[Finding]:
+    for name, target in targets.items():
+        for kind, settings in target.items() if isinstance(target, dict) else ():
+            image = settings.get("image") if isinstance(settings, dict) else None
+            if isinstance(image, str) and image not in images:
+                remedy = suggestion(image, images, "there are")
+                yield Finding(("targets", name, kind, "image"), f"unknown image {shown(image)}", remedy)
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def secret_out_of_place(path: Path_, value: str, schemas: list[Mapping[str, Any]]) -> Finding | None:
+    """A secret that would get into an image, a name or onto the screen. A package index's URL may hold one, and so may
+    what a target gives to its service.
+    """
+    if not isinstance(value, Secret) or not value.reveal():
+        return None
+    if any(schema.get("writeOnly") or schema.get("x-secret-ok") for schema in schemas):
+        return None
+    section = path[0] if path else ""
+    if section in ("bases", "layers") and _URL.match(value.reveal()):
+        return None
+    if section == "targets" and "env" in path[3:]:
+        return None
+    keys = [str(key) for key in path if isinstance(key, str)]
+    where = f"'{keys[-1]}'" if keys else "the manifest"
+    if section == "images":
+        message, remedy = f"a secret would be baked into the image by {where}", "give it to the target's env"
+    else:
+        message, remedy = f"a secret would be shown or kept by {where}", "give this setting a value that is not secret"
+    return Finding(path, message, remedy)

@@ -1,0 +1,55 @@
+"""Which values are secret, and how they are kept out of what people see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.manifest.model import Secret
+
+# Word ends, so that TOKENIZERS_PARALLELISM and PWD, which tools set, stay plain.
+_NAME = re.compile(
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRETS?|TOKEN|API[_-]?KEY|PRIVATE[_-]?KEY|ACCESS[_-]?KEY|CREDENTIALS?)[0-9]*(?![A-Z0-9])"
+    r"|(?:^|[_-])PASS(?![A-Z0-9])|[_-]PWD(?![A-Z0-9])",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:([^/@\s]+)@", re.IGNORECASE)
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a variable or a file is called as secrets are."""
+    return bool(_NAME.search(name))
+
+
+def password_in(text: str) -> str:
+    """The password of a URL that holds one, else nothing."""
+    found = _URL.search(text) if "://" in text else None
+    return found.group(1) if found else ""
+
+
+def reveal(text: str) -> str:
+    """Plain text, whether secret or not."""
+    return text.reveal() if isinstance(text, Secret) else text
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """`text` with *** in place of every secret, the longest first."""
+    for secret in sorted({reveal(s) for s in secrets}, key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, "***")
+            if "\n" in secret:
+                for line in secret.splitlines():
+                    text = text.replace(line, "***") if line.strip() else text
+    return text
+
+
+def without_secrets(value: Any) -> Any:
+    """JSON data with every secret blanked out, to be hashed or shown."""
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, dict):
+        return {key: without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return value

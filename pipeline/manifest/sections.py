@@ -1,0 +1,180 @@
+"""The JSON Schema of the manifest's own sections: everything but the settings of kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+NAME = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"
+_NAME_HINT = "lower-case letters and digits, with '-', '_' or '.' between them, as in my-model"
+_DURATION = {
+    "type": ["number", "string"],
+    "minimum": 0,
+    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$",
+    "x-hint": "seconds, or a text such as 500ms, 2s or 1m",
+    "examples": ["2s"],
+}
+_TEXT_OR_NUMBER = {"type": ["string", "integer"], "examples": ["text"]}
+
+
+def name(description: str) -> Schema:
+    return {"type": "string", "pattern": NAME, "maxLength": 63, "x-hint": _NAME_HINT, "description": description}
+
+
+def entries(noun: str, entry: Schema, description: str) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "propertyNames": {"pattern": NAME, "maxLength": 63, "x-hint": _NAME_HINT, "x-noun": noun},
+        "additionalProperties": entry,
+    }
+
+
+def _object(description: str, properties: Schema, required: tuple[str, ...] = ()) -> Schema:
+    value: Schema = {"type": "object", "description": description, "additionalProperties": False}
+    value["properties"] = properties
+    return {**value, "required": list(required)} if required else value
+
+
+def _list(description: str, item: Schema, **more: Any) -> Schema:
+    return {"type": "array", "description": description, "items": item, **more}
+
+
+def _text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "description": description, **more}
+
+
+def registry() -> Schema:
+    address = _text("Host, port and path prefix, as in registry.example.com/ml.", minLength=1)
+    address |= {"pattern": r"^[A-Za-z0-9.\[\]:-]+(/[a-z0-9._/-]+)?$", "x-hint": "host[:port][/path], without https://"}
+    return _object(
+        "An OCI registry.",
+        {
+            "address": {**address, "examples": ["registry.example.com/ml"]},
+            "username": _text("Who signs in.", **{"x-secret-ok": True}),
+            "password": _text("A secret: give it as ${env:NAME} or ${file:PATH}.", writeOnly=True),
+        },
+        ("address",),
+    )
+
+
+def retry() -> Schema:
+    attempts = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 100,
+        "default": 3,
+        "description": "Tries, the first included.",
+    }
+    return _object(
+        "How a step that failed for a passing reason is tried again.",
+        {
+            "attempts": attempts,
+            "wait": {**_DURATION, "default": 0.5, "description": "The first pause: seconds, or 500ms, 2s."},
+            "max_wait": {**_DURATION, "default": 20, "description": "The longest pause: seconds, or 500ms, 2s."},
+        },
+    )
+
+
+def image() -> Schema:
+    return _object(
+        "An image.",
+        {
+            "base": _text("The name of a base, or of an image to build on.", examples=["slim"]),
+            "layers": _list("Names of layers, lowest first.", {"type": "string"}, examples=[["deps", "code"]]),
+            "serve": _serve(),
+            "env": {
+                "type": "object",
+                "description": "Environment variables of the service.",
+                "propertyNames": {
+                    "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+                    "x-hint": "letters, digits and '_', as in LOG_LEVEL",
+                    "x-noun": "environment variable",
+                },
+                "additionalProperties": _TEXT_OR_NUMBER,
+            },
+            "user": {
+                "type": ["integer", "string"],
+                "minimum": 0,
+                "maximum": 4294967294,
+                "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+                "x-hint": "as in 1000, '1000:1000' or app",
+                "description": "User, and group, that the service runs as: 1000, '1000:1000' or app.",
+            },
+            "workdir": _text("Working directory of the service.", pattern="^/", **{"x-hint": "an absolute path"}),
+            "command": _list("What runs, in place of the inference server.", {"type": "string"}, minItems=1),
+            "labels": {
+                "type": "object",
+                "description": "Labels of the image.",
+                "propertyNames": {"minLength": 1, "x-noun": "label"},
+                "additionalProperties": _TEXT_OR_NUMBER,
+            },
+            "platforms": _platforms(),
+            "tags": _tags(),
+            "checks": _checks(),
+        },
+        ("base",),
+    )
+
+
+def _serve() -> Schema:
+    relative = {"pattern": r"^(?!/)(?!(.*/)?\.\.(/|$)).+$", "x-hint": "a path below app_root, as in score.py"}
+    port = {"type": "integer", "minimum": 1, "maximum": 65535, "default": 5001, "description": "Port in the container."}
+    root = _text("Folder of the scripts in the image.", pattern="^/", default="/var/azureml-app")
+    return _object(
+        "The serving contract of azureml-inference-server-http.",
+        {
+            "entry_script": _text("The script with init() and run().", **relative, examples=["score.py"]),
+            "port": port,
+            "app_root": root,
+        },
+        ("entry_script",),
+    )
+
+
+def _platforms() -> Schema:
+    item = {
+        "type": "string",
+        "pattern": "^linux/[a-z0-9]+(/v[0-9]+)?$",
+        "x-hint": "as in linux/amd64, linux/arm64 or linux/arm/v7",
+        "examples": ["linux/amd64", "linux/arm64"],
+    }
+    return _list("What the image is built for; this machine's platform when left out.", item, minItems=1)
+
+
+def _tags() -> Schema:
+    # distribution-spec, "Pulling manifests": the grammar of a tag.
+    hint = "letters, digits, '_', '.' and '-', at most 128, not starting with '.' or '-'"
+    item = {"type": "string", "pattern": "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "x-hint": hint}
+    return _list(
+        "Names of this version of the image.", item, minItems=1, default=["latest"], examples=[["latest", "v1"]]
+    )
+
+
+def _checks() -> Schema:
+    score = {
+        "request": {"description": "What is sent to /score: any JSON."},
+        "expect": {"type": ["object", "boolean"], "description": "JSON Schema of the answer."},
+    }
+    size = {
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "pattern": r"^[0-9]+(\.[0-9]+)? ?([kKMGT]i?)?B?$",
+        "x-hint": "bytes, or a text such as 600MB or 1.5GiB",
+        "description": "Largest size, uncompressed: bytes, or 600MB, 1.5GiB.",
+    }
+    ignore = _list(
+        "Shared libraries that may be missing: globs of sonames.", {"type": "string"}, examples=[["libcuda.so.*"]]
+    )
+    return _object(
+        "What the image must prove before it is used.",
+        {
+            "imports": _list(
+                "Python modules that must import.", {"type": "string", "minLength": 1}, examples=[["sklearn"]]
+            ),
+            "score": _object("A scoring request that must succeed.", score, ("request",)),
+            "size": size,
+            "libraries": _object("The check for missing shared libraries.", {"ignore": ignore}),
+        },
+    )
