@@ -1,0 +1,49 @@
+# The two commands a newcomer needs: make run, make test.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test lint types contracts schema unit bench clean setup setup-dev
+
+MANIFEST := manifests/quickstart.yaml
+PORT ?=
+SET := $(if $(PORT),--set targets.here.local.port=$(PORT))
+BIN := .venv/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## build, check and serve the quickstart's model on this machine (PORT=8890)
+	@$(BIN)/pipeline run $(MANIFEST) $(SET)
+	@$(BIN)/python tools/try_service.py $(MANIFEST) $(SET)
+
+test: setup-dev ## everything that must hold: style, types, imports, schema, tests (ARGS="-k tar" for pytest)
+	@$(MAKE) --no-print-directory -k lint types contracts schema unit
+
+lint:
+	@echo "== ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || \
+	{ echo "to mend: $(BIN)/ruff check --fix . && $(BIN)/ruff format ."; exit 1; }
+
+types:
+	@echo "== mypy" && $(BIN)/mypy --no-error-summary
+
+contracts:
+	@echo "== import contracts" && { $(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }; }
+
+schema:
+	@echo "== schema" && $(BIN)/python -m pipeline.manifest.schema | diff -u schemas/manifest.schema.json - || \
+	{ echo "to mend: $(BIN)/python -m pipeline.manifest.schema > schemas/manifest.schema.json"; exit 1; }
+
+unit:
+	@echo "== pytest" && $(BIN)/python -m pytest -n auto --maxprocesses 8 -rs $(ARGS)
+
+bench: setup ## measure what docs/benchmarks.md states
+	@$(BIN)/python -m bench
+
+clean: ## remove what make made here (images and services stay: pipeline stop, docs/local-service.md)
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@sh tools/setup.sh run
+
+setup-dev:
+	@sh tools/setup.sh dev
