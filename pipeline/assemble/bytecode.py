@@ -1,0 +1,168 @@
+"""Packs the bytecode of Python sources that layers below hold: what `pip install` compiles, with equal bytes each time.
+
+Sources are the wheels of a pip layer (`inputs["wheels"]`), or folders of the layers below (`inputs["trees"]`). They are
+compiled by the very version of Python that the image has (`inputs["python"]`, such as 3.11.2), or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import queue
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.assemble.bytecode_python import Interpreter, Merged, find
+from pipeline.assemble.entry import MTIME, Entry
+from pipeline.assemble.wheel import installed, unpacked
+from pipeline.assemble.wheel_install import Layout
+from pipeline.assemble.work import Work
+from pipeline.errors import AssembleError
+from pipeline.facts import Python
+from pipeline.recipe import Assemble
+
+# Started with the image they are hardly ever imported, and they are a third of some packages.
+_SKIPPED = {"test", "tests", "__pycache__"}
+_AHEAD = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source: where it lies here, its path in the image without the leading slash, and the package it is from."""
+
+    here: Path
+    path: str
+    owner: str = ""
+
+    def compiled(self, tag: str) -> str:
+        """The path of its bytecode (PEP 3147)."""
+        folder, name = posixpath.split(self.path)
+        return f"{folder}/__pycache__/{name.removesuffix('.py')}.{tag}.pyc"
+
+
+def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
+    """The members of a layer that holds the bytecode of `recipe`'s sources, in a fixed order."""
+    version = recipe.inputs["python"]
+    roots = work.roots()
+    python = replace(work.parent.python or Python(version), version=version)
+    sources = list(_from_wheels(recipe, work) if "wheels" in recipe.inputs else _from_trees(recipe, roots))
+    if sources:
+        work.say(f"compiling {len(sources)} Python files")
+        yield from pack(sources, find(python, roots, MTIME), version)
+
+
+def _from_wheels(recipe: Assemble, work: Work) -> Iterator[Source]:
+    inputs = recipe.inputs
+    layout = Layout(inputs["prefix"], inputs["site"], inputs["python"], "")
+    site = inputs["site"].strip("/") + "/"
+    for path, entry in installed(unpacked(recipe, work), layout).items():
+        if path.startswith(site) and isinstance(entry.source, Path) and _wanted(path[len(site) :]):
+            yield Source(entry.source, path, entry.owner)
+
+
+def _from_trees(recipe: Assemble, roots: Iterable[Path]) -> Iterator[Source]:
+    image = Merged(list(roots))
+    for tree in recipe.inputs["trees"]:
+        for path, here in image.files(tree.strip("/"), ".py").items():
+            if _wanted(posixpath.relpath(path, tree.strip("/"))):
+                yield Source(here, path)
+
+
+def _wanted(path: str) -> bool:
+    return path.endswith(".py") and not _SKIPPED.intersection(path.split("/")[:-1])
+
+
+def pack(sources: Iterable[Source], interpreter: Interpreter, version: str, workers: int = 0) -> Iterator[Entry]:
+    """The sources' bytecode, sorted by path, each `__pycache__` folder before its files.
+
+    A source that does not compile (a template, or for an older Python) is left out, as pip does. `workers` is the
+    number of processes, by default one for each processor.
+    """
+    tag = "cpython-" + "".join(version.split(".")[:2])
+    ordered = sorted(sources, key=lambda source: source.compiled(tag))
+    made: set[str] = set()
+    with Compilers(interpreter, workers or os.cpu_count() or 1) as compilers:
+        for source, code in compilers.each(ordered):
+            if not code:
+                continue
+            path = source.compiled(tag)
+            if (folder := posixpath.dirname(path)) not in made:
+                made.add(folder)
+                yield Entry(folder, "dir", 0o755)
+            yield Entry(path, source=code, size=len(code), owner=source.owner)
+
+
+class Compilers:
+    """Worker processes that compile sources in parallel; answers come in the order of the questions."""
+
+    def __init__(self, interpreter: Interpreter, count: int) -> None:
+        self._interpreter = interpreter
+        self._count = count
+        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Compilers:
+        for _ in range(self._count):
+            worker = self._interpreter.start(MTIME)
+            self._stack.callback(_stop, worker)
+            assert worker.stdout is not None
+            worker.stdout.readline()
+            self._idle.put(worker)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def each(self, sources: Iterable[Source]) -> Iterator[tuple[Source, bytes]]:
+        """Each source with its bytecode; empty when it does not compile. No more than a few are held in memory."""
+        waiting: deque[tuple[Source, Future[bytes]]] = deque()
+        with ThreadPoolExecutor(self._count, thread_name_prefix="bytecode") as threads:
+            try:
+                for source in sources:
+                    waiting.append((source, threads.submit(self._compile, source)))
+                    if len(waiting) >= _AHEAD:
+                        first, code = waiting.popleft()
+                        yield first, code.result()
+                while waiting:
+                    first, code = waiting.popleft()
+                    yield first, code.result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def _compile(self, source: Source) -> bytes:
+        worker = self._idle.get()
+        assert worker.stdin is not None and worker.stdout is not None
+        try:
+            for text in (os.fsencode(source.here), os.fsencode("/" + source.path)):
+                worker.stdin.write(len(text).to_bytes(4, "big") + text)
+            worker.stdin.flush()
+            head = worker.stdout.read(4)
+            size = int.from_bytes(head, "big")
+            code = worker.stdout.read(size)
+        except OSError as error:
+            raise _died(source) from error
+        finally:
+            self._idle.put(worker)
+        if len(head) < 4 or len(code) < size:
+            raise _died(source)
+        return code
+
+
+def _died(source: Source) -> AssembleError:
+    return AssembleError(
+        f"Python ended while it compiled /{source.path}", remedy="if it goes on, set bytecode: false on the layer"
+    )
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> None:
+    worker.kill()
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    worker.wait()
