@@ -1,0 +1,52 @@
+"""How a local service is run, whatever runs it: the verbs that the target `local` needs, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.targets.model import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A service that was started here. `exit_code` is None while it runs, and when nobody was left to see its end."""
+
+    alive: bool
+    revision: str
+    image: str
+    host: str
+    port: int
+    started: float
+    exit_code: int | None = None
+    stopped: bool = False
+
+
+class Runtime(Protocol):
+    """Runs at most one process of one service."""
+
+    def start(self, release: Release, host: str) -> None:
+        """Runs `release` on host:port in place of what runs; returns once its program is started."""
+        ...
+
+    def inspect(self) -> Process | None:
+        """The process that runs or ran last; quick."""
+        ...
+
+    def stop(self) -> None:
+        """Asks it to end, ends it after a time of grace, and removes what it wrote."""
+        ...
+
+    def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
+        """Its output, oldest line first; with `follow` until it ends."""
+        ...
+
+
+def environment(release: Release) -> dict[str, str]:
+    """What the target's settings add to the image's environment."""
+    env = dict(release.settings.get("env") or {})
+    if workers := release.settings.get("workers"):
+        # The name that azureml-inference-server-http reads.
+        env.setdefault("WORKER_COUNT", f"{workers:d}")
+    return env

@@ -1,0 +1,272 @@
+"""Services without a container engine: a supervised sandbox each, found again by the files in its state folder.
+
+STATE/status.json says what runs; STATE/<start>/ holds one start's log, control socket and writable layer.
+
+Servers built on gunicorn, as azureml-inference-server-http is, take over a socket that is already listening
+(systemd's protocol, sd_listen_fds(3)) and ignore the address in their command. They get one: the port is taken before
+anything starts, the image stays as it is, nothing listens anywhere else, and a successor inherits the socket, so that
+callers wait instead of being refused. Any other server gets the environment variable PORT, and the container's port in
+its command replaced; what address it listens on is its own choice, for the host's network is shared.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.oci.descriptor import Layer
+from pipeline.store.roots import remove_tree
+from pipeline.targets._runtime import Process, environment
+from pipeline.targets.model import Release
+
+if TYPE_CHECKING:
+    import socket
+
+    from pipeline.targets._sandbox import Command
+
+_SUPERVISE = Path(__file__).with_name("_supervise.py")
+_TAKES_SOCKET = {"gunicorn", "azmlinfsrv", "azureml_inference_server_http"}
+_KEPT_STARTS = 3
+
+
+class NamespaceRuntime:
+    """Runs one service below the folder `state`; `unpacked` gives the folder of a layer.
+
+    `grace` is how many seconds a service has to end when asked; `log_bytes` is when its log is rotated (one older file
+    is kept).
+    """
+
+    def __init__(
+        self, state: Path, unpacked: Callable[[Layer], Path], *, grace: float = 10, log_bytes: int = 10_000_000
+    ) -> None:
+        self._state = state
+        self._unpacked = unpacked
+        self._grace = grace
+        self._log_bytes = log_bytes
+
+    def start(self, release: Release, host: str) -> None:
+        """Raises RolloutError for a port that is taken, SandboxError for a sandbox or a command that does not start."""
+        from pipeline.targets import _ports, _sandbox
+
+        with self._guard():
+            layers = [self._unpacked(layer) for layer in release.layers]
+            command = _sandbox.command(layers, release.config, env=environment(release))
+            takes_socket = _takes_socket(command.argv)
+            current = self._status()
+            same = _alive(current) and (current["host"], current["port"]) == (host, release.port)
+            listener = self._inherit(current) if same and takes_socket else None
+            if not same:
+                listener = _ports.bind(host, release.port)
+            self._end(current)
+            listener = listener or _ports.bind(host, release.port)
+            with listener:
+                if not takes_socket:
+                    listener.close()
+                    command = _on_port(command, release.container_port, release.port)
+                self._launch(release, host, layers, command, listener if takes_socket else None)
+
+    def inspect(self) -> Process | None:
+        status = self._status()
+        if not status:
+            return None
+        return Process(
+            alive=_alive(status),
+            revision=status["revision"],
+            image=status["image"],
+            host=status["host"],
+            port=status["port"],
+            started=status["started"],
+            exit_code=status.get("exit_code"),
+            stopped=status.get("stopped", False),
+        )
+
+    def stop(self) -> None:
+        with self._guard():
+            self._end(self._status())
+
+    def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
+        from pipeline.targets._log import read
+
+        status = self._status()
+        if status:
+            yield from read(Path(status["folder"]) / "log", lines, (lambda: _alive(status)) if follow else None)
+
+    def _launch(
+        self, release: Release, host: str, layers: Sequence[Path], command: Command, listener: socket.socket | None
+    ) -> None:
+        import tempfile
+
+        from pipeline.targets import _sandbox
+
+        self._prune()
+        folder = Path(tempfile.mkdtemp(prefix="start-", dir=self._state))
+        facts = {
+            "revision": release.revision,
+            "image": release.image,
+            "host": host,
+            "port": release.port,
+            "folder": str(folder),
+        }
+
+        def attempt(lower: str) -> None:
+            inside = _sandbox.specification(folder / "run", lower, command)
+            self._supervise(folder, facts, inside, listener)
+
+        try:
+            (folder / "run").mkdir()
+            _sandbox.in_root(folder / "run", layers, attempt)
+        except BaseException:
+            remove_tree(folder)
+            raise
+
+    def _supervise(
+        self, folder: Path, facts: dict[str, Any], inside: dict[str, Any], listener: socket.socket | None
+    ) -> None:
+        """Starts the supervisor and waits until the service's program runs."""
+        import subprocess
+
+        from pipeline.targets import _sandbox
+
+        read, write = os.pipe()
+        spec = {
+            "folder": str(folder),
+            "status": str(self._state / "status.json"),
+            "facts": facts,
+            "inside": inside,
+            "script": str(_sandbox.INSIDE),
+            "log_bytes": self._log_bytes,
+            "grace": self._grace,
+            "ready_fd": write,
+            "socket_fd": listener.fileno() if listener else -1,
+        }
+        file = _sandbox.memory_file(spec)
+        passed = (file, write, *([listener.fileno()] if listener else []))
+        with open(read, "rb") as ready:  # noqa: PTH123
+            try:
+                subprocess.run(
+                    [sys.executable, "-I", "-S", str(_SUPERVISE), str(file)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=passed,
+                    check=False,
+                )
+            finally:
+                os.close(write)
+                os.close(file)
+            answer = ready.read()
+        if answer != b"ok":
+            raise _sandbox.refusal(answer or b'{"kind": "setup", "message": "its supervisor did not start"}')
+
+    def _end(self, status: dict[str, Any]) -> None:
+        """Ends what `status` says, waits for it, and removes its writable layer."""
+        if not status:
+            return
+        if _alive(status):
+            if not self._signal(status, signal.SIGTERM, self._grace + 5):
+                self._signal(status, signal.SIGKILL, 5)
+            if "exit_code" not in self._status():
+                self._record({**status, "stopped": True, "exit_code": 128 + signal.SIGKILL})
+        remove_tree(Path(status["folder"]) / "run")
+
+    def _signal(self, status: dict[str, Any], number: int, seconds: float) -> bool:
+        """Sends a signal to the supervisor and waits for its end; whether it has ended."""
+        import select
+
+        try:
+            process = os.pidfd_open(status["pid"])
+        except ProcessLookupError:
+            return True
+        try:
+            # The number may have gone to another process before the descriptor was there.
+            if not _alive(status):
+                return True
+            signal.pidfd_send_signal(process, number)
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            return bool(poll.poll(seconds * 1000))
+        except ProcessLookupError:
+            return True
+        finally:
+            os.close(process)
+
+    def _inherit(self, status: dict[str, Any]) -> socket.socket | None:
+        """The listening socket of the running service, or None when it has none to give."""
+        import socket
+
+        folder = os.open(status["folder"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(2)
+                # By way of a descriptor: a socket's path may have no more than 108 bytes.
+                client.connect(f"/proc/self/fd/{folder}/control")
+                _, descriptors, _, _ = socket.recv_fds(client, 1, 1)
+            return socket.socket(fileno=descriptors[0]) if descriptors else None
+        except OSError:
+            return None
+        finally:
+            os.close(folder)
+
+    def _prune(self) -> None:
+        """Removes the leavings of earlier starts, but for the newest logs."""
+        starts = sorted(self._state.glob("start-*"), key=lambda folder: folder.stat().st_mtime)
+        for folder in starts:
+            remove_tree(folder / "run")
+        for folder in starts[: 1 - _KEPT_STARTS]:
+            remove_tree(folder)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Holds off other runs; the system releases it when this process dies."""
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._state / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _status(self) -> dict[str, Any]:
+        try:
+            value: dict[str, Any] = json.loads((self._state / "status.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return value
+
+    def _record(self, status: dict[str, Any]) -> None:
+        path = self._state / "status.json"
+        staging = path.with_suffix(f".{os.getpid()}")
+        staging.write_text(json.dumps(status))
+        staging.replace(path)
+
+
+def _alive(status: dict[str, Any]) -> bool:
+    """Whether the supervisor runs: the same process, not another one that got its number later or after a restart."""
+    if not status:
+        return False
+    try:
+        stat = Path(f"/proc/{status['pid']}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat[0] not in "ZX" and stat[19] == status["start_time"] and boot == status["boot"]
+
+
+def _takes_socket(argv: Sequence[str]) -> bool:
+    """Whether a command is one of the servers that take a listening socket, run directly or as a Python module."""
+    name = argv[0].rpartition("/")[2]
+    module = argv[argv.index("-m") + 1] if "-m" in argv[:-1] and name.startswith("python") else ""
+    return name in _TAKES_SOCKET or module.partition(".")[0] in _TAKES_SOCKET
+
+
+def _on_port(command: Command, container_port: int, port: int) -> Command:
+    """The command with the container's port replaced where it stands alone or at an option's or an address's end."""
+    pattern = re.compile(rf"(?:(?<=^)|(?<=[:=])){container_port}$")
+    argv = (command.argv[0], *(pattern.sub(str(port), word) for word in command.argv[1:]))
+    return replace(command, argv=argv, env={**command.env, "PORT": str(port)})

@@ -1,0 +1,182 @@
+"""Watches over one detached service: a script, started with a bare interpreter, that outlives the command.
+
+    python -I -S _supervise.py FD
+
+FD holds a JSON object: `folder` (this start's own folder), `status` (the file that tells others about the service,
+and `facts` to put into it), `inside` (the sandbox's specification), `script` (`_inside.py`), `log_bytes`, `grace`
+(seconds between asking the service to end and ending it), `ready_fd`, and `socket_fd` (or -1).
+
+It keeps the service's output in `folder`/log, never more than twice `log_bytes`; writes down the exit code; holds the
+listening socket and hands it to whoever connects to `folder`/control, so that a successor takes over without refusing
+a caller. `ready_fd` closing after "ok" means that the service's program runs; anything else on it is `_inside.py`'s
+report. Like `_inside.py` it imports the standard library only.
+"""
+
+# ruff: noqa: PTH105, PTH123, SIM115
+# pathlib alone would take as long to import as all the rest.
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+_CHUNK = 1 << 16
+
+
+class Log:
+    """A file of limited size; what it held before is kept in `PATH.1`."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self._path, self._limit = path, limit
+        self._file = open(path, "ab", buffering=0)
+        # Should this script itself fail, the log says why.
+        os.dup2(self._file.fileno(), 2)
+
+    def write(self, data: bytes) -> None:
+        if self._file.tell() + len(data) > self._limit:
+            self._file.close()
+            os.replace(self._path, self._path + ".1")
+            self._file = open(self._path, "ab", buffering=0)
+        # A full disk must not end the service.
+        with contextlib.suppress(OSError):
+            self._file.write(data)
+
+
+class Supervisor:
+    """The loop around one service."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._spec = spec
+        self._status = dict(spec["facts"])
+        self._log = Log("log", spec["log_bytes"])
+        self._kill_at: float | None = None
+        self._child = 0
+
+    def start(self) -> bytes:
+        """Starts the service; `_inside.py`'s report, empty when the service's program runs."""
+        self._output, output = os.pipe()
+        report, reported = os.pipe()
+        listener = self._spec["socket_fd"]
+        inside = os.memfd_create("specification", 0)
+        os.write(inside, json.dumps({**self._spec["inside"], "error_fd": reported, "socket_fd": listener}).encode())
+        os.lseek(inside, 0, os.SEEK_SET)
+        self._child = os.fork()
+        if self._child == 0:
+            for number in (1, 2):
+                os.dup2(output, number)
+            for number in (inside, reported, listener):
+                if number >= 0:
+                    os.set_inheritable(number, True)
+            os.execv(sys.executable, [sys.executable, "-I", "-S", self._spec["script"], str(inside)])
+        for number in (output, reported, inside):
+            os.close(number)
+        with open(report, "rb") as file:
+            return file.read()
+
+    def run(self) -> None:
+        """Until the service has ended."""
+        wake, woken = os.pipe()
+        for number in (wake, woken):
+            os.set_blocking(number, False)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        poll = select.poll()
+        control = self._control()
+        for number in (self._output, wake, *([control.fileno()] if control else [])):
+            poll.register(number, select.POLLIN)
+        while not self._ended():
+            for number, _event in poll.poll(None if self._kill_at is None else 100):
+                if number == self._output and not self._copy():
+                    poll.unregister(self._output)
+                elif number == wake:
+                    os.read(wake, 512)
+                elif control and number == control.fileno():
+                    self._hand_over(control)
+        while self._copy():
+            pass
+
+    def record(self, **facts: Any) -> None:
+        """Writes the status file anew, in one act."""
+        self._status.update(facts)
+        path = self._spec["status"]
+        with open(f"{path}.{os.getpid()}", "w") as file:
+            json.dump(self._status, file)
+        os.replace(file.name, path)
+
+    def ask_to_end(self, *_: object) -> None:
+        """On SIGTERM: passes it on, and sets the time after which the service is killed."""
+        self._status["stopped"] = True
+        self._kill_at = time.monotonic() + self._spec["grace"]
+        os.kill(self._child, signal.SIGTERM)
+
+    def _ended(self) -> bool:
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            os.kill(self._child, signal.SIGKILL)
+        ended, status = os.waitpid(self._child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            self._status["exit_code"] = code if code >= 0 else 128 - code
+        return bool(ended)
+
+    def _copy(self) -> bool:
+        data = os.read(self._output, _CHUNK)
+        if data:
+            self._log.write(data)
+        return bool(data)
+
+    def _control(self) -> socket.socket | None:
+        if self._spec["socket_fd"] < 0:
+            return None
+        # Bound by its name in the current folder: a socket's path may have no more than 108 bytes.
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("control")
+        server.listen()
+        return server
+
+    def _hand_over(self, control: socket.socket) -> None:
+        with contextlib.suppress(OSError), control.accept()[0] as connection:
+            socket.send_fds(connection, [b"s"], [self._spec["socket_fd"]])
+
+
+def _start_time() -> str:
+    """When this process started, in the kernel's ticks since boot (proc_pid_stat(5), field 22)."""
+    with open("/proc/self/stat") as file:
+        return file.read().rpartition(")")[2].split()[19]
+
+
+def main() -> NoReturn:
+    with open(int(sys.argv[1])) as file:
+        spec = json.load(file)
+    ready = spec["ready_fd"]
+    for number in (ready, spec["socket_fd"]):
+        if number >= 0:
+            os.set_inheritable(number, False)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir(spec["folder"])
+    supervisor = Supervisor(spec)
+    if report := supervisor.start():
+        os.write(ready, report)
+        os._exit(1)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGTERM, supervisor.ask_to_end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    supervisor.record(pid=os.getpid(), start_time=_start_time(), boot=boot, started=time.time())
+    os.write(ready, b"ok")
+    os.close(ready)
+    supervisor.run()
+    supervisor.record(ended=time.time())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
