@@ -45,7 +45,8 @@ class Runtime(Protocol):
 
 def environment(release: Release) -> dict[str, str]:
     """What the target's settings add to the image's environment."""
-    env = dict(release.settings.get("env") or {})
+    # Else the lines that Python buffers come last in the log, after the error that they led to.
+    env = {"PYTHONUNBUFFERED": "1", **(release.settings.get("env") or {})}
     if workers := release.settings.get("workers"):
         # The name that azureml-inference-server-http reads.
         env.setdefault("WORKER_COUNT", f"{workers:d}")

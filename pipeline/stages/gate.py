@@ -1,0 +1,251 @@
+"""The gate above every target: a release is live once it is healthy and has scored; else the last good one returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from pipeline.errors import PipelineError, RolloutError
+from pipeline.stages.explain import explain
+from pipeline.targets.model import Observation, Release, Target
+
+DEADLINE = 60.0
+_LOG_LINES = 15
+_EXPLAINED_LINES = 100
+_PAUSE = 0.1
+_SCORE_TIMEOUT = 60.0
+
+
+class Verified(Protocol):
+    """Remembers, for each service, the release that last passed the gate."""
+
+    def get(self, service: str) -> Release | None: ...
+    def put(self, release: Release) -> None: ...
+
+
+class VerifiedFiles:
+    """`Verified` in a folder, one JSON file for each service."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, service: str) -> Release | None:
+        try:
+            return Release.from_json(json.loads(self._path(service).read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def put(self, release: Release) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(release.service)
+        staging = path.with_suffix(f".{os.getpid()}")
+        staging.write_text(json.dumps(release.to_json()))
+        staging.replace(path)
+
+    def _path(self, service: str) -> Path:
+        from urllib.parse import quote
+
+        return self._folder / (quote(service, safe="") + ".json")
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+Post = Callable[[str, bytes, float], Answer]
+"""Sends JSON to a URL, waits at most so many seconds; raises OSError when no answer comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a scoring request got: the answer as JSON, and how long it took in milliseconds."""
+
+    answer: Any
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A release that is live. `seconds` is from the rollout's start until it passed; `score` is None if none was asked."""
+
+    observation: Observation
+    seconds: float
+    score: Score | None = None
+
+
+class Unfit(RolloutError):
+    """A release that does not pass the gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How long to wait for health, in seconds, and by which clock."""
+
+    deadline: float
+    clock: Callable[[], float]
+    wait: Callable[[float], object]
+
+
+def release(
+    target: Target,
+    wanted: Release,
+    *,
+    verified: Verified,
+    deadline: float = DEADLINE,
+    score: Mapping[str, Any] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], object] = time.sleep,
+    post: Post | None = None,
+) -> Outcome:
+    """Rolls `wanted` out and makes sure that it serves: healthy within `deadline` seconds, then one scoring request.
+
+    `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. What passes is remembered
+    in `verified`. For what does not, the release that passed last is put back, or the service stopped where there is
+    none, and RolloutError says why, what was done, and shows the end of the log.
+    """
+    begun = clock()
+    pace = _Pace(deadline, clock, wait)
+    try:
+        target.rollout(wanted)
+        observation = _healthy(target, wanted, pace)
+        scored = score_release(observation.address, score, clock=clock, post=post) if score else None
+    except PipelineError as error:
+        raise _put_back(target, wanted, error, verified.get(wanted.service), pace) from error
+    verified.put(wanted)
+    return Outcome(observation, clock() - begun, scored)
+
+
+def is_live(target: Target, wanted: Release, verified: Verified) -> bool:
+    """Whether there is nothing to do: `wanted` has passed the gate, and runs and is healthy now."""
+    passed = verified.get(wanted.service)
+    if passed is None or passed.revision != wanted.revision:
+        return False
+    observation = target.observe()
+    return observation.state == "running" and observation.revision == wanted.revision
+
+
+def score_release(
+    address: str,
+    score: Mapping[str, Any],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    post: Post | None = None,
+) -> Score:
+    """Sends one scoring request to a service and checks the answer. Raises RolloutError for any other than wanted."""
+    url = f"{address}/score"
+    begun = clock()
+    try:
+        answer = (post or post_json)(url, json.dumps(score.get("request")).encode(), _SCORE_TIMEOUT)
+    except OSError as error:
+        raise Unfit(f"POST {url} got no answer: {error}") from error
+    milliseconds = (clock() - begun) * 1000
+    text = answer.body.decode(errors="replace")
+    if answer.status != 200:
+        raise Unfit(f"POST {url} was answered with {answer.status}: {_cut(text)}")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise Unfit(f"POST {url} was not answered with JSON: {_cut(text)}") from None
+    if "expect" in score:
+        _check(value, score["expect"])
+    return Score(value, milliseconds)
+
+
+def post_json(url: str, body: bytes, timeout: float) -> Answer:
+    """`Post` over HTTP, never by a proxy."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return Answer(response.status, response.read())
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
+
+
+def _check(value: Any, schema: Any) -> None:
+    import jsonschema
+
+    error = next(jsonschema.Draft202012Validator(schema).iter_errors(value), None)
+    if error:
+        where = "".join(f"[{part!r}]" for part in error.absolute_path)
+        raise Unfit(
+            f"the answer{where} to the scoring request is not what `expect` says: {_cut(error.message)}",
+            remedy="correct run() in the entry script, or `expect` in the manifest",
+        )
+
+
+def _healthy(target: Target, wanted: Release, pace: _Pace) -> Observation:
+    """The observation once the release answers; raises as soon as it cannot any more."""
+    until = pace.clock() + pace.deadline
+    while True:
+        observation = target.observe()
+        if observation.revision and observation.revision != wanted.revision:
+            raise Unfit("another run replaced the release before it was healthy", remedy="run it again")
+        if observation.state == "running":
+            return observation
+        if observation.state in ("absent", "stopped", "failed"):
+            raise Unfit(f"the service did not become healthy: {observation.detail or observation.state}")
+        if pace.clock() >= until:
+            detail = f": {observation.detail}" if observation.detail else ""
+            raise Unfit(
+                f"the service was not healthy after {pace.deadline:g} s{detail}",
+                remedy="give the target a longer `health` deadline, or see its log",
+            )
+        pace.wait(_PAUSE)
+
+
+def _put_back(
+    target: Target, wanted: Release, error: PipelineError, previous: Release | None, pace: _Pace
+) -> RolloutError:
+    """Restores what was live before; the error to raise, with its cause as far as the log tells."""
+    live = target.observe()
+    lines: Sequence[str] = []
+    if live.revision == wanted.revision:
+        lines = list(target.logs(lines=_EXPLAINED_LINES))
+    cause = explain(lines, _environment(wanted))
+    message = f"{error.message}: {cause.fact}" if cause else error.message
+    message += f"; {_restore(target, live, wanted, previous, pace)}"
+    if lines:
+        message += "\n" + "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]) + "\n"
+    return RolloutError(message, remedy=cause.remedy if cause else error.remedy, place=error.place)
+
+
+def _restore(target: Target, live: Observation, wanted: Release, previous: Release | None, pace: _Pace) -> str:
+    """What was done, in words."""
+    if live.revision != wanted.revision and live.state == "running":
+        return f"revision {live.revision} was not touched and is still live"
+    if previous is None or previous.revision == wanted.revision:
+        target.stop()
+        return "there is no earlier verified revision to put back, the service is stopped"
+    try:
+        target.rollback(previous)
+        _healthy(target, previous, pace)
+    except PipelineError as error:
+        target.stop()
+        return f"revision {previous.revision} could not be put back either ({error}), the service is stopped"
+    return f"the last verified revision {previous.revision} is live again"
+
+
+def _environment(wanted: Release) -> dict[str, str]:
+    pairs = (wanted.config.get("config") or {}).get("Env") or ()
+    env = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    return {**env, **(wanted.settings.get("env") or {})}
+
+
+def _cut(text: str, length: int = 300) -> str:
+    return text if len(text) <= length else text[:length] + "…"
