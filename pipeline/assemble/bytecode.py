@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.assemble.bytecode_debian import fetch
 from pipeline.assemble.bytecode_python import Interpreter, Merged, find
 from pipeline.assemble.entry import MTIME, Entry
 from pipeline.assemble.wheel import installed, unpacked
@@ -53,7 +54,10 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     sources = list(_from_wheels(recipe, work) if "wheels" in recipe.inputs else _from_trees(recipe, roots))
     if sources:
         work.say(f"compiling {len(sources)} Python files")
-        yield from pack(sources, find(python, roots, MTIME), version)
+        interpreter = find(
+            python, roots, MTIME, lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)
+        )
+        yield from pack(sources, interpreter, version)
 
 
 def _from_wheels(recipe: Assemble, work: Work) -> Iterator[Source]:

@@ -1,4 +1,4 @@
-"""Finds and runs the interpreter that compiles an image's bytecode: the image's own, else one of the same version here.
+"""Finds and runs the interpreter that compiles an image's bytecode: the image's own, else another of the same version.
 
 The image's own runs in place, from the unpacked folders and through the image's own dynamic loader, as any user and
 without a container. An image for another architecture works the same way where this machine can run its programs.
@@ -11,8 +11,8 @@ import posixpath
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.assemble.elf import inspect
@@ -44,13 +44,15 @@ class Interpreter:
         )
 
 
-def find(python: Python, roots: Sequence[Path], mtime: int, path: str | None = None) -> Interpreter:
-    """An interpreter of exactly `python.version`; AssembleError when none runs here.
+def find(
+    python: Python, roots: Sequence[Path], mtime: int, fetch: Callable[[], Sequence[Path]] = lambda: ()
+) -> Interpreter:
+    """An interpreter of exactly `python.version`: the image's, this machine's, or in the folders that `fetch` brings.
 
-    `path` is where programs are looked for (default: PATH). Another version is never taken in its place: the same
-    inputs would give other bytes on another machine.
+    AssembleError when none runs here. Another version is never taken: the same inputs would give other bytes on another
+    machine (3.11.2 and 3.11.7 differ in 6 of 2666 files of the packages that scikit-learn takes).
     """
-    for candidate in _candidates(python, roots, path):
+    for candidate in _candidates(python, roots, fetch):
         if _version(candidate, mtime) == python.version.rstrip("+"):
             return candidate
     raise AssembleError(
@@ -60,12 +62,15 @@ def find(python: Python, roots: Sequence[Path], mtime: int, path: str | None = N
     )
 
 
-def _candidates(python: Python, roots: Sequence[Path], path: str | None) -> Iterator[Interpreter]:
+def _candidates(python: Python, roots: Sequence[Path], fetch: Callable[[], Sequence[Path]]) -> Iterator[Interpreter]:
     if own := _own(python, Merged(roots)):
         yield own
     yield Interpreter((sys.executable,))
-    if found := shutil.which(f"python{python.minor}", path=path):
-        yield Interpreter((found,))
+    for place in dict.fromkeys((shutil.which(f"python{python.minor}"), f"/usr/bin/python{python.minor}")):
+        if place:
+            yield Interpreter((place,))
+    if fetched := _own(replace(python, executable=f"/usr/bin/python{python.minor}"), Merged(fetch())):
+        yield fetched
 
 
 def _version(interpreter: Interpreter, mtime: int) -> str:

@@ -12,21 +12,22 @@ from pathlib import Path
 
 from pipeline.oci.libraries import Elf
 
+MAGIC = b"\x7fELF"
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 14, 15, 29
 _LONGEST = 4096
 
 Bytes = bytes | mmap.mmap
 
-__all__ = ["Elf", "inspect"]
+__all__ = ["MAGIC", "Elf", "inspect"]
 
 
 def inspect(source: bytes | Path) -> Elf | None:
     """The facts of an ELF file, given as its bytes or its path; None for any other file and for a malformed one."""
     if isinstance(source, bytes):
-        return _read(source) if source[:4] == b"\x7fELF" else None
+        return _read(source) if source[:4] == MAGIC else None
     with source.open("rb", buffering=0) as file:
-        if file.read(4) != b"\x7fELF":
+        if file.read(4) != MAGIC:
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _read(content)
