@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -131,10 +131,11 @@ def _by_digits(
         known.setdefault(image.digest, Found(name, tag, image))
     for name, (image, _) in images.items():
         known[image.digest] = Found(name, _best_tag(name, image, tags), image)
-    matches: dict[str, Found] = {}
-    for found in known.values():
-        if any(short(digest, 64).startswith(digits) for digest in _digests(store, found.image)):
-            matches[found.image.digest] = found
+    matches = {digest: found for digest, found in known.items() if short(digest, 64).startswith(digits)}
+    for found in () if matches else known.values():
+        for one in _parts(store, found.image):
+            if any(short(at, 64).startswith(digits) for at in (one.descriptor.digest, one.config_blob.digest)):
+                matches.setdefault(one.descriptor.digest, Found(found.name, found.tag, one.descriptor))
     if len(matches) > 1:
         raise UsageError(f"{text!r} is the beginning of {len(matches)} digests", remedy=listed(sorted(matches)))
     if matches:
@@ -144,15 +145,11 @@ def _by_digits(
     raise UsageError(f"there is no image {text!r} in the store", remedy="'pipeline image ls' shows what there is")
 
 
-def _digests(store: Store, image: Descriptor) -> Iterator[str]:
-    """An image's own digest, those of its platforms' image manifests, and their image IDs."""
-    yield image.digest
+def _parts(store: Store, image: Descriptor) -> list[ImageDocuments]:
     try:
-        for one in documents(store, image):
-            yield one.descriptor.digest
-            yield one.config_blob.digest
+        return documents(store, image)
     except StoreError:
-        return
+        return []
 
 
 def _older(store: Store, digest: Digest) -> Descriptor:
