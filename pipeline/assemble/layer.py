@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.assemble import elf, tar
+from pipeline.assemble import elf as elf
+from pipeline.assemble import tar
 from pipeline.assemble.entry import Entry
 from pipeline.digest import Digest
 from pipeline.errors import AssembleError

@@ -16,8 +16,8 @@ def plan(
     done: Callable[[Step], bool],
     last_inputs: Callable[[str], Mapping[str, str] | None],
 ) -> Plan:
-    """What a run would do. `done(step)` says whether a step's result is there already; `last_inputs(id)` gives the inputs
-    of its last good end.
+    """What a run would do. `done(step)` says whether a step's result is there already; `last_inputs(id)` gives the
+    inputs of its last good end.
     """
     steps = steps_of(manifest, images)
     verdicts: dict[str, Verdict] = {}

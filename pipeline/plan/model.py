@@ -39,7 +39,7 @@ class ResolvedImage:
 
 @dataclass(frozen=True, slots=True)
 class LayerWork:
-    """A step that makes one OCI layer. `below` are the steps of the layers it stands on, for a recipe that needs them."""
+    """A step that makes one OCI layer. `below`: the steps of the layers it stands on, where it needs them."""
 
     recipe: Recipe
     parent: Facts
@@ -56,10 +56,12 @@ class ImageWork:
 
 @dataclass(frozen=True, slots=True)
 class CheckWork:
-    """A step that proves an image fit to serve."""
+    """A step that proves an image fit to serve: by its `python`, and healthy within `deadline` seconds."""
 
     image: Image
     built: str
+    python: str = ""
+    deadline: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def _model_dir(resolved: ResolvedImage) -> str:
 def _server(resolved: ResolvedImage, serve: Serve, facts: Facts) -> list[str]:
     if facts.python is None:
         raise AssembleError(
-            f"image {resolved.image.name} serves {serve.entry_script}, but its base {resolved.image.base} has no Python",
+            f"image {resolved.image.name} serves {serve.entry_script}, but {resolved.image.base} has no Python",
             remedy="add python3 to the base's packages",
             place=resolved.image.location,
         )

@@ -34,7 +34,7 @@ def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step,
     for group in by_image.values():
         maker.image(group)
     for group in by_image.values():
-        maker.check(group[0][0].image)
+        maker.check(group[0][0], _deadline(manifest, group[0][0].image))
     for group in by_image.values():
         maker.tag(group[0][0].image)
     for target in manifest.targets.values():
@@ -99,12 +99,14 @@ class _Maker:
         material = [[str(p), [self.steps[s].key for s in stack], config] for p, stack, config in stacks]
         self._put("image", image, [material, image.checks.libraries_ignore], inputs, layers, ImageWork(image, stacks))
 
-    def check(self, image: Image) -> None:
+    def check(self, resolved: ResolvedImage, deadline: float) -> None:
+        image, python = resolved.image, resolved.stack[-1].facts.python
         checks = image.checks
         asked: dict[str, Any] = {"imports": checks.imports, "score": checks.score, "size": checks.size}
         inputs = {"image": self.steps[f"image {image.name}"].key[:12], **{k: _short(v) for k, v in asked.items() if v}}
         built = f"image {image.name}"
-        self._put("check", image, [self.steps[built].key, asked], inputs, (built,), CheckWork(image, built))
+        work = CheckWork(image, built, python.executable if python else "", deadline)
+        self._put("check", image, [self.steps[built].key, asked], inputs, (built,), work)
 
     def tag(self, image: Image) -> None:
         """Waits for every check of the run: one failed image moves no tag (two-phase publish)."""
@@ -144,6 +146,14 @@ class _Maker:
         self._add(Step(f"{kind} {image.name}", kind, image.name, title, key, inputs, needs, work, image.location), "")
 
 
+def _deadline(manifest: Manifest, image: Image) -> float:
+    """The longest that a target gives this image to become healthy; 60 s where none says."""
+    given = [
+        target.spec.get("health") or {} for target in manifest.targets.values() if target.spec["image"] == image.name
+    ]
+    return max([60.0, *(float(health.get("deadline", 0)) for health in given)])
+
+
 def _key_material(recipe: Recipe) -> Any:
     if isinstance(recipe, Assemble):
         return ["assemble", PACKER, recipe.packer, recipe.inputs, recipe.compression]
@@ -158,9 +168,15 @@ def _recipe_inputs(recipe: Recipe) -> dict[str, str]:
             for item in value:
                 label = item.get("name") or item.get("path") or item.get("file") or _short(item)
                 found[str(label)] = _label(item)
+        elif name == "wheels":
+            found |= {_wheel(file): f"{file.split('-')[1]} {sha256[:12]}" for file, sha256 in value}
         else:
             found[name] = _short(value)
     return found
+
+
+def _wheel(file: str) -> str:
+    return str(file).partition("-")[0].replace("_", "-").lower()
 
 
 def _label(item: Mapping[str, Any]) -> str:

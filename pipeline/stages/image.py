@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.assemble.layer import Contents
-from pipeline.digest import digest_of
-from pipeline.errors import AssembleError
+from pipeline.digest import cache_key, digest_of
+from pipeline.errors import AssembleError, PipelineError
 from pipeline.facts import Platform
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import Descriptor, Layer
+from pipeline.oci.libraries import Contents, Elf, Missing, missing
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
 from pipeline.stages.assemble import layer_of
 from pipeline.stages.bench import Bench, Result
@@ -29,7 +29,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     manifests, blobs = [], []
     for platform, ids, config in step.work.stacks:
         layers = [layer_of(plan.step(id_), bench) for id_ in ids]
-        _check_libraries(step, plan, bench, ids, layers)
+        _check_libraries(step, plan, bench, platform, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
         blobs += [*parts, *(layer.blob for layer in layers)]
@@ -53,57 +53,66 @@ def _manifest(
     return manifest, [config]
 
 
-def _check_libraries(step: Step, plan: Plan, bench: Bench, ids: Sequence[str], layers: Sequence[Layer]) -> None:
+def _check_libraries(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
     """Raises AssembleError for shared libraries that members need and no layer has, found from the ELF files."""
-    known = "libraries " + digest_of(repr([layer.diff_id for layer in layers]).encode())
-    if bench.store.database.memo(known):
-        return
-    from pipeline.oci.libraries import missing
-
     assert isinstance(step.work, ImageWork)
-    contents = [Contents.from_json(bench.store.contents(layer)) for layer in layers]
-    lacking = missing(contents, step.work.image.checks.libraries_ignore)
-    if not lacking:
-        bench.store.database.remember(known, True)
+    layers = [layer_of(plan.step(id_), bench) for id_ in ids]
+    ignored = step.work.image.checks.libraries_ignore
+    memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, step.work.image.env])
+    if bench.store.database.memo(memo):
         return
-    packages = _packages(plan, bench, ids, sorted({soname for soname, _, _ in lacking}))
+    lacking = missing(
+        [_contents(layer, bench) for layer in layers],
+        architecture=platform.architecture,
+        library_path=tuple(filter(None, step.work.image.env.get("LD_LIBRARY_PATH", "").split(":"))),
+        ignore=ignored,
+    )
+    if lacking:
+        raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
+    bench.store.database.remember(memo, True)
+
+
+def _contents(layer: Layer, bench: Bench) -> Contents:
+    kept = bench.store.contents(layer)
+    owners = {path: owner for path, *_, owner in kept["members"] if path in kept["elf"]}
+    return Contents(
+        paths=[member[0] for member in kept["members"]],
+        links={path: link for path, type_, *_, link, _owner in kept["members"] if type_ == "symlink"},
+        hardlinks={path: link for path, type_, *_, link, _owner in kept["members"] if type_ == "hardlink"},
+        objects={path: (Elf.from_json(facts), owners.get(path, "")) for path, facts in kept["elf"].items()},
+    )
+
+
+def _lacking(step: Step, lacking: Sequence[Missing], packages: Mapping[str, str]) -> AssembleError:
     lines = []
-    for soname in sorted({soname for soname, _, _ in lacking}):
-        path, owner = next((path, owner) for name, path, owner in lacking if name == soname)
-        more = sum(name == soname for name, _, _ in lacking) - 1
-        where = f"/{path}" + (f" of {owner}" if owner else "") + (f" and {more} more" if more else "")
-        lines.append(
-            f"{soname}, needed by {where}: "
-            + (f"Debian package {packages[soname]}" if soname in packages else "no package found")
+    for soname in sorted({each.soname for each in lacking}):
+        users = [each for each in lacking if each.soname == soname]
+        where = f"/{users[0].path}" + (f" of {users[0].owner}" if users[0].owner else "")
+        more = f" and {len(users) - 1} more" if len(users) > 1 else ""
+        source = (
+            f"it is in the Debian package {packages[soname]}"
+            if soname in packages
+            else "no package is known to have it"
         )
-    raise AssembleError(
-        "shared libraries are missing from the image:\n  " + "\n  ".join(lines),
-        remedy="add the packages to the base, or name the library under checks.libraries.ignore",
+        lines.append(f"\n  {soname}, needed by {where}{more}: {source}")
+    return AssembleError(
+        f"image {step.name} lacks shared libraries:" + "".join(lines),
+        remedy="add the packages to the base, or name what is not needed under checks.libraries.ignore",
         place=step.place,
     )
 
 
 def _packages(plan: Plan, bench: Bench, ids: Sequence[str], sonames: Sequence[str]) -> Mapping[str, str]:
     """Which distribution package has each library; empty when the archive cannot be asked: the error stands without."""
-    facts = next(
-        (
-            w.parent
-            for w in (plan.step(id_).work for id_ in reversed(ids))
-            if isinstance(w, LayerWork) and w.parent.release
-        ),
-        None,
-    )
+    works = [plan.step(id_).work for id_ in reversed(ids)]
+    facts = next((work.parent for work in works if isinstance(work, LayerWork) and work.parent.release), None)
     if facts is None:
         return {}
     try:
         found: Mapping[str, str] = bench.indexes.debian.contents(
             facts.distribution, facts.release, facts.platform.architecture, sonames
         )
-    except Exception as error:
-        bench.say(step_words(ids), f"the archive could not say which package has them: {error}")
+    except PipelineError as error:
+        bench.say("", f"the archive could not say which packages have them: {error}")
         return {}
     return found
-
-
-def step_words(ids: Sequence[str]) -> str:
-    return ids[-1] if ids else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipeline.errors import Diagnostic, Location, ManifestError, PipelineError, ResolveError
+from pipeline.errors import AssembleError, Diagnostic, Location, ManifestError, PipelineError, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
 from pipeline.kinds import build_kind
 from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
@@ -67,7 +67,7 @@ class _Resolver:
                 self._bench.stop()
                 try:
                     self._result.images.append(self._image(image, Platform.parse(platform)))
-                except ResolveError as error:
+                except (ResolveError, AssembleError, UsageError) as error:
                     problems.setdefault(str(error), error)
         if len(problems) == 1:
             raise next(iter(problems.values()))

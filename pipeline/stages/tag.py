@@ -12,7 +12,7 @@ def image_of(step: Step, bench: Bench) -> Descriptor:
     return Descriptor.from_json(bench.record(step)["image"])
 
 
-def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
+def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
     assert isinstance(step.work, TagWork)
     record = bench.store.database.record(step.key)
     if record is None:

@@ -1,0 +1,83 @@
+"""Stage: makes an image live on a target, through the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from pipeline.facts import Platform
+from pipeline.kinds import find
+from pipeline.manifest.model import Entry, Image
+from pipeline.oci.descriptor import Descriptor
+from pipeline.plan.model import Plan, Step, TargetWork
+from pipeline.stages import gate
+from pipeline.stages.bench import Bench, Result, machine_platform
+from pipeline.store import Store
+from pipeline.store.lookup import Found, choose
+from pipeline.targets.model import Release, Target
+
+
+def target_of(bench: Bench, entry: Entry) -> Target:
+    """The place that a manifest's target entry names."""
+    service = service_name(bench, entry)
+    kind = find("targets", entry.kind)
+    return cast(Target, kind.target(service, entry.spec, state=bench.home.state, roots=bench.store.roots))
+
+
+def service_name(bench: Bench, entry: Entry) -> str:
+    return f"{bench.manifest.name}-{entry.name}"
+
+
+def verified(bench: Bench) -> gate.VerifiedFiles:
+    """What last passed the gate, for each service."""
+    return gate.VerifiedFiles(bench.home.state / "verified")
+
+
+def release_of(store: Store, image: Image, built: Descriptor, service: str, port: int, settings: Any) -> Release:
+    """The release that puts `built` on this machine's `port`."""
+    documents = choose(store, Found(image.name, "", built), None, Platform.parse(machine_platform()))
+    return Release(
+        service=service,
+        image=documents.descriptor.digest,
+        layers=documents.layers,
+        config=documents.config,
+        port=port,
+        container_port=image.serve.port if image.serve else port,
+        settings=settings,
+    )
+
+
+def _wanted(step: Step, bench: Bench, record: Any) -> Release:
+    assert isinstance(step.work, TargetWork)
+    spec = dict(step.work.target.spec)
+    built = Descriptor.from_json(record["image"])
+    return release_of(bench.store, step.work.image, built, service_name(bench, step.work.target), spec["port"], spec)
+
+
+def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
+    """Whether the release runs and is healthy now; the record under its key only says which image that is."""
+    record = bench.store.database.record(step.key)
+    if record is None or not bench.store.blobs.has(Descriptor.from_json(record["image"]).digest):
+        return False
+    assert isinstance(step.work, TargetWork)
+    return gate.is_live(target_of(bench, step.work.target), _wanted(step, bench, record), verified(bench))
+
+
+def run(step: Step, plan: Plan, bench: Bench) -> Result:
+    assert isinstance(step.work, TargetWork)
+    image = bench.record(plan.step(step.work.built))["image"]
+    wanted = _wanted(step, bench, {"image": image})
+    outcome = gate.release(
+        target_of(bench, step.work.target),
+        wanted,
+        verified=verified(bench),
+        deadline=(step.work.target.spec.get("health") or {}).get("deadline", gate.DEADLINE),
+        score=step.work.image.checks.score,
+    )
+    address = outcome.observation.address
+    scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
+    return Result({"image": image, "address": address}, title=f"{address}  healthy{scored}")
+
+
+def state_folder(bench: Bench) -> Path:
+    return bench.home.state / "services"
