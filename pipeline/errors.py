@@ -103,6 +103,8 @@ class StoreError(PipelineError):
 
 class OutOfReach(PipelineError):
     exit_code = 4
+    retry_after: float = 0.0
+    """Seconds that the other side asked to wait before the next try."""
 
 
 class RolloutError(PipelineError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from pipeline.digest import Digest
 from pipeline.errors import Location, UsageError
 
 DOCKER_HUB = "docker.io"
@@ -25,12 +24,12 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image in a registry. At most one of `tag` and `digest` may be empty, except where only a repository is meant."""
+    """An image in a registry; without tag and digest, a repository."""
 
     registry: str
     repository: str
     tag: str = ""
-    digest: Digest = Digest("")
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -51,7 +50,7 @@ class Reference:
 
 
 def parse(text: str, place: Location | None = None) -> Reference:
-    """The image that `text` names; no tag and no digest mean the tag `latest`. UsageError says what is wrong with it."""
+    """The image that `text` names; the tag `latest` where it names none. UsageError says what is wrong."""
     found = repository(_without_image(text), place)
     name, at, digest = text.strip().partition("@")
     tag = name[len(_without_image(text)) + 1 :] if len(name) > len(_without_image(text)) else ""
@@ -142,10 +141,10 @@ def _tag(tag: str, text: str, place: Location | None) -> str:
     return tag
 
 
-def _digest(digest: str, text: str, place: Location | None) -> Digest:
+def _digest(digest: str, text: str, place: Location | None) -> str:
     if digest and not _DIGEST.fullmatch(digest):
         raise _wrong(text, f"{digest!r} is no digest", "sha256: and 64 hexadecimal digits in lower case", place)
-    return Digest(digest)
+    return digest
 
 
 def _wrong(text: str, fact: str, remedy: str, place: Location | None) -> UsageError:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.errors import PipelineError
+from pipeline.errors import OutOfReach, PipelineError
 from pipeline.manifest.model import Retry
 
 T = TypeVar("T")
 
 
-def retrying(policy: Retry, call: Callable[[], T], waiting: Callable[[int, float, Exception], None]) -> T:
+def retrying(
+    policy: Retry,
+    call: Callable[[], T],
+    waiting: Callable[[int, float, Exception], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
     """`call()`'s value; tried up to `policy.attempts` times while it raises a transient PipelineError.
 
-    `waiting(attempt, seconds, error)` is called before each wait.
+    `waiting(attempt, seconds, error)` is called before each wait; a wait is no shorter than the other side asked for
+    (`OutOfReach.retry_after`).
     """
     try:
         return call()
@@ -37,9 +44,16 @@ def retrying(policy: Retry, call: Callable[[], T], waiting: Callable[[int, float
             raise error
         return call()
 
+    backoff = tenacity.wait_exponential_jitter(initial=policy.wait, max=policy.max_wait, jitter=policy.wait / 2)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return max(backoff(state), error.retry_after if isinstance(error, OutOfReach) else 0.0)
+
     return tenacity.Retrying(
+        sleep=sleep,
         stop=tenacity.stop_after_attempt(policy.attempts),
-        wait=tenacity.wait_exponential_jitter(initial=policy.wait, max=policy.max_wait, jitter=policy.wait / 2),
+        wait=wait,
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, PipelineError) and error.transient),
         before_sleep=announce,
         reraise=True,
