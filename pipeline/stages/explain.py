@@ -51,6 +51,10 @@ def explain(lines: Sequence[str], env: Mapping[str, str]) -> Cause | None:
         for pattern, fact, remedy in _PATTERNS:
             if found := re.search(pattern, line):
                 return Cause(fact.format(*(group or "" for group in found.groups())), remedy)
+    for line in reversed(lines):
+        # Not the server's own exceptions, which only wrap the one that tells.
+        if re.match(r"(?!azureml_inference_server_http)[\w.]+(?:Error|Exception): ", line):
+            return Cause(line[:300], "correct the entry script")
     return None
 
 

@@ -74,7 +74,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A release that is live. `seconds` is from the rollout's start until it passed; `score` is None if none was asked."""
+    """A release that is live. `seconds` is from the rollout's start until it passed; `score` is None if none asked."""
 
     observation: Observation
     seconds: float
@@ -82,7 +82,12 @@ class Outcome:
 
 
 class Unfit(RolloutError):
-    """A release that does not pass the gate."""
+    """A release that does not pass the gate; `log` is the end of its service's output."""
+
+    log: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n    ".join((super().__str__(), *self.log))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +112,9 @@ def release(
 ) -> Outcome:
     """Rolls `wanted` out and makes sure that it serves: healthy within `deadline` seconds, then one scoring request.
 
-    `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. What passes is remembered
-    in `verified`. For what does not, the release that passed last is put back, or the service stopped where there is
-    none, and RolloutError says why, what was done, and shows the end of the log.
+    `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. What passes is kept in
+    `verified`. For what does not, the release that passed last is put back, or the service stopped where there is
+    none, and Unfit (a RolloutError) says why, what was done, and shows the end of the log.
     """
     begun = clock()
     pace = _Pace(deadline, clock, wait)
@@ -139,7 +144,7 @@ def score_release(
     clock: Callable[[], float] = time.monotonic,
     post: Post | None = None,
 ) -> Score:
-    """Sends one scoring request to a service and checks the answer. Raises RolloutError for any other than wanted."""
+    """Sends one scoring request to a service and checks the answer. Raises Unfit for any but the wanted."""
     url = f"{address}/score"
     begun = clock()
     try:
@@ -209,25 +214,23 @@ def _healthy(target: Target, wanted: Release, pace: _Pace) -> Observation:
         pace.wait(_PAUSE)
 
 
-def _put_back(
-    target: Target, wanted: Release, error: PipelineError, previous: Release | None, pace: _Pace
-) -> RolloutError:
+def _put_back(target: Target, wanted: Release, error: PipelineError, previous: Release | None, pace: _Pace) -> Unfit:
     """Restores what was live before; the error to raise, with its cause as far as the log tells."""
     live = target.observe()
     lines: Sequence[str] = []
     if live.revision == wanted.revision:
         lines = list(target.logs(lines=_EXPLAINED_LINES))
-    cause = explain(lines, _environment(wanted))
+    cause = None if error.remedy else explain(lines, _environment(wanted))
     message = f"{error.message}: {cause.fact}" if cause else error.message
     message += f"; {_restore(target, live, wanted, previous, pace)}"
-    if lines:
-        message += "\n" + "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]) + "\n"
-    return RolloutError(message, remedy=cause.remedy if cause else error.remedy, place=error.place)
+    unfit = Unfit(message, remedy=cause.remedy if cause else error.remedy, place=error.place)
+    unfit.log = tuple(lines[-_LOG_LINES:])
+    return unfit
 
 
 def _restore(target: Target, live: Observation, wanted: Release, previous: Release | None, pace: _Pace) -> str:
     """What was done, in words."""
-    if live.revision != wanted.revision and live.state == "running":
+    if live.revision != wanted.revision and live.state in ("running", "starting"):
         return f"revision {live.revision} was not touched and is still live"
     if previous is None or previous.revision == wanted.revision:
         target.stop()

@@ -6,10 +6,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.oci.descriptor import LAYER_GZIP, LAYER_ZSTD
+from pipeline import compression
+from pipeline.oci.descriptor import LAYER_ZSTD
 
 CHUNK = 1 << 20
 
@@ -32,7 +33,10 @@ class Stream:
         self._ahead.shutdown()
 
     def _chunk(self) -> bytes:
-        chunk = self._source(CHUNK) or b""
+        try:
+            chunk = self._source(CHUNK) or b""
+        except compression.damage() as error:
+            raise ValueError(str(error)) from error
         self._hash.update(chunk)
         return chunk
 
@@ -86,29 +90,11 @@ class Stream:
 
 @contextmanager
 def open_tar(path: Path, media_type: str) -> Iterator[Stream]:
-    """The uncompressed tar of a layer's blob. Raises ValueError for bytes that are not what the media type says."""
-    with path.open("rb", buffering=0) as file:
-        if media_type == LAYER_ZSTD:
-            import zstandard
-
-            decompressor = zstandard.ZstdDecompressor()
-            try:
-                with (
-                    decompressor.stream_reader(file, read_size=CHUNK, read_across_frames=True) as reader,
-                    closing(Stream(reader.read)) as stream,
-                ):
-                    yield stream
-            except zstandard.ZstdError as error:
-                raise ValueError(f"not zstd: {error}") from error
-        elif media_type == LAYER_GZIP or media_type.endswith(".gzip"):
-            import gzip
-            import zlib
-
-            try:
-                with gzip.GzipFile(fileobj=file) as unzipped, closing(Stream(unzipped.read)) as stream:
-                    yield stream
-            except (zlib.error, gzip.BadGzipFile) as error:
-                raise ValueError(f"not gzip: {error}") from error
-        else:
-            with closing(Stream(file.read)) as stream:
-                yield stream
+    """The uncompressed tar of a layer's blob, which raises ValueError where bytes are not what the media type says."""
+    kind = "zst" if media_type == LAYER_ZSTD else "gz" if media_type.endswith(("+gzip", ".gzip")) else ""
+    with path.open("rb", buffering=0) as file, compression.reader(file, kind) as reader:
+        stream = Stream(reader.read)
+        try:
+            yield stream
+        finally:
+            stream.close()

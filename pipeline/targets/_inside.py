@@ -2,13 +2,11 @@
 
     python -I -S _inside.py FD
 
-FD holds the specification, a JSON object (see `_sandbox.Spec`). Three processes: this one waits; the second is the
-init (process 1) of the new PID namespace, mounts the file system and reaps; the third becomes the command. When the
-first dies, the kernel ends the others. A failure before the command runs is written to the descriptor `error_fd` as
-{"kind", "message"}; that descriptor closing without a word means that the command runs.
-
-It imports the standard library only and nothing of this project: what it holds in memory stays small, and after the
-change of root nothing more can be imported. See user_namespaces(7), pid_namespaces(7), pivot_root(2), mount(2).
+FD holds the specification, a JSON object (see `_sandbox.specification`). Three processes: this one waits; the second
+is the init (process 1) of the new PID namespace, mounts the file system and reaps; the third becomes the command. When
+the first dies, the kernel ends the others. A failure before the command runs is written to the descriptor `error_fd` as
+{"kind", "message"}; that descriptor closing without a word means that the command runs. It imports the standard library
+only. See user_namespaces(7), pid_namespaces(7), pivot_root(2), mount(2).
 """
 
 # ruff: noqa: PTH101, PTH102, PTH103, PTH106, PTH108, PTH110, PTH112, PTH123, PTH211
@@ -27,21 +25,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
-    1,
-    2,
-    4,
-    8,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 
-# chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot (capabilities(7)):
-# what container engines leave to root, without the right to make devices, raw sockets and audit records.
+# chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot (capabilities(7)).
 KEPT_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 18}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 HOST_FILES = ("/etc/resolv.conf", "/etc/hosts")
@@ -192,8 +181,8 @@ def become(spec: dict[str, Any], user_namespace: bool) -> NoReturn:
     if (listening := spec.get("socket_fd", -1)) >= 0:
         # systemd's protocol (sd_listen_fds(3)): the first passed socket is descriptor 3 of the process named.
         env |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
-        os.dup2(listening, 3, inheritable=True)
-        os.set_inheritable(3, True)
+        os.dup2(listening, 3)
+        os.set_inheritable(3, True)  # dup2 of 3 onto itself leaves it as it was
     for number in range(64):
         if number not in KEPT_CAPABILITIES:
             with contextlib.suppress(OSError):
@@ -249,17 +238,13 @@ def _guarded(spec: dict[str, Any], action: Any) -> NoReturn:
     """Runs `action` and exits with its result; whatever goes wrong is reported to the descriptor `error_fd`."""
     try:
         code = action()
-    except Refused as error:
-        code = _report(spec, error.kind, str(error))
     except BaseException as error:
-        code = _report(spec, "setup", f"{type(error).__name__}: {error}")
+        kind = getattr(error, "kind", "")
+        said = {"kind": kind or "setup", "message": str(error) if kind else f"{type(error).__name__}: {error}"}
+        with contextlib.suppress(OSError):
+            os.write(spec["error_fd"], json.dumps(said).encode())
+        code = 125
     os._exit(code)
-
-
-def _report(spec: dict[str, Any], kind: str, message: str) -> int:
-    with contextlib.suppress(OSError):
-        os.write(spec["error_fd"], json.dumps({"kind": kind, "message": message}).encode())
-    return 125
 
 
 def _quiet(spec: dict[str, Any]) -> None:
@@ -267,17 +252,20 @@ def _quiet(spec: dict[str, Any]) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    for number in (spec["error_fd"], spec.get("socket_fd", -1)):
-        if number >= 0:
-            os.close(number)
+    for number in _own(spec):
+        os.close(number)
+
+
+def _own(spec: dict[str, Any]) -> list[int]:
+    """The descriptors that were handed down."""
+    return [number for number in (spec["error_fd"], spec.get("socket_fd", -1)) if number >= 0]
 
 
 def main() -> NoReturn:
     with open(int(sys.argv[1])) as file:
         spec = json.load(file)
-    for number in (spec["error_fd"], spec.get("socket_fd", -1)):
-        if number >= 0:
-            os.set_inheritable(number, False)
+    for number in _own(spec):
+        os.set_inheritable(number, False)
     _guarded(spec, lambda: _outer(spec))
 
 
