@@ -1,0 +1,39 @@
+"""What to do next with a service that was just deployed: call it, read its log, stop it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli._shell import Shell
+from pipeline.plan.model import TargetWork
+
+if TYPE_CHECKING:
+    from pipeline.plan.model import Plan
+
+_LONGEST = 300
+"""A scoring request of more characters than this is not shown as a curl command."""
+
+
+def hints(shell: Shell, manifest: Path, plan: Plan, addresses: Sequence[tuple[str, str]]) -> list[str]:
+    """Commands to paste, for each target's name and address."""
+    return [line for name, address in addresses for line in _of(shell, manifest, plan, name, address)]
+
+
+def _of(shell: Shell, manifest: Path, plan: Plan, name: str, address: str) -> list[str]:
+    work = plan.step(f"target {name}").work
+    assert isinstance(work, TargetWork)
+    home = f" --home {shlex.quote(shell.home_option)}" if shell.home_option else ""
+    service = shlex.quote(work.service)
+    lines = [f"logs: pipeline logs {service} -f{home}", f"stop: pipeline stop {service}{home}"]
+    score = work.image.checks.score
+    if not score or "request" not in score:
+        return [f"try:  curl -s {address}/", *lines] if address else lines
+    body = json.dumps(score["request"], ensure_ascii=False)
+    if not address or len(body) > _LONGEST:
+        return [f"try:  pipeline score {shlex.quote(str(manifest))} {shlex.quote(name)}{home}", *lines]
+    header = "-H 'Content-Type: application/json'"
+    return [f"try:  curl -s {address}/score {header} -d {shlex.quote(body)}", *lines]

@@ -1,0 +1,102 @@
+"""Finds the services that a command is about: those of a manifest, or those that this machine knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from pipeline.cli._shell import Shell
+from pipeline.cli._work import Wanted, known, opened
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.manifest.model import Manifest
+    from pipeline.targets.model import Target
+
+SERVICE_HELP = """
+SERVICE: a service, as 'pipeline status' names it
+MANIFEST TARGET: or a manifest and one of its targets; TARGET may be left out when there is only one
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service by its name on this machine; `request` is the scoring request of its image, where that is known."""
+
+    name: str
+    target: Target
+    request: Any = None
+
+
+def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
+    """The services of a manifest, by the names of its targets."""
+    from pipeline.stages.release import service_name, target_of
+
+    bench = opened(shell, wanted)
+    manifest = bench.manifest
+    return {
+        name: Service(
+            service_name(bench, entry),
+            target_of(bench, entry),
+            _request(manifest, entry.spec),
+        )
+        for name, entry in manifest.targets.items()
+    }
+
+
+def of_machine(shell: Shell) -> dict[str, Service]:
+    """Every local service that was ever started here, by its name."""
+    from pipeline.kinds import find
+    from pipeline.stages.gate import VerifiedFiles
+    from pipeline.store import Store
+
+    state = shell.home.state
+    folder, verified = state / "services", VerifiedFiles(state / "verified")
+    if not folder.is_dir():
+        return {}
+    roots = Store(shell.home.store).roots
+    services = {}
+    for name in sorted(unquote(path.name) for path in folder.iterdir() if (path / "status.json").is_file()):
+        release = verified.get(name)
+        settings = release.settings if release else {}
+        services[name] = Service(name, find("targets", "local").target(name, settings, state=state, roots=roots))
+    return services
+
+
+def one(shell: Shell, words: Sequence[str], sets: Mapping[str, str]) -> Service:
+    """The service that `words` mean: SERVICE, MANIFEST, or MANIFEST TARGET. Raises UsageError for none."""
+    if len(words) > 2:
+        raise UsageError(f"'{words[2]}' is one word too many", remedy="give SERVICE, or MANIFEST and TARGET")
+    if len(words) == 2 or (words and _is_manifest(words[0])):
+        return _of_target(shell, Wanted(Path(words[0]), sets), words[1] if len(words) == 2 else "")
+    services = of_machine(shell)
+    names = ", ".join(services) or "none"
+    if not words:
+        raise UsageError("no service is named", remedy=f"services here: {names}")
+    if words[0] not in services:
+        from pipeline.manifest.words import suggestion
+
+        raise UsageError(f"there is no service '{words[0]}'", remedy=suggestion(words[0], services, "services here"))
+    return services[words[0]]
+
+
+def _of_target(shell: Shell, wanted: Wanted, name: str) -> Service:
+    services = of_manifest(shell, wanted)
+    if not name and len(services) != 1:
+        remedy = f"name one: {', '.join(services)}" if services else "add one to its section 'targets'"
+        raise UsageError(f"{wanted.manifest.name} has {len(services) or 'no'} targets", remedy=remedy)
+    name = name or next(iter(services))
+    known(name, services, "target", wanted.manifest.name)
+    return services[name]
+
+
+def _is_manifest(word: str) -> bool:
+    return word.endswith((".yaml", ".yml")) or "/" in word
+
+
+def _request(manifest: Manifest, spec: Mapping[str, Any]) -> Any:
+    image = manifest.images.get(spec.get("image", ""))
+    return image.checks.score.get("request") if image and image.checks.score else None

@@ -1,0 +1,128 @@
+"""Opens a manifest for a command, and shows its run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli._shell import Shell
+from pipeline.errors import UsageError
+from pipeline.events import Event, Reporter, RunEnded, StepEnded
+
+if TYPE_CHECKING:
+    from pipeline.plan.model import Plan, StepKind
+    from pipeline.reporters import Show
+    from pipeline.stages.bench import Bench
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked for, in words of the project."""
+
+    manifest: Path
+    sets: Mapping[str, str] = field(default_factory=dict)
+    images: Sequence[str] = ()
+    frozen: bool = False
+
+
+@dataclass
+class Door:
+    """What events pass on their way out: one at a time, masked, and with the time of the whole command.
+
+    `deployed` gathers the name and the address of each target that was rolled out.
+    """
+
+    shell: Shell
+    show: Show
+    deployed: list[tuple[str, str]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._pass(event)
+
+    def _pass(self, event: Event) -> None:
+        if isinstance(event, RunEnded):
+            event = RunEnded(replace(event.report, seconds=self.shell.clock() - self.shell.started))
+        if isinstance(event, StepEnded):
+            if event.outcome == "failed":
+                self.shell.shown.add(event.error)
+            elif event.outcome == "made" and event.kind == "target":
+                self.deployed.append((event.name, event.title.split()[0] if event.title.startswith("http") else ""))
+        self.show(self.shell.masks.value(event))
+
+
+def show_for(shell: Shell) -> Show:
+    """The reporter that suits the output: JSON lines, a live terminal, or plain lines."""
+    if shell.json:
+        from pipeline.reporters.json_lines import JsonLines
+
+        return JsonLines(shell.line, ascii_only=shell.ascii_only)
+    if shell.live and not shell.verbose:
+        from pipeline.reporters.live import Live
+
+        err = None if shell.err.isatty() else shell.error_line
+        return Live(shell.out, shell.line, err, ascii_only=shell.ascii_only, clock=shell.clock)
+    from pipeline.reporters.plain import Plain
+
+    return Plain(shell.line, shell.error_line, verbose=shell.verbose)
+
+
+def opened(shell: Shell, wanted: Wanted, report: Reporter | None = None) -> Bench:
+    """The manifest, loaded and open for work; its secrets are masked from here on."""
+    from pipeline.run import open_bench
+
+    bench = open_bench(wanted.manifest, shell.environ, wanted.sets, report)
+    shell.masks.add(bench.manifest.secrets)
+    for image in wanted.images:
+        known(image, bench.manifest.images, "image", wanted.manifest.name)
+    return bench
+
+
+def known(name: str, names: Iterable[str], noun: str, manifest: str) -> None:
+    """Raises UsageError, with the nearest name, when the manifest of this file name has no such entry."""
+    names = list(names)
+    if name not in names:
+        from pipeline.manifest.words import suggestion
+
+        raise UsageError(f"{manifest} has no {noun} '{name}'", remedy=suggestion(name, names, "there are"))
+
+
+def performed(
+    shell: Shell,
+    wanted: Wanted,
+    kinds: Iterable[StepKind],
+    after: Callable[[Plan, Door], None] = lambda _plan, _door: None,
+) -> None:
+    """Resolves, plans and performs the steps of these kinds, and shows it; `after` is called when all is well."""
+    from pipeline.run import perform, prepare
+
+    with closing(show_for(shell)) as show:
+        door = Door(shell, show)
+        bench = opened(shell, wanted, door)
+        manifest = bench.manifest
+        show.fit([*manifest.bases, *manifest.layers, *manifest.images, *manifest.targets])
+        try:
+            plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None)
+            show.fit(step.name for step in plan.steps)
+            perform(bench, plan, door, kinds)
+        finally:
+            bench.halt.set()
+    after(plan, door)
+
+
+def planned(shell: Shell, wanted: Wanted) -> Plan:
+    """The plan of a run; nothing is written, the lock neither. Progress goes to standard error when asked for."""
+    from pipeline.events import StepSaid
+    from pipeline.run import prepare
+
+    def report(event: Event) -> None:
+        if shell.verbose and isinstance(event, StepSaid):
+            shell.error_line(event.text)
+
+    bench = opened(shell, wanted, report)
+    return prepare(bench, None, frozen=wanted.frozen, only=wanted.images or None, write=False)

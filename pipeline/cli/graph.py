@@ -1,0 +1,44 @@
+"""`pipeline graph`: draws the steps of a run and what each needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from pipeline.cli._app import command as command_
+from pipeline.cli._files import write_text
+from pipeline.cli._options import MANIFEST_HELP, frozen_option, image_option, manifest_argument, set_option
+from pipeline.cli._shell import Shell
+from pipeline.cli._work import Wanted, planned
+
+EXAMPLES = """
+pipeline graph manifests/prod.yaml
+pipeline graph manifests/prod.yaml --format mermaid      for Markdown
+pipeline graph manifests/prod.yaml --format svg -o prod.svg
+"""
+
+
+@command_(arguments=MANIFEST_HELP, examples=EXAMPLES)
+@manifest_argument
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "svg"]), default="text", help="How to draw it.")
+@click.option("-o", "target", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE.")
+@set_option
+@image_option
+@frozen_option
+@click.pass_obj
+def command(
+    shell: Shell,
+    manifest: Path,
+    form: str,
+    target: Path | None,
+    sets: Mapping[str, str],
+    images: tuple[str, ...],
+    frozen: bool,
+) -> None:
+    """Draw the graph of MANIFEST's steps: what needs what, hits and misses."""
+    from pipeline.plan import graph
+
+    draw = {"text": graph.text, "mermaid": graph.mermaid, "svg": graph.svg}[form]
+    write_text(shell, draw(planned(shell, Wanted(manifest, sets, images, frozen))), target)

@@ -1,0 +1,47 @@
+"""What the image commands share: the store, the platform option, and words for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli._shell import Shell
+from pipeline.errors import UsageError
+from pipeline.facts import Platform
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+IMAGE_HELP = "IMAGE: a name, NAME:TAG, or the first digits of a digest or image ID"
+
+
+def _platform(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Platform | None:
+    if value is None:
+        return None
+    if "/" not in value:
+        raise UsageError(f"'{value}' is not a platform", remedy="write it as in linux/amd64")
+    return Platform.parse(value)
+
+
+platform_option = click.option(
+    "--platform", metavar="OS/ARCH", callback=_platform, help="Of an image of several platforms, this one."
+)
+
+
+def store_of(shell: Shell) -> Store:
+    from pipeline.store import Store
+
+    return Store(shell.home.store)
+
+
+def machine() -> Platform:
+    from pipeline.stages.bench import machine_platform
+
+    return Platform.parse(machine_platform())
+
+
+def size_text(size: int | None) -> str:
+    from pipeline.reporters.lines import size as words
+
+    return "?" if size is None else words(size)
