@@ -1,0 +1,262 @@
+"""Debian and Ubuntu archives: names to locked packages, locked packages to verified files, libraries to package names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pipeline.dpkg import COMPONENTS, ArchiveSettings
+from pipeline.errors import ResolveError
+from pipeline.indexes.debian_apt import AptSettings
+from pipeline.indexes.debian_contents import find_libraries
+from pipeline.indexes.debian_http import Fetcher, NotThere
+from pipeline.indexes.debian_mirrors import KeyFolders, archives, mirrors
+from pipeline.indexes.debian_packages import Package, PackageFile, Universe
+from pipeline.indexes.debian_release import Archive, Release, fetch_release
+from pipeline.indexes.debian_solver import Solver
+from pipeline.indexes.debian_version import Relation
+from pipeline.recipe import Json
+
+DOWNLOADS = 8
+"""Files fetched at the same time."""
+KEEP_DAYS = 30
+"""Days after which an index that was not read is removed from the cache."""
+
+
+class DebianArchives:
+    """Answers for every Debian and Ubuntu suite, with a cache in `cache`.
+
+    `etc` holds apt's settings, `keyrings` the distributions' keys; `now` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        *,
+        etc: Path = Path("/etc"),
+        keyrings: Path = Path("/usr/share/keyrings"),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._cache = cache
+        self._environ = environ
+        self._say = say
+        self._etc = etc
+        self._keyrings = keyrings
+        self._now = now
+
+    @cached_property
+    def _apt(self) -> AptSettings:
+        return AptSettings.read(self._etc, self._environ)
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        return Fetcher(self._apt, self._environ)
+
+    def resolve(
+        self,
+        settings: ArchiveSettings,
+        architecture: str,
+        packages: Sequence[str],
+        *,
+        recommends: bool = False,
+        essential: bool = False,
+        installed: Mapping[str, str] | None = None,
+    ) -> list[Json]:
+        """The packages to add to `installed` (name to version) for `packages` (`name` or `name=version`), locked:
+        [{name, version, architecture, file, size, sha256, archive}], sorted by name.
+
+        ResolveError for a name or a set that cannot be had and for an index that cannot be trusted; OutOfReach.
+        """
+        universe = self._universe(settings, architecture)
+        wanted = [_relation(text) for text in packages]
+        if essential:
+            wanted = [*(Relation(name) for name in (*universe.essential(), "apt")), *wanted]
+        solver = Solver(universe, architecture, installed)
+        return [_locked(package) for package in solver.solve(wanted, recommends=recommends)]
+
+    def fetch(self, packages: Sequence[Mapping[str, Json]], settings: ArchiveSettings, architecture: str) -> list[Path]:
+        """The .deb files of locked packages, in their order, each checked against its hash; from the cache where
+        possible, the others in parallel. ResolveError for one that the mirror no longer has; OutOfReach."""
+        with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
+            missing = {p["sha256"]: p for p in packages if not self._is_cached(p)}
+            uris = mirrors(settings, architecture, self._apt)
+            if missing:
+                size = sum(p["size"] for p in missing.values())
+                self._say(f"fetching {len(missing)} packages, {size / 1e6:.1f} MB")
+            for _ in pool.map(lambda p: self._fetch(p, uris, settings), missing.values()):
+                pass
+        return [self._deb(p) for p in packages]
+
+    def contents(
+        self,
+        distribution: str,
+        suite: str,
+        architecture: str,
+        sonames: Iterable[str],
+        settings: ArchiveSettings | None = None,
+    ) -> dict[str, str]:
+        """The package that holds each shared library, by the archive's Contents index; those in none are left out.
+
+        Reads tens of megabytes the first time: meant for messages about what is missing.
+        """
+        settings = settings or ArchiveSettings(distribution, suite)
+        archive = self._archives(settings, architecture)[0]
+        release = fetch_release(archive, self._fetcher, self._now())
+        components = settings.components or COMPONENTS[distribution]
+        paths = [f"{c}/Contents-{architecture}" for c in components] + [f"Contents-{architecture}"]
+        names = [name for path in paths if (name := release.find(path, (".xz", ".gz")))]
+        return find_libraries([self._index_file(release, name) for name in names], sonames)
+
+    def _archives(self, settings: ArchiveSettings, architecture: str) -> list[Archive]:
+        return archives(settings, architecture, self._apt, KeyFolders(self._keyrings, self._etc))
+
+    def _universe(self, settings: ArchiveSettings, architecture: str) -> Universe:
+        found = self._archives(settings, architecture)
+        components = settings.components or COMPONENTS[settings.distribution]
+        with ThreadPoolExecutor(len(found), "index") as pool:
+            releases = list(pool.map(lambda a: fetch_release(a, self._fetcher, self._now()), found))
+            for release in releases[:1]:
+                _check_offers(release, architecture, components)
+            wanted = [(r, path) for r in releases for path in _package_indexes(r, architecture, components)]
+            data = list(pool.map(lambda each: self._packages(*each), wanted))
+        files = [PackageFile(text, release.archive.name) for text, (release, _) in zip(data, wanted, strict=True)]
+        return Universe(files, f"{settings.distribution} {settings.suite} ({architecture})")
+
+    def _packages(self, release: Release, path: str) -> bytes:
+        """A Packages index, kept in a form that opens faster than the archive's."""
+        sha256, _ = release.hashes[path]
+        kept = self._cache / "indexes" / f"{sha256}.packages"
+        if data := _read_kept(kept):
+            return data
+        from pipeline.compression import Damaged, decompress, suffix_kind
+
+        file = self._index_file(release, path)
+        try:
+            data = decompress(file.read_bytes(), suffix_kind(path))
+        except Damaged as error:
+            raise ResolveError(f"cannot read {path} of {release.archive.place}: {error}") from None
+        _keep(kept, data)
+        file.unlink(missing_ok=True)
+        self._forget_old()
+        return data
+
+    def _index_file(self, release: Release, path: str) -> Path:
+        sha256, size = release.hashes[path]
+        target = self._cache / "indexes" / sha256
+        if target.is_file() and target.stat().st_size == size:
+            os.utime(target)
+            return target
+        self._say(f"fetching the index {path} of {release.archive.suite}, {size / 1e6:.1f} MB")
+        by_hash = f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}".lstrip("/")
+        for name in (by_hash, path) if release.by_hash else (path,):
+            try:
+                self._fetcher.download(release.archive.url(name), target, sha256, size)
+                return target
+            except NotThere:
+                if name == path:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _forget_old(self) -> None:
+        oldest = self._now() - KEEP_DAYS * 86400
+        for file in (self._cache / "indexes").iterdir():
+            try:
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+            except OSError:
+                continue
+
+    def _deb(self, package: Mapping[str, Json]) -> Path:
+        return self._cache / "debs" / f"{package['sha256']}.deb"
+
+    def _is_cached(self, package: Mapping[str, Json]) -> bool:
+        """Whether the file is there and unharmed: reading it now costs little, it is unpacked right after."""
+        path = self._deb(package)
+        try:
+            if path.stat().st_size == package["size"]:
+                with path.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() == package["sha256"]:
+                        return True
+        except OSError:
+            return False
+        path.unlink(missing_ok=True)
+        return False
+
+    def _fetch(self, package: Mapping[str, Json], uris: Mapping[str, str], settings: ArchiveSettings) -> None:
+        try:
+            url = f"{uris[package['archive']]}/{quote(package['file'], safe='/+~:=@,')}"
+            self._fetcher.download(url, self._deb(package), package["sha256"], package["size"])
+        except NotThere as error:
+            raise ResolveError(
+                f"{package['name']} {package['version']} has left the archive of {settings.distribution} "
+                f"{settings.suite}: {error.message}",
+                remedy="run `pipeline lock` again to take the version that replaced it, or name a snapshot mirror",
+            ) from None
+
+
+def _relation(text: str) -> Relation:
+    name, equals, version = text.partition("=")
+    return Relation(name.strip(), "=" if equals else "", version.strip())
+
+
+def _locked(package: Package) -> Json:
+    fields = package.fields
+    return {
+        "name": package.name,
+        "version": package.version,
+        "architecture": fields.get("Architecture", ""),
+        "file": fields.get("Filename", ""),
+        "size": int(fields.get("Size", "0")),
+        "sha256": fields.get("SHA256", ""),
+        "archive": package.archive,
+    }
+
+
+def _check_offers(release: Release, architecture: str, components: Sequence[str]) -> None:
+    if release.architectures and architecture not in release.architectures:
+        there = ", ".join(a for a in release.architectures if a != "all")
+        raise ResolveError(f"{release.archive.place} has no packages for {architecture}", remedy=f"it has {there}")
+    for component in components:
+        if release.components and component not in release.components:
+            there = ", ".join(release.components)
+            raise ResolveError(f"{release.archive.place} has no component {component!r}", remedy=f"it has {there}")
+
+
+def _package_indexes(release: Release, architecture: str, components: Sequence[str]) -> list[str]:
+    """The Packages files to read: architecture `all` has its own only where the Release says so."""
+    separate = "all" in release.architectures and "No-Support-for-Architecture-all" not in release.fields
+    names = [architecture, "all"] if separate else [architecture]
+    paths = [release.find(f"{c}/binary-{name}/Packages") for c in components for name in names]
+    return [path for path in paths if path]
+
+
+def _keep(path: Path, data: bytes) -> None:
+    import zstandard
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
+    os.replace(name, path)
+
+
+def _read_kept(path: Path) -> bytes:
+    """Empty when it is not there, or damaged."""
+    import zstandard
+
+    try:
+        data = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+        os.utime(path)
+        return data
+    except (OSError, zstandard.ZstdError):
+        return b""
