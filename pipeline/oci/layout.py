@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.digest import Digest, canonical
 from pipeline.oci.descriptor import INDEX, Descriptor
+from pipeline.reference import DOCKER_HUB, Reference
 
 LAYOUT_FILE = "oci-layout"
 LAYOUT = canonical({"imageLayoutVersion": "1.0.0"})
@@ -18,33 +18,21 @@ REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 """What containerd, and Docker on top of it, names an image when it reads a layout."""
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-
-
-def is_reference(name: str, tag: str) -> bool:
-    """Whether NAME:TAG is one that Docker takes (distribution's reference grammar)."""
-    return bool(_NAME.fullmatch(name) and _TAG.fullmatch(tag))
-
 
 def blob_path(digest: Digest) -> str:
     """Where a blob lies in a layout."""
     return "blobs/" + digest.replace(":", "/", 1)
 
 
-def named(image: Descriptor, name: str, tag: str) -> Descriptor:
+def named(image: Descriptor, name: Reference) -> Descriptor:
     """An entry of index.json: the image under its tag, and its full name as Docker writes it out."""
-    notes = {**image.annotations, IMAGE_NAME: full_name(name, tag), REF_NAME: tag}
+    notes = {**image.annotations, IMAGE_NAME: str(name), REF_NAME: name.tag}
     return Descriptor(image.media_type, image.digest, image.size, notes, image.platform)
 
 
-def full_name(name: str, tag: str) -> str:
-    """`docker.io/library/scoring:v1` of `scoring` and `v1`; a name with a registry's host stays as it is."""
-    host, slash, _ = name.partition("/")
-    if not slash:
-        return f"docker.io/library/{name}:{tag}"
-    return f"{name}:{tag}" if "." in host or ":" in host or host == "localhost" else f"docker.io/{name}:{tag}"
+def familiar(name: Reference) -> str:
+    """A name as people write it: `scoring:v1` for `docker.io/library/scoring:v1`."""
+    return str(name).removeprefix(f"{DOCKER_HUB}/").removeprefix("library/")
 
 
 def index(entries: Sequence[Descriptor]) -> bytes:

@@ -14,6 +14,7 @@ from pipeline.errors import StoreError
 from pipeline.oci import image as image_documents
 from pipeline.oci import layout
 from pipeline.oci.descriptor import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
+from pipeline.reference import Reference
 from pipeline.store import Store
 from pipeline.store.lookup import ImageDocuments
 from pipeline.store.tarstream import open_tar
@@ -89,10 +90,10 @@ def is_ours(path: Path) -> bool:
 
 
 def write_oci(
-    archive: Archive, store: Store, parts: Iterable[ImageDocuments], image: Descriptor, reference: tuple[str, str]
+    archive: Archive, store: Store, parts: Iterable[ImageDocuments], image: Descriptor, name: Reference
 ) -> None:
     """An OCI layout of `image` (an image manifest or an index) with its `parts`, one for each platform."""
-    archive.add("index.json", layout.index([layout.named(image, *reference)]))
+    archive.add("index.json", layout.index([layout.named(image, name)]))
     archive.add(layout.blob_path(image.digest), store.blobs.read(image.digest))
     for part in parts:
         for document in (part.descriptor, part.config_blob):
@@ -103,7 +104,7 @@ def write_oci(
                 archive.stream(path, layer.blob.size, lambda blob=layer.blob: verified(store, blob))  # type: ignore[misc]
 
 
-def write_docker(archive: Archive, store: Store, part: ImageDocuments, reference: tuple[str, str]) -> Descriptor:
+def write_docker(archive: Archive, store: Store, part: ImageDocuments, name: Reference) -> Descriptor:
     """A `docker save` archive as Docker 25 writes it: also an OCI layout, of the image with uncompressed layers.
 
     Config and image ID are the image's own; the image manifest is another, and is what is returned.
@@ -116,9 +117,9 @@ def write_docker(archive: Archive, store: Store, part: ImageDocuments, reference
         image_documents.manifest(config, layers, notes), image_documents.MANIFEST, part.platform
     )
     archive.add(layout.blob_path(image.digest), data)
-    archive.add("index.json", layout.index([layout.named(image, *reference)]))
+    archive.add("index.json", layout.index([layout.named(image, name)]))
     diff_ids = [layer.diff_id for layer in layers]
-    archive.add("manifest.json", layout.docker_manifest(config.digest, diff_ids, [":".join(reference)]))
+    archive.add("manifest.json", layout.docker_manifest(config.digest, diff_ids, [layout.familiar(name)]))
     return image
 
 

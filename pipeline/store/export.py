@@ -13,6 +13,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.facts import Platform
 from pipeline.manifest.words import suggestion
 from pipeline.oci import layout
+from pipeline.reference import Reference, parse, repository
 from pipeline.store import Store
 from pipeline.store.archive import Archive, is_ours, write_docker, write_oci
 from pipeline.store.layout_folder import LayoutFolder
@@ -81,7 +82,7 @@ def _written(
     parts: list[ImageDocuments],
     destination: Path,
     chosen: Format,
-    reference: tuple[str, str],
+    reference: Reference,
     whole: bool,
 ) -> Exported:
     image = found.image if whole else parts[0].descriptor
@@ -89,7 +90,7 @@ def _written(
     destination.parent.mkdir(parents=True, exist_ok=True)
     if chosen == "oci":
         folder = LayoutFolder(destination)
-        size = folder.add(store, parts, image, layout.named(image, *reference))
+        size = folder.add(store, parts, image, layout.named(image, reference))
     else:
         with _staged(destination) as scratch, scratch.open("wb") as file:
             archive = Archive(file)
@@ -98,7 +99,7 @@ def _written(
             else:
                 write_oci(archive, store, parts, image, reference)
             size = archive.close()
-    return Exported(str(destination), chosen, ":".join(reference), image.digest, ids, size)
+    return Exported(str(destination), chosen, layout.familiar(reference), image.digest, ids, size)
 
 
 def _format(asked: Format | None, destination: Path) -> Format:
@@ -111,21 +112,15 @@ def _format(asked: Format | None, destination: Path) -> Format:
     return "docker-archive" if destination.suffix == ".tar" and not destination.is_dir() else "oci"
 
 
-def _reference(found: Found, asked: str) -> tuple[str, str]:
-    """The name and tag under which the image is written."""
-    name, _, tag = asked.rpartition(":")
-    if "/" in tag:
-        name, tag = asked, ""
-    reference = (name or found.name or "image", tag or found.tag or "latest")
-    if not layout.is_reference(*reference):
-        raise UsageError(
-            f"{':'.join(reference)!r} is not an image name that other tools take",
-            remedy="give one with --tag, in lower case, such as scoring:v1",
-        )
-    return reference
+def _reference(found: Found, asked: str) -> Reference:
+    """The name under which the image is written: its own, or what was asked for."""
+    if ":" in asked.rpartition("/")[2]:
+        return parse(asked)
+    name, tag = (asked, "") if "/" in asked else (found.name, asked)
+    return repository(name or "image").at(tag=tag or found.tag or "latest")
 
 
-def _check_destination(destination: Path, chosen: Format, reference: tuple[str, str], force: bool) -> None:
+def _check_destination(destination: Path, chosen: Format, reference: Reference, force: bool) -> None:
     """Refuses what would overwrite anything but an earlier export."""
     if chosen == "oci":
         LayoutFolder(destination).check(reference, force)

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.errors import StoreError, UsageError
 from pipeline.oci import layout
 from pipeline.oci.descriptor import Descriptor
+from pipeline.reference import Reference
 from pipeline.store import Store
 from pipeline.store.archive import verified
 from pipeline.store.lookup import ImageDocuments
@@ -24,7 +25,7 @@ class LayoutFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def check(self, reference: tuple[str, str], force: bool) -> None:
+    def check(self, name: Reference, force: bool) -> None:
         """Raises UsageError when writing here would overwrite what is not ours; `force` allows all but a file."""
         if not self.folder.exists():
             return
@@ -38,11 +39,10 @@ class LayoutFolder:
             raise UsageError(
                 f"{self.folder} is not empty and holds no OCI layout", remedy="take another folder, or --force"
             )
-        name, tag = reference
-        other = self._named(tag)
-        if other not in (None, "", layout.full_name(name, tag)):
+        other = self._named(name.tag)
+        if other not in (None, "", str(name)):
             raise UsageError(
-                f"in {self.folder} the tag {tag} is {other}", remedy="take another folder or --tag, or --force"
+                f"in {self.folder} the tag {name.tag} is {other}", remedy="take another folder or --tag, or --force"
             )
 
     def _is_layout(self) -> bool:
