@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli._options import home_option
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -102,13 +103,13 @@ pipeline image ls                          the images in the store
 
 @click.group(cls=Commands, package="pipeline.cli", names=NAMES, examples=_EXAMPLES, context_settings=_SETTINGS)
 @click.version_option(message="%(prog)s %(version)s", version=__version__)
+@home_option
 def app() -> None:
     """Builds, checks and deploys the images that serve machine-learning models, from one YAML manifest."""
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """`click.command` with `arguments` and `examples` for the help, and `--home`, which every command has."""
-    from pipeline.cli._options import home_option
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         made: click.Command = click.command(cls=Command, context_settings=_SETTINGS, **settings)(home_option(function))

@@ -36,5 +36,8 @@ pipeline image ls                        afterwards: what there is
 @output_option
 @click.pass_obj
 def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
-    """Build the images of MANIFEST into the store, without checks, tags and targets."""
+    """Build the images of MANIFEST into the store.
+
+    Nothing is checked, tagged or deployed: 'pipeline run' does that, too.
+    """
     performed(shell, Wanted(manifest, sets, images, frozen), ("base", "layer", "image"))

@@ -37,7 +37,10 @@ def command(
     images: tuple[str, ...],
     frozen: bool,
 ) -> None:
-    """Draw the graph of MANIFEST's steps: what needs what, hits and misses."""
+    """Draw the steps and what each needs.
+
+    Hits and misses are those of the moment.
+    """
     from pipeline.plan import graph
 
     draw = {"text": graph.text, "mermaid": graph.mermaid, "svg": graph.svg}[form]

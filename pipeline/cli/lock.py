@@ -45,7 +45,10 @@ STALE = 3
 @output_option
 @click.pass_obj
 def command(shell: Shell, manifest: Path, update: tuple[str, ...], check: bool, sets: Mapping[str, str]) -> int:
-    """Resolve the packages of MANIFEST and write them to the lock beside it: names, versions and hashes."""
+    """Resolve packages and write the lock.
+
+    The lock stands beside MANIFEST (prod.lock beside prod.yaml) and holds names, versions and hashes: commit it.
+    """
     return lock(shell, Wanted(manifest, sets), update, check)
 
 

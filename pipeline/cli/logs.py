@@ -27,7 +27,10 @@ pipeline logs prod-here -n 20               the last 20 lines
 @output_option
 @click.pass_obj
 def command(shell: Shell, service: tuple[str, ...], follow: bool, lines: int | None, sets: Mapping[str, str]) -> None:
-    """Print a service's output, oldest line first; as JSON, an object {"line": ...} for each."""
+    """Print what a service has written.
+
+    The oldest line comes first. As JSON, each line is an object {"line": ...}.
+    """
     for text in one(shell, service, sets).target.logs(follow=follow, lines=lines):
         if shell.json:
             shell.line(json.dumps({"line": shell.masks.text(text)}, ensure_ascii=shell.ascii_only))

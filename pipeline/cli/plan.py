@@ -39,7 +39,10 @@ pipeline plan manifests/prod.yaml --output json | jq '.steps[] | select(.hit | n
 @output_option
 @click.pass_obj
 def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
-    """Show what a run of MANIFEST would do, and which change makes it so. Does nothing, not even to the lock."""
+    """Show what a run would do, and why.
+
+    Each step is a hit, or a miss with the change that makes it one. Nothing is written, not even the lock.
+    """
     plan = planned(shell, Wanted(manifest, sets, images, frozen))
     if shell.json:
         shell.value(as_json(plan))

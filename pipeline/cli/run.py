@@ -40,9 +40,9 @@ pipeline run --frozen --output json      in CI: only what the lock says, one eve
 @output_option
 @click.pass_obj
 def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
-    """Build, check and deploy what MANIFEST describes.
+    """Build, check and deploy what changed.
 
-    Only what changed is done. Every image is built and checked before any tag moves, and every tag moves before any
+    Every image is built and checked before any tag moves, and every tag moves before any
     target is rolled out; a target that does not become healthy gets its last good revision back.
     """
     run(shell, Wanted(manifest, sets, images, frozen))

@@ -21,7 +21,10 @@ pipeline schema -o manifest.schema.json
 @click.option("-o", "target", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE.")
 @click.pass_obj
 def command(shell: Shell, target: Path | None) -> None:
-    """Print the manifest's JSON Schema, all installed kinds included: an editor completes and checks with it."""
+    """Print the manifest's JSON Schema.
+
+    An editor completes and checks manifests with it. All installed kinds are in it.
+    """
     from pipeline.manifest.schema import text
 
     write_text(shell, text(), target)

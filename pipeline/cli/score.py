@@ -31,7 +31,10 @@ pipeline score prod-here --data @request.json --output json
 @output_option
 @click.pass_obj
 def command(shell: Shell, service: tuple[str, ...], data: str | None, sets: Mapping[str, str]) -> None:
-    """Send a scoring request to a running service; its answer goes to standard output, the time to standard error."""
+    """Send a scoring request to a service.
+
+    Its answer goes to standard output, the time it took to standard error.
+    """
     found = one(shell, service, sets)
     request = found.request if data is None else _request(data)
     if request is None:

@@ -32,7 +32,7 @@ pipeline status --output json | jq -r '.[] | select(.state != "running") | .serv
 @output_option
 @click.pass_obj
 def command(shell: Shell, manifest: Path | None, sets: Mapping[str, str]) -> None:
-    """Show each service: its state, address, revision and image, and since when."""
+    """Show services and how they are."""
     services = of_manifest(shell, Wanted(manifest, sets)) if manifest else of_machine(shell)
     status(shell, services.values())
 

@@ -24,7 +24,10 @@ pipeline run manifests/prod.yaml          starts it again
 @output_option
 @click.pass_obj
 def command(shell: Shell, service: tuple[str, ...], sets: Mapping[str, str]) -> None:
-    """Stop a service: it may finish what it does, then it ends. Stopping what does not run is no error."""
+    """Stop a service.
+
+    It may finish what it does, then it ends. Stopping what does not run is no error.
+    """
     found = one(shell, service, sets)
     before = found.target.observe()
     after = found.target.stop()

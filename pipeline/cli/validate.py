@@ -25,7 +25,10 @@ pipeline validate manifests/*.yaml --output json
 @output_option
 @click.pass_obj
 def command(shell: Shell, manifests: tuple[Path, ...], sets: Mapping[str, str]) -> int:
-    """Check each MANIFEST and show all that is wrong, with file, line and column. Asks no index and builds nothing."""
+    """Show all that is wrong in manifests.
+
+    Each error comes with file, line and column. No index is asked and nothing is built.
+    """
     return validate(shell, manifests or (find_manifest(shell.cwd),), sets)
 
 

@@ -17,7 +17,10 @@ from pipeline.cli._shell import Shell
 @output_option
 @click.pass_obj
 def command(shell: Shell) -> None:
-    """Show the version of pipeline, and of the Python and the system that it runs on."""
+    """Show the version of pipeline.
+
+    And of the Python and the system that it runs on.
+    """
     system = os.uname()
     if shell.json:
         facts = {"version": __version__, "python": platform.python_version(), "system": system.sysname,

@@ -21,7 +21,10 @@ pipeline image cat scoring /var/lib/dpkg/status | grep ^Package
 @platform_option
 @click.pass_obj
 def command(shell: Shell, image: str, path: str, platform: Platform | None) -> None:
-    """Write a file of an image to standard output, byte for byte."""
+    """Write out one file of an image.
+
+    To standard output, byte for byte.
+    """
     from pipeline.store.inspect import cat
 
     for piece in cat(store_of(shell), image, path, platform=platform, machine=machine()):

@@ -49,7 +49,10 @@ def command(
     force: bool,
     platform: Platform | None,
 ) -> None:
-    """Write an image as an OCI layout or as an archive for docker load, podman, skopeo and crane."""
+    """Write an image for other tools to read.
+
+    An OCI layout, or an archive that docker load, podman, skopeo and crane take.
+    """
     from pipeline.store.export import export
 
     done = export(

@@ -21,7 +21,10 @@ pipeline image ls --output json | jq -r '.[].digest'
 @output_option
 @click.pass_obj
 def command(shell: Shell) -> None:
-    """List the images in the store: tags, digest, platforms, and size in a registry and unpacked."""
+    """List the images in the store.
+
+    With tags, digest, platforms, and size in a registry and unpacked.
+    """
     from pipeline.digest import short
     from pipeline.reporters.lines import table
     from pipeline.store.inspect import list_images

@@ -28,7 +28,10 @@ pipeline image show scoring:v1 --output json | jq .config.Env
 @output_option
 @click.pass_obj
 def command(shell: Shell, image: str, platform: Platform | None) -> None:
-    """Show an image's command, environment, user, ports and labels, and its layers, lowest first."""
+    """Show an image's configuration and layers.
+
+    Its command, environment, user, ports and labels, and its layers, lowest first.
+    """
     from pipeline.store.inspect import show
 
     shown = show(store_of(shell), image, platform, machine())
