@@ -13,7 +13,7 @@ SCHEMA = {
 LIVE: dict[str, MemoryTarget] = {}
 
 
-def target(service: str, spec: Any, **_surroundings: Any) -> MemoryTarget:
+def target(service: str, _spec: Any, **_surroundings: Any) -> MemoryTarget:
     if service not in LIVE:
         LIVE[service] = MemoryTarget(lambda release: "failed" if release.settings.get("broken") else "running")
     return LIVE[service]
