@@ -29,6 +29,11 @@ READ_TIMEOUT = 60.0
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
+
+class NoTLS(OutOfReach):
+    """There is a server, and it speaks plain HTTP or something else."""
+
+
 Body = bytes | Iterable[bytes] | None
 
 
@@ -158,7 +163,7 @@ def failure(error: Exception, url: str) -> OutOfReach:
         return OutOfReach(f"{where} is not trusted: {reason}", remedy=remedy)
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
         remedy = "write http:// before its address if that is meant"
-        return OutOfReach(f"{where} does not speak TLS", remedy=remedy)
+        return NoTLS(f"{where} does not speak TLS", remedy=remedy)
     if isinstance(error, httpx.TimeoutException):
         reason = "no answer in time"
     remedy = "check the address, the network and the proxy settings"

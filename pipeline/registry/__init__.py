@@ -1,0 +1,94 @@
+"""OCI registries: the distribution client, its authentication, and transfers from and to the store.
+
+`Registries` opens repositories; `transfers` pushes, pulls and copies images; `credentials` is for logging in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.http import Http, Transport
+from pipeline.manifest.model import Registry, Retry
+from pipeline.reference import Reference, api_host, repository
+from pipeline.registry.client import RegistryClient
+from pipeline.registry.credentials import Keychain
+from pipeline.registry.repository import Repository
+
+if TYPE_CHECKING:
+    from pipeline.registry.credentials import Credential
+
+_CERTS_D = Path("/etc/docker/certs.d")
+
+
+@dataclass
+class Registries:
+    """Every registry that a run talks to, one client for each; made for one run, shared by its threads.
+
+    `given` are the manifest's registries; an address that begins with `http://` allows plain HTTP. `ca_files` maps
+    hosts to certificate authorities (PEM), beside Docker's own /etc/docker/certs.d/HOST/ca.crt. `transport` stands in
+    for the network. `waiting(text, seconds)` tells why a request waits before it is tried again.
+    """
+
+    environ: Mapping[str, str]
+    given: Iterable[Registry] = ()
+    extra: Iterable[Credential] = ()
+    ca_files: Mapping[str, Path] = field(default_factory=dict)
+    transport: Transport | None = None
+    retry: Retry = field(default_factory=Retry)
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.time
+    waiting: Callable[[str, float], None] = lambda _text, _seconds: None
+
+    def __post_init__(self) -> None:
+        self.given = tuple(self.given)
+        self._keychain = Keychain(self.environ, self.given, self.extra)
+        self._clients: dict[str, RegistryClient] = {}
+        self._https: list[Http] = []
+        self._lock = threading.Lock()
+
+    def repository(self, where: Reference | str) -> Repository:
+        """A repository, by name or by an image in it; UsageError for a name that is none."""
+        found = repository(where.removeprefix("http://").removeprefix("https://")) if isinstance(where, str) else where
+        return Repository(self.client(found.registry, found.repository), found.repository)
+
+    def client(self, registry: str, path: str = "") -> RegistryClient:
+        """The client of a registry, with the credentials for the repositories under `path`."""
+        credential = self._keychain.find(registry, path)
+        key = f"{registry} {credential.key if credential else ''}"
+        with self._lock:
+            if key not in self._clients:
+                host = api_host(registry)
+                self._clients[key] = RegistryClient(
+                    registry,
+                    host,
+                    self._transport(host),
+                    credential,
+                    scheme="http" if self._plain(registry) else "",
+                    policy=self.retry,
+                    sleep=self.sleep,
+                    clock=self.clock,
+                    waiting=self.waiting,
+                )
+            return self._clients[key]
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for http in self._https:
+            http.close()
+
+    def _plain(self, registry: str) -> bool:
+        return any(entry.address.startswith(f"http://{registry}") for entry in self.given)
+
+    def _transport(self, host: str) -> Transport:
+        if self.transport is not None:
+            return self.transport
+        file = self.ca_files.get(host)
+        if file is None and (known := _CERTS_D / host / "ca.crt").is_file():
+            file = known
+        self._https.append(Http(self.environ, file))
+        return self._https[-1]

@@ -1,0 +1,92 @@
+"""What a registry's refusal means to the user (OCI distribution-spec 1.1, "Error Codes")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.errors import OutOfReach, PipelineError, ResolveError
+from pipeline.http import Response, retry_after
+
+LONGEST_WAIT = 300.0
+"""Seconds: a registry that asks for a longer wait ends the run instead."""
+
+
+class NotFound(ResolveError):
+    """The registry answers, and has no such image, blob or repository."""
+
+
+class Unauthorized(OutOfReach):
+    """The registry does not accept the credentials, or wants some and has been given none."""
+
+
+class Denied(OutOfReach):
+    """The credentials are good, but not for this."""
+
+
+class Refused(PipelineError):
+    """The registry does not accept what was sent; `codes` are its error codes."""
+
+    def __init__(self, message: str, *, remedy: str = "", codes: tuple[str, ...] = (), transient: bool = False) -> None:
+        super().__init__(message, remedy=remedy, transient=transient)
+        self.codes = codes
+
+
+class Damaged(PipelineError):
+    """Bytes that are not what their digest or size says."""
+
+
+def problem(response: Response, where: str, who: str, clock: Callable[[], float]) -> PipelineError:
+    """The error for a status that is no success. `where` names the repository, `who` the credentials in use."""
+    codes, says = _errors(response)
+    fact = f"{where}: {says or 'no reason given'} ({response.status}{''.join(', ' + code for code in codes)})"
+    status = response.status
+    if status == 429 or status >= 500 or status == 408:
+        return _busy(response, where, fact, clock)
+    if status in (401, 403) and who:
+        return Denied(f"{fact}, for {who}", remedy="ask whoever runs the registry for the right to do this")
+    if status in (401, 403):
+        return Unauthorized(fact, remedy=f"log in: pipeline login {where.partition('/')[0]}")
+    if status == 404 and not any(code.endswith("BLOB_UNKNOWN") and code != "BLOB_UNKNOWN" for code in codes):
+        return NotFound(fact, remedy="check the name, the tag and who may see it")
+    if status == 413:
+        return Refused(fact, remedy="raise the limit of the registry, or of the proxy before it", codes=codes)
+    if "DIGEST_INVALID" in codes:
+        return Damaged(fact, remedy="the bytes changed on their way or on the disk: try again")
+    return Refused(fact, remedy="see the registry's log", codes=codes)
+
+
+def _busy(response: Response, where: str, fact: str, clock: Callable[[], float]) -> PipelineError:
+    seconds = retry_after(response.headers.get("retry-after", ""), clock())
+    if seconds > LONGEST_WAIT:
+        return OutOfReach(f"{where} asks to wait {seconds:.0f} seconds", remedy="run again after that time")
+    remedy = "too many requests: try again later, or log in" if response.status == 429 else "try again later"
+    error = OutOfReach(fact, remedy=remedy, transient=True)
+    error.retry_after = seconds
+    return error
+
+
+def _errors(response: Response) -> tuple[tuple[str, ...], str]:
+    """The codes and the messages of an error answer, whatever it looks like."""
+    try:
+        found: Any = json.loads(response.read(1 << 16))["errors"]
+        codes = tuple(str(error.get("code", "")) for error in found if error.get("code"))
+        return codes, "; ".join(dict.fromkeys(str(error.get("message") or error.get("code")) for error in found))[:300]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return (), _STATUS.get(response.status, "")
+
+
+_STATUS = {
+    400: "bad request",
+    401: "authentication required",
+    403: "not allowed",
+    404: "not there",
+    413: "too large",
+    429: "too many requests",
+    500: "internal error of the registry",
+    502: "a proxy gets no answer from the registry",
+    503: "not available",
+    504: "a proxy gets no answer from the registry",
+    507: "the registry's disk is full",
+}

@@ -1,0 +1,255 @@
+"""One repository of a registry: its image manifests, blobs and tags, one request for each (OCI distribution-spec 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from pipeline.digest import Digest
+from pipeline.errors import OutOfReach
+from pipeline.facts import Platform
+from pipeline.http import Body
+from pipeline.oci.descriptor import Descriptor
+from pipeline.registry.client import Answer, RegistryClient, Request, Tally
+from pipeline.registry.documents import ACCEPT, Document, document, for_platform
+from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unauthorized
+
+_MOST_TAG_PAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSession:
+    """An upload under way: where it goes on, and how many bytes the registry has."""
+
+    location: str
+    offset: int = 0
+
+
+class Repository:
+    """A repository, opened by a user. `tally` counts the requests made and the bytes moved through this very object."""
+
+    def __init__(self, client: RegistryClient, name: str) -> None:
+        self.client = client
+        self.name = name
+        self.tally = Tally()
+
+    @property
+    def address(self) -> str:
+        """`registry/repository`, for messages."""
+        return f"{self.client.registry}/{self.name}"
+
+    def __str__(self) -> str:
+        return self.address
+
+    # -- image manifests ----------------------------------------------------------------------------------------
+
+    def resolve(self, wanted: str, platform: Platform | None = None) -> Descriptor:
+        """What a tag or a digest stands for; with `platform`, through an index to its image manifest.
+
+        NotFound when it is not there; ResolveError when it has no image for the platform.
+        """
+        answer = self._call("HEAD", f"manifests/{quote(wanted, safe=':')}", wanted, headers={"Accept": ACCEPT})
+        digest = answer.headers.get("docker-content-digest", "")
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip()
+        size = answer.headers.get("content-length", "")
+        if not digest or not size.isdigit() or not media_type or (platform and "manifest.v2" not in media_type):
+            found = self.manifest(wanted)
+            if platform and found.is_index:
+                return for_platform(found, platform, self._place(wanted))
+            return found.descriptor
+        return Descriptor(media_type, Digest(digest), int(size))
+
+    def manifest(self, wanted: str, platform: Platform | None = None) -> Document:
+        """An image manifest or an index, verified; with `platform`, an index is followed to its image manifest."""
+        path = f"manifests/{quote(wanted, safe=':')}"
+        answer = self._call("GET", path, wanted, headers={"Accept": ACCEPT})
+        self.tally.add(moved=len(answer.data))
+        promised = wanted if ":" in wanted else answer.headers.get("docker-content-digest", "")
+        found = document(answer.data, self._place(wanted), answer.headers.get("content-type", ""), promised)
+        if platform and found.is_index:
+            return self.manifest(for_platform(found, platform, self._place(wanted)).digest)
+        return found
+
+    def has_manifest(self, digest: str) -> bool:
+        """Whether the repository has this very image manifest or index."""
+        try:
+            self._call("HEAD", f"manifests/{digest}", digest, headers={"Accept": ACCEPT})
+        except NotFound:
+            return False
+        return True
+
+    def put_manifest(self, found: Document, wanted: str = "") -> None:
+        """Puts an image manifest or an index: under its digest, or under a tag, which moves it.
+
+        Refused with the code MANIFEST_BLOB_UNKNOWN when the registry lacks a part of it.
+        """
+        wanted = wanted or found.descriptor.digest
+        headers = {"Content-Type": found.descriptor.media_type, "Content-Length": str(len(found.data))}
+        path = f"manifests/{quote(wanted, safe=':')}"
+        answer = self._call("PUT", path, wanted, headers=headers, body=lambda: found.data, good=(201, 200, 202))
+        self.tally.add(moved=len(found.data))
+        kept = answer.headers.get("docker-content-digest", "")
+        if kept and kept != found.descriptor.digest:
+            raise Damaged(f"{self._place(wanted)}: the registry kept {kept} in place of {found.descriptor.digest}")
+
+    # -- tags ---------------------------------------------------------------------------------------------------
+
+    def tag(self, digest: str, tags: list[str] | tuple[str, ...], found: Document | None = None) -> None:
+        """Moves tags to an image that the repository has; `found` saves reading it. The digest stays what it is."""
+        found = found or self.manifest(digest)
+        for tag in tags:
+            self.put_manifest(found, tag)
+
+    def tags(self) -> list[str]:
+        """All tags, in the registry's order; none for a repository that is not there."""
+        found: list[str] = []
+        url = self._url("tags/list?n=1000")
+        for _ in range(_MOST_TAG_PAGES):
+            try:
+                answer = self.client.call(self._request("GET", url, "tags", ("pull",)))
+            except NotFound:
+                return found
+            found += _json(answer, self.address).get("tags") or []
+            following = answer.headers.get("link", "")
+            if 'rel="next"' not in following and "rel=next" not in following:
+                break
+            url = following.partition("<")[2].partition(">")[0]
+            url = url if url.startswith(("/", "http")) else self._url("tags/" + url)
+        return found
+
+    # -- blobs --------------------------------------------------------------------------------------------------
+
+    def has_blob(self, digest: str) -> bool:
+        try:
+            self._call("HEAD", f"blobs/{digest}", digest)
+        except NotFound:
+            return False
+        return True
+
+    @contextmanager
+    def open_blob(self, digest: str, offset: int = 0) -> Iterator[Iterator[bytes]]:
+        """A blob's bytes from `offset` on, not verified. Tried once: whoever reads knows how far it got."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        request = self._request("GET", self._url(f"blobs/{digest}"), digest, ("pull",), headers, good=(200, 206))
+        with self.client.open(request) as (response, _url):
+            yield _skipped(response.chunks(), offset if response.status == 200 else 0)
+
+    def start_upload(self, digest: str = "", mount_from: str = "") -> UploadSession | None:
+        """Begins an upload; None when the registry mounted the blob from the repository `mount_from` instead."""
+        query = f"?{urlencode({'mount': digest, 'from': mount_from})}" if mount_from else ""
+        scopes = ("pull", "push")
+        request = self._request(
+            "POST", self._url(f"blobs/uploads/{query}"), digest, scopes, {"Content-Length": "0"}, good=(201, 202)
+        )
+        if mount_from:
+            request = _with_scope(request, f"repository:{mount_from}:pull")
+        try:
+            answer = self.client.call(request)
+        except (Denied, Unauthorized, NotFound, Refused):
+            if not mount_from:
+                raise
+            return self.start_upload()
+        return None if answer.status == 201 else UploadSession(self._location(answer))
+
+    def upload_status(self, session: UploadSession) -> UploadSession | None:
+        """How far an upload got; None when the registry does not go on with it."""
+        try:
+            request = self._request("GET", session.location, "upload", ("pull", "push"), good=(204, 200, 202))
+            answer = self.client.once(request)
+        except (NotFound, Refused):
+            return None
+        last = answer.headers.get("range", "").rpartition("-")[2]
+        # `0-0` is what a registry answers for no byte, and for one: sending that byte again harms in neither case.
+        offset = int(last) + 1 if last.isdigit() and int(last) else 0
+        return UploadSession(self._location(answer, session.location), offset)
+
+    def put_blob(self, session: UploadSession, digest: str, size: int, body: Callable[[], Body]) -> None:
+        """Sends the rest of an upload, and ends it; the registry verifies the digest. Tried once."""
+        if session.offset:
+            session = self.patch_blob(session, size, body)
+            size, body = session.offset, lambda: b""
+        url = session.location + ("&" if "?" in session.location else "?") + urlencode({"digest": digest})
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - session.offset)}
+        self.client.once(self._request("PUT", url, digest, ("pull", "push"), headers, body, (201, 204)))
+
+    def patch_blob(self, session: UploadSession, end: int, body: Callable[[], Body]) -> UploadSession:
+        """Sends the bytes up to `end` of an upload, which goes on. Tried once."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"{session.offset}-{end - 1}",
+            "Content-Length": str(end - session.offset),
+        }
+        request = self._request("PATCH", session.location, "upload", ("pull", "push"), headers, body, (202, 204))
+        return UploadSession(self._location(self.client.once(request), session.location), end)
+
+    # -- within -------------------------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        subject: str,
+        headers: dict[str, str] | None = None,
+        body: Callable[[], Body] | None = None,
+        good: tuple[int, ...] = (200,),
+    ) -> Answer:
+        actions = ("pull",) if method in ("GET", "HEAD") else ("pull", "push")
+        return self.client.call(self._request(method, self._url(path), subject, actions, headers, body, good))
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        subject: str,
+        actions: tuple[str, ...],
+        headers: dict[str, str] | None = None,
+        body: Callable[[], Body] | None = None,
+        good: tuple[int, ...] = (200,),
+    ) -> Request:
+        scopes = frozenset({f"repository:{self.name}:{','.join(actions)}"})
+        return Request(method, url, self._place(subject), scopes, headers or {}, body, good, self.tally)
+
+    def _url(self, path: str) -> str:
+        return f"/v2/{self.name}/{path}"
+
+    def _place(self, subject: str) -> str:
+        if not subject or subject in ("upload", "tags"):
+            return self.address
+        return f"{self.address}{'@' if ':' in subject else ':'}{subject}"
+
+    def _location(self, answer: Answer, otherwise: str = "") -> str:
+        location = answer.headers.get("location", "") or otherwise
+        if not location:
+            raise OutOfReach(f"{self.address}: the registry names no place to upload to", remedy="see its log")
+        return self.client.absolute(answer.url, location)
+
+
+def _with_scope(request: Request, scope: str) -> Request:
+    from dataclasses import replace
+
+    return replace(request, scopes=request.scopes | {scope})
+
+
+def _json(answer: Answer, where: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(answer.data)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise OutOfReach(f"{where}: the registry answers nonsense", remedy="check its address")
+    return value
+
+
+def _skipped(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """Without the first `count` bytes, for a registry that knows no ranges."""
+    for chunk in chunks:
+        if count >= len(chunk):
+            count -= len(chunk)
+        else:
+            yield chunk[count:]
+            count = 0
