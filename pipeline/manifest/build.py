@@ -18,8 +18,8 @@ _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 def seconds(value: Any) -> float:
     """Seconds of a number, or of a text such as 500ms, 2s, 1m or 1h."""
     if isinstance(value, str):
-        number, unit = re.fullmatch(r"([0-9.]+)(ms|s|m|h)", value).groups()  # type: ignore[union-attr]
-        return float(number) * _SECONDS[unit]
+        number, unit = re.fullmatch(r"([0-9.]+)(ms|s|m|h)?", value).groups()  # type: ignore[union-attr]
+        return float(number) * _SECONDS[unit or "s"]
     return float(value)
 
 

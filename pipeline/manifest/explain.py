@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_
 from pipeline.manifest.walk import has_type, types_of
 from pipeline.manifest.words import article, did_you_mean, listed, shown, suggestion, type_name, type_names
@@ -29,16 +30,6 @@ class Broken:
     branches: tuple[tuple[Broken, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong at a place; `at_key` when the key, and not its value, is to be pointed at."""
-
-    path: Path_
-    message: str
-    remedy: str = ""
-    at_key: bool = False
-
-
 def explain(broken: Broken) -> Iterator[Finding]:
     """The findings of one broken rule: several for several unknown keys."""
     if broken.keyword in ("anyOf", "oneOf"):
@@ -46,8 +37,13 @@ def explain(broken: Broken) -> Iterator[Finding]:
     elif handler := _HANDLERS.get(broken.keyword):
         yield from handler(broken)
     else:
-        remedy = broken.schema.get("x-hint") or broken.schema.get("description", "")
-        yield Finding(broken.path, f"{shown(broken.value)} is not right for {_name(broken)}", remedy)
+        yield Finding(broken.path, f"{shown(broken.value)} is not right for {_name(broken)}", _hint(broken.schema))
+
+
+def _hint(schema: Mapping[str, Any]) -> str:
+    """What would be right: the schema's hint, else its description as part of a sentence."""
+    text = str(schema.get("x-hint") or schema.get("description", "")).removesuffix(".")
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _name(broken: Broken) -> str:
@@ -118,18 +114,24 @@ def _typed(broken: Broken, types: Sequence[str]) -> Finding:
         return Finding(broken.path, f"{_name(broken)} has no value", remedy, at_key=True)
     if "string" in types and isinstance(value, bool | int | float):
         text = broken.text or shown(value)
-        kind = "true or false" if isinstance(value, bool) else "a number"
-        also = f"{kind} {shown(value)}" if text != shown(value) and kind == "a number" else kind
+        kind = "a boolean" if isinstance(value, bool) else "a number"
+        also = f"the number {shown(value)}" if text != shown(value) and kind == "a number" else kind
         return Finding(broken.path, f"{text} is read as {also}, where text is wanted", f'quote it: "{text}"')
-    message = f"{_name(broken)} should be {type_names(types)}, and is {type_name(value)}"
+    message = f"{_name(broken)} should be {type_names(types)}, and is {_described(value)}"
     if tuple(types) == ("boolean",) and isinstance(value, str):
         return Finding(broken.path, message, "write true or false")
-    if "array" in types and isinstance(value, str):
+    hint, example = broken.schema.get("x-hint", ""), _example(broken.schema)
+    if "array" in types and isinstance(value, str) and not hint:
         return Finding(
             broken.path, message, f"write [{shown(value)[1:-1]}]" if shown(value) != "***" else "write [...]"
         )
-    hint, example = broken.schema.get("x-hint", ""), _example(broken.schema)
     return Finding(broken.path, message, hint or (f"as in {example}" if example not in ("", "...", "{...}") else ""))
+
+
+def _described(value: Any) -> str:
+    """A value of the wrong type: what it is, and what it says where that fits in."""
+    short = isinstance(value, str) and len(value) <= 30
+    return f"the text {shown(value)}" if short else type_name(value)
 
 
 def _alternatives(broken: Broken) -> Iterator[Finding]:
@@ -169,7 +171,7 @@ def _range(broken: Broken) -> Iterator[Finding]:
 
 
 def _form(broken: Broken) -> Iterator[Finding]:
-    hint = broken.schema.get("x-hint") or broken.schema.get("description") or f"it has to match {broken.rule}"
+    hint = _hint(broken.schema) or f"it has to match {broken.rule}"
     yield Finding(broken.path, f"{_name(broken)} cannot be {shown(broken.value)}", hint)
 
 

@@ -34,7 +34,6 @@ class Resolved:
     loose: set[Path_] = field(default_factory=set)
     failed: set[Path_] = field(default_factory=set)
     secrets: list[Secret] = field(default_factory=list)
-    variables: set[str] = field(default_factory=set)
     problems: list[Diagnostic] = field(default_factory=list)
     characters: int = 0
 
@@ -47,6 +46,11 @@ class Sources:
     sets: Mapping[str, str]
     root: Path
     base: Path
+
+
+def variables(text: str) -> frozenset[str]:
+    """The names that a text uses as `${NAME}`."""
+    return frozenset(name for name in _REFERENCE.findall(text) if _NAME.fullmatch(name))
 
 
 def resolve(document: Document, sources: Sources) -> Resolved:
@@ -111,7 +115,6 @@ def _value(reference: str, sources: Sources, into: Resolved) -> str:
         name, value = rest, _file(rest, sources)
     elif not colon and _NAME.fullmatch(reference):
         name = reference
-        into.variables.add(name)
         value = _given(name, sources)
     else:
         raise PipelineError(f"'${{{reference[:60]}}}' is not a reference", remedy=_FORMS)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import kinds
 from pipeline.digest import cache_key, canonical, digest_of
 from pipeline.errors import Diagnostic, Location, ManifestError, PipelineError
 from pipeline.kinds import Section
-from pipeline.manifest import build, interpolate, overrides, paths, reader, references, script, source
+from pipeline.manifest import build, interpolate, paths, reader, script, source
 from pipeline.manifest import schema as schemas
-from pipeline.manifest.explain import Finding
+from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Manifest, Path_, Secret
 from pipeline.manifest.nodes import Document
-from pipeline.manifest.secrets import mask, reveal, without_secrets
+from pipeline.manifest.secrets import mask, out_of_place, reveal, without_secrets
 from pipeline.manifest.sections import Schema
 from pipeline.manifest.walk import fitting, transform, types_of
 
 MOST = 50
 """More errors than this are counted, not shown."""
 
+_FEW = 20
 RULES = "1"
 """Enters the key of a validated manifest: raised whenever the checks of this package find more or less."""
 
@@ -49,7 +52,7 @@ def load(
     loading.substitute(text)
     loading.apply_schema()
     key = cache_key([RULES, loading.schema, without_secrets(loading.data)])
-    if loading.findings or loading.problems or not (schema_known and schema_known(key)):
+    if loading.wrong() or not (schema_known and schema_known(key)):
         loading.validate()
         loading.stop_if_wrong()
         if remember:
@@ -86,23 +89,32 @@ class _Loading:
         self.data: Any = {}
         self._resolved = interpolate.Resolved()
         self._paths: list[_Mark] = []
+        self._described: dict[Path_, Sequence[Mapping[str, Any]]] = {}
+        self._misplaced: dict[Path_, Finding] = {}
 
     def substitute(self, text: str) -> None:
         """Applies `--set`, then replaces every `${...}`."""
-        written = frozenset(name for name in self.sets if f"${{{name}}}" in text)
-        self.problems += overrides.apply(self.document, self.sets, written)
+        if self.sets:
+            from pipeline.manifest import overrides
+
+            written = interpolate.variables(text)
+            self.problems += overrides.unused(self.sets, written, self.document.root)
+            self.problems += overrides.apply(self.document, self.sets, written)
         sources = interpolate.Sources(self.environ, self.sets, self.root, self.folder)
         self._resolved = interpolate.resolve(self.document, sources)
         self.data = self._resolved.data
         self.secrets += self._resolved.secrets
         self.problems += self._resolved.problems
-        self.problems += overrides.unused(self.sets, self._resolved.variables | written, self.document.root)
 
     def apply_schema(self) -> None:
         """Gives loose text its type, marks secrets, and collects paths, as the schema of the kinds in use says."""
         self.schema = schemas.compose({section: self._used(section) for section in schemas.SECTIONS})
         self.data = transform(self.data, self.schema, self._visit)
+        if self.secrets:
+            self._find_misplaced(self.data, ())
         for mark in self._paths:
+            if len(self.findings) > MOST:
+                break
             try:
                 paths.check(self.root, self.folder, mark.value, must_exist=mark.must_exist)
             except PipelineError as error:
@@ -114,6 +126,8 @@ class _Loading:
         values = self.data.get(section)
         entries = values.values() if isinstance(values, dict) else ()
         names = sorted({kind for entry in entries if isinstance(entry, dict) for kind in entry})
+        if len(names) > _FEW:  # Looking for a kind that is not there is slow.
+            names = sorted({*names} & {*kinds.names(section)})
         found = {name: schemas.of_kind(section, name) for name in names}
         return {name: settings for name, settings in found.items() if settings is not None}
 
@@ -128,14 +142,22 @@ class _Loading:
             self.secrets.append(value)
             if path not in self._resolved.loose:
                 self.document.hide(path)
-        if misplaced := references.secret_out_of_place(path, value, fits):
-            self.findings.append(misplaced)
+        if isinstance(value, Secret):
+            self._described[path] = fits
         elif path not in self._resolved.failed:
             marks = [schema for schema in fits if schema.get("format") == "project-path"]
             if marks:
                 must_exist = not any(schema.get("x-may-be-missing") for schema in marks)
                 self._paths.append(_Mark(path, value, must_exist))
         return value
+
+    def _find_misplaced(self, value: Any, path: Path_) -> None:
+        """Finds the secrets that may not stand where they do, also where the schema describes nothing."""
+        if isinstance(value, dict | list):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                self._find_misplaced(item, (*path, key))
+        elif misplaced := out_of_place(path, value, self._described.get(path, ())):
+            self._misplaced[path] = misplaced
 
     def _typed(self, value: str, path: Path_, flat: Sequence[Mapping[str, Any]]) -> Any:
         """Text from outside as what the schema wants there; it stays text where text will do."""
@@ -152,11 +174,11 @@ class _Loading:
 
     def validate(self) -> None:
         """The checks that need the whole schema and slow libraries."""
-        from pipeline.manifest import validate
+        from pipeline.manifest import references, validate
 
         whole = schemas.compose({section: schemas.every(section) for section in schemas.SECTIONS})
         self.findings += validate.check(self.data, whole, self._text_of)
-        self.findings += references.check(self.data)
+        self.findings += itertools.islice(references.check(self.data), validate.MOST)
         images = self.data.get("images")
         for name, image in images.items() if isinstance(images, dict) else ():
             checks = image.get("checks") if isinstance(image, dict) else None
@@ -182,12 +204,17 @@ class _Loading:
                     finding = Finding(("images", name, "serve", "entry_script"), f"{file} {flaw.message}", flaw.remedy)
                     self.findings.append(finding)
 
+    def wrong(self) -> bool:
+        """Whether anything was found so far."""
+        return bool(self.findings or self.problems or self._misplaced)
+
     def stop_if_wrong(self) -> None:
         """Raises all that was found, in the order of the lines."""
-        if not self.findings and not self.problems:
+        if not self.wrong():
             return
-        failed = self._resolved.failed
+        failed = {*self._resolved.failed, *self._misplaced}
         found = [f for f in self.findings if not any(f.path[: len(path)] == path for path in failed)]
+        found += self._misplaced.values()
         every = {*self.problems, *(self._diagnostic(finding) for finding in found)}
         file = self.document.file
         ordered = sorted(every, key=lambda d: (d.location.file != file, d.location.file, d.location.line,
@@ -195,7 +222,7 @@ class _Loading:
         secrets = [reveal(secret) for secret in self.secrets]
         masked = [_masked(d, secrets) for d in ordered[:MOST]]
         if len(ordered) > MOST:
-            masked.append(Diagnostic(Location(file), f"and {len(ordered) - MOST} more errors"))
+            masked.append(Diagnostic(Location(file), f"{len(ordered) - MOST} more errors are not shown"))
         raise ManifestError(masked)
 
     def _diagnostic(self, finding: Finding) -> Diagnostic:

@@ -19,7 +19,7 @@ _WORDS = {
 _SHOWN = 160
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
     """A scalar, a list of nodes or a mapping of nodes; where it starts (line and column count from 1), and its last
     line.
@@ -58,7 +58,7 @@ def resolve_plain(text: str) -> Any:
     return text
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Document:
     """A parsed manifest: its tree, its lines, and the errors that did not stop the parser."""
 
@@ -106,7 +106,7 @@ class Document:
             line = self.lines[location.line - 1]
             line = "".join(c if c.isprintable() else " " for c in line[: _SHOWN + 1])
             if (column := self.hidden.get(location.line)) is not None:
-                line = line[: column - 1] + "***"
+                line = line[: column - 1] + "***" if location.column <= column else ""
             elif len(line) > _SHOWN:
                 line = line[:_SHOWN] + "…"
         return Diagnostic(location, message, remedy, line)

@@ -18,7 +18,7 @@ def is_path(name: str, root: Node) -> bool:
     return "." in name or name in root.value
 
 
-def apply(document: Document, sets: Mapping[str, str], used: frozenset[str] = frozenset()) -> list[Diagnostic]:
+def apply(document: Document, sets: Mapping[str, str], used: frozenset[str]) -> list[Diagnostic]:
     """Puts every override into the document's tree; `used` are names that `${...}` uses, which come first."""
     problems = []
     for name, text in sets.items():
@@ -35,7 +35,7 @@ def apply(document: Document, sets: Mapping[str, str], used: frozenset[str] = fr
     return problems
 
 
-def unused(sets: Mapping[str, str], used: set[str], root: Node) -> list[Diagnostic]:
+def unused(sets: Mapping[str, str], used: frozenset[str], root: Node) -> list[Diagnostic]:
     """An error for each `--set name=...` that names nothing."""
     problems = []
     for name in sets:

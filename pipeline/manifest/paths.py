@@ -76,7 +76,9 @@ def check(root: Path, base: Path, relative: str, *, must_exist: bool = True) -> 
         return inside(root, base, fixed_part(relative))
     path = inside(root, base, relative)
     if must_exist and not path.exists():
-        raise PipelineError(f"'{relative}' does not exist", remedy=_similar(path) or f"looked in {_short(base)}")
+        raise PipelineError(
+            f"'{relative}' does not exist", remedy=_similar(path) or "paths are relative to the manifest"
+        )
     return path
 
 
@@ -87,11 +89,3 @@ def _similar(path: Path) -> str:
         return did_you_mean(path.name, os.listdir(path.parent))
     except OSError:
         return ""
-
-
-def _short(folder: Path) -> str:
-    """A folder as a person who stands nearby would name it."""
-    try:
-        return os.path.relpath(folder)
-    except (ValueError, OSError):
-        return str(folder)

@@ -12,8 +12,8 @@ from pipeline.errors import Diagnostic, Location, ManifestError
 LIMIT = 1 << 20
 """Largest manifest, and largest `${file:}` value, in bytes."""
 
-# YAML 1.2.2, 5.1 "Character Set": c-printable, the complement of.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What YAML 1.2.2, 5.1 "Character Set" leaves out of c-printable. (Its complement takes ten times as long to compile.)
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
@@ -100,7 +100,7 @@ def _similar(path: Path) -> str:
     from pipeline.manifest.words import did_you_mean
 
     try:
-        names = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
+        names = os.listdir(path.parent)
     except OSError:
         return f"the folder '{path.parent}' is not there either" if not path.parent.exists() else ""
     return did_you_mean(path.name, names)

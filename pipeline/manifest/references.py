@@ -1,13 +1,12 @@
-"""Checks what a schema cannot: names that refer to other entries, duplicates, cycles, and secrets out of place."""
+"""Checks what a schema cannot: names that refer to other entries, duplicates and cycles."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.manifest.explain import Finding
-from pipeline.manifest.model import Path_, Secret
+from pipeline.manifest.findings import Finding
+from pipeline.manifest.model import Path_
 from pipeline.manifest.words import shown, suggestion
 
 Section = Mapping[str, Any]
@@ -35,7 +34,8 @@ def _section(data: Mapping[str, Any], name: str) -> Section:
 
 def _base(path: Path_, base: Any, bases: Section, images: Section) -> Iterator[Finding]:
     if isinstance(base, str) and base not in bases and base not in images:
-        remedy = suggestion(base, [*bases, *images], "there are") or "add it under 'bases'"
+        others = [*bases, *(name for name in images if name != path[-1])]
+        remedy = suggestion(base, others, "there are") or "add it under 'bases'"
         yield Finding((*path, "base"), f"unknown base {shown(base)}", remedy)
 
 
@@ -88,28 +88,3 @@ def _targets(targets: Section, images: Section) -> Iterator[Finding]:
             if isinstance(image, str) and image not in images:
                 remedy = suggestion(image, images, "there are")
                 yield Finding(("targets", name, kind, "image"), f"unknown image {shown(image)}", remedy)
-
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def secret_out_of_place(path: Path_, value: str, schemas: list[Mapping[str, Any]]) -> Finding | None:
-    """A secret that would get into an image, a name or onto the screen. A package index's URL may hold one, and so may
-    what a target gives to its service.
-    """
-    if not isinstance(value, Secret) or not value.reveal():
-        return None
-    if any(schema.get("writeOnly") or schema.get("x-secret-ok") for schema in schemas):
-        return None
-    section = path[0] if path else ""
-    if section in ("bases", "layers") and _URL.match(value.reveal()):
-        return None
-    if section == "targets" and "env" in path[3:]:
-        return None
-    keys = [str(key) for key in path if isinstance(key, str)]
-    where = f"'{keys[-1]}'" if keys else "the manifest"
-    if section == "images":
-        message, remedy = f"a secret would be baked into the image by {where}", "give it to the target's env"
-    else:
-        message, remedy = f"a secret would be shown or kept by {where}", "give this setting a value that is not secret"
-    return Finding(path, message, remedy)

@@ -63,6 +63,7 @@ def compose(settings: Mapping[Section, Mapping[str, Schema]]) -> Schema:
         "patternProperties": {"^x-": {"description": "Anything: a place for YAML anchors."}},
         "properties": {
             "version": {
+                "type": "integer",
                 "const": 1,
                 "description": "Version of the manifest's format: 1.",
                 "x-hint": "write version: 1",

@@ -59,8 +59,12 @@ def _existing(candidates: Iterator[str], root: Path, folder: Path) -> Iterator[t
 
 def _layers(data: Mapping[str, Any], image: Mapping[str, Any]) -> list[str]:
     """An image's layers, those of the images that it builds on first."""
-    below = data["images"].get(image["base"])
-    return [*(_layers(data, below) if below else ()), *image.get("layers", ())]
+    found: list[str] = []
+    below: Mapping[str, Any] | None = image
+    while below is not None:
+        found = [*below.get("layers", ()), *found]
+        below = data["images"].get(below["base"])
+    return found
 
 
 def source_of(script: str, app_root: str, items: Sequence[Any]) -> Iterator[str]:

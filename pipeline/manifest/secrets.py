@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.manifest.model import Secret
+from pipeline.manifest.findings import Finding
+from pipeline.manifest.model import Path_, Secret
 
 # Word ends, so that TOKENIZERS_PARALLELISM and PWD, which tools set, stay plain.
 _NAME = re.compile(
@@ -53,3 +54,28 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
     return value
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def out_of_place(path: Path_, value: str, schemas: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """A secret that would get into an image, a name or onto the screen. A package index's URL may hold one, and so may
+    what a target gives to its service.
+    """
+    if not isinstance(value, Secret) or not value.reveal():
+        return None
+    if any(schema.get("writeOnly") or schema.get("x-secret-ok") for schema in schemas):
+        return None
+    section = path[0] if path else ""
+    if section in ("bases", "layers") and _SCHEME.match(value.reveal()):
+        return None
+    if section == "targets" and "env" in path[3:]:
+        return None
+    keys = [str(key) for key in path if isinstance(key, str)]
+    where = f"'{keys[-1]}'" if keys else "the manifest"
+    if section == "images":
+        message, remedy = f"a secret would be baked into the image by {where}", "give it to the target's env"
+    else:
+        message, remedy = f"a secret would be shown or kept by {where}", "give this setting a value that is not secret"
+    return Finding(path, message, remedy)

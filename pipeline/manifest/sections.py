@@ -11,11 +11,11 @@ _NAME_HINT = "lower-case letters and digits, with '-', '_' or '.' between them, 
 _DURATION = {
     "type": ["number", "string"],
     "minimum": 0,
-    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$",
+    "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)?$",
     "x-hint": "seconds, or a text such as 500ms, 2s or 1m",
     "examples": ["2s"],
 }
-_TEXT_OR_NUMBER = {"type": ["string", "integer"], "examples": ["text"]}
+_TEXT_OR_NUMBER = {"type": ["string", "integer"]}
 
 
 def name(description: str) -> Schema:
@@ -78,6 +78,7 @@ def retry() -> Schema:
 
 
 def image() -> Schema:
+    words: Schema = {"minItems": 1, "x-hint": "a list of words, as in [python3, app.py]"}
     return _object(
         "An image.",
         {
@@ -103,7 +104,7 @@ def image() -> Schema:
                 "description": "User, and group, that the service runs as: 1000, '1000:1000' or app.",
             },
             "workdir": _text("Working directory of the service.", pattern="^/", **{"x-hint": "an absolute path"}),
-            "command": _list("What runs, in place of the inference server.", {"type": "string"}, minItems=1),
+            "command": _list("What runs, in place of the inference server.", {"type": "string"}, **words),
             "labels": {
                 "type": "object",
                 "description": "Labels of the image.",
@@ -122,7 +123,7 @@ def _serve() -> Schema:
     relative = {"pattern": r"^(?!/)(?!(.*/)?\.\.(/|$)).+$", "x-hint": "a path below app_root, as in score.py"}
     port = {"type": "integer", "minimum": 1, "maximum": 65535, "default": 5001, "description": "Port in the container."}
     root = _text("Folder of the scripts in the image.", pattern="^/", default="/var/azureml-app")
-    return _object(
+    contract = _object(
         "The serving contract of azureml-inference-server-http.",
         {
             "entry_script": _text("The script with init() and run().", **relative, examples=["score.py"]),
@@ -131,6 +132,7 @@ def _serve() -> Schema:
         },
         ("entry_script",),
     )
+    return {**contract, "examples": [{"entry_script": "score.py"}]}
 
 
 def _platforms() -> Schema:

@@ -84,6 +84,8 @@ def _syntax(document: Document, error: yaml.MarkedYAMLError) -> Diagnostic:
         if words in problem:
             message, remedy = plain, right
             break
+    if "}'" in remedy and start and "${" in document.lines[start.line][start.column :]:
+        remedy = 'inside { }, quote a reference: "${...}"'
     if start and ("not closed" in message or "does not end" in message or "expected ':'" in problem):
         line, column = start.line, start.column
     return document.diagnose(Location(document.file, line + 1, column + 1), message, remedy)

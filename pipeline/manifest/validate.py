@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline.manifest.explain import Broken, Finding, explain
+from pipeline.manifest.explain import Broken, explain
+from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_
 from pipeline.manifest.walk import has_type
 
 MOST = 100
-"""More broken rules than this are not looked for."""
+"""More broken rules, or findings, than this are not looked for."""
 
 TextOf = Callable[[Path_], str | None]
 

@@ -1,0 +1,17 @@
+"""What a check of the manifest's data found, before its place is looked up in the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.manifest.model import Path_
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong at a place; `at_key` when the key, and not its value, is to be pointed at."""
+
+    path: Path_
+    message: str
+    remedy: str = ""
+    at_key: bool = False

@@ -1,0 +1,9 @@
+import os
+
+
+def init(path):
+    pass
+
+
+def run(*args, **kwargs):
+    pass
