@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.roots import Roots
-
-from pipeline.digest import Digest
+from pipeline.digest import Digest, short
+from pipeline.errors import StoreError
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.store.blobs import Blobs
 from pipeline.store.database import Database
+from pipeline.store.roots import Roots
+from pipeline.store.scratch import writing
 
 
 class Store:
@@ -34,22 +33,18 @@ class Store:
         """Layers unpacked, for whoever needs their files."""
         return Roots(self.folder / "roots", self.blobs.path)
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> AbstractContextManager[Path]:
         """A folder on the store's own file system that is gone afterwards."""
-        (self.folder / "scratch").mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self.folder / "scratch"))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return self.blobs.scratch.folder()
 
     @contextmanager
     def guard(self, name: str) -> Iterator[None]:
         """Holds off other threads and processes that do the same work; released by the system when a holder dies."""
         folder = self.folder / "guards"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / name).open("w") as file:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / name).open("w")
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -60,16 +55,28 @@ class Store:
         import zlib
 
         path = self._contents(layer.diff_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self.scratch() as folder:
+        with self.scratch() as folder, writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             (folder / "contents").write_bytes(zlib.compress(json.dumps(contents).encode(), 1))
             (folder / "contents").replace(path)
 
     def contents(self, layer: Layer) -> dict[str, Any]:
-        """What a layer holds (assemble.layer.Contents as JSON)."""
+        """What a layer holds (assemble.layer.Contents as JSON); StoreError when that is missing or damaged."""
         import zlib
 
-        value: dict[str, Any] = json.loads(zlib.decompress(self._contents(layer.diff_id).read_bytes()))
+        path = self._contents(layer.diff_id)
+        try:
+            value: dict[str, Any] = json.loads(zlib.decompress(path.read_bytes()))
+        except OSError as error:
+            raise StoreError(
+                f"what layer {short(layer.diff_id)} holds is not in the store", remedy="run the build again"
+            ) from error
+        except (zlib.error, ValueError) as error:
+            path.unlink(missing_ok=True)
+            raise StoreError(
+                f"what is known of layer {short(layer.diff_id)} was damaged on disk and is removed",
+                remedy="run the build again",
+            ) from error
         return value
 
     def has_layer(self, layer: Layer) -> bool:

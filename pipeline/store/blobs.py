@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from pipeline.digest import Digest
 from pipeline.errors import StoreError
+from pipeline.store.scratch import Scratch, writing
 
 
 class BlobWriter:
     """A blob on its way into the store. `digest` and `size` hold once it is closed."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._hash = hashlib.sha256()
         self.size = 0
+        with writing(path):
+            self._file = path.open("wb", buffering=1 << 20)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._hash.update(data)
-        self._file.write(data)
+        with writing(self._path):
+            self._file.write(data)
         self.size += len(data)
+
+    def close(self) -> None:
+        with writing(self._path):
+            self._file.close()
 
     @property
     def digest(self) -> Digest:
@@ -38,7 +44,7 @@ class Blobs:
 
     def __init__(self, folder: Path, scratch: Path) -> None:
         self.folder = folder
-        self._scratch = scratch
+        self.scratch = Scratch(scratch)
 
     def path(self, digest: Digest) -> Path:
         """Where a blob is, or would be."""
@@ -66,17 +72,18 @@ class Blobs:
 
     @contextmanager
     def writer(self) -> Iterator[BlobWriter]:
-        """A new blob, published when the block ends without an error."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        path = self._scratch / f"blob-{os.getpid()}-{secrets.token_hex(6)}"
+        """A new blob, published when the block ends without an error. StoreError when the disk cannot take it."""
+        path = self.scratch.path("blob")
+        writer = BlobWriter(path)
         try:
-            with path.open("wb", buffering=1 << 20) as file:
-                writer = BlobWriter(file)
-                yield writer
-            self._publish(path, writer.digest)
-        except OSError as error:
-            raise StoreError(f"the store cannot be written: {error}", remedy="free or enlarge the disk") from error
+            yield writer
+            writer.close()
+            with writing(self.folder):
+                self._publish(path, writer.digest)
         finally:
+            # What is still in the file's buffer must not fail once more on a full disk.
+            with contextlib.suppress(StoreError):
+                writer.close()
             path.unlink(missing_ok=True)
 
     def put(self, data: bytes) -> Digest:

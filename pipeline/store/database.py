@@ -31,25 +31,45 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            if self._connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.executescript(f"{_SCHEMA} PRAGMA user_version={_VERSION};")
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version < _VERSION:
+                self._create()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the store's database {path} cannot be used: {error}",
                 remedy="check the folder's permissions, or move the file away and run again",
             ) from error
+        if version > _VERSION:
+            raise StoreError(
+                f"the store's database {path} was written by a newer version of pipeline",
+                remedy="use that version, or another PIPELINE_HOME",
+            )
+
+    def _create(self) -> None:
+        """Makes the tables; several processes may be at it."""
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
                 return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise StoreError(f"the store's database failed: {error}", remedy="free disk space and run again") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        text = f"the store's database {self._path} failed: {error}"
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return StoreError(text, remedy="move the file away and run again: what it knew is found out anew")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreError(text, remedy="wait for the other run to end", transient=True)
+        return StoreError(text, remedy="check the space and the permissions of the store's disk")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -59,7 +79,9 @@ class Database:
             try:
                 yield
             except BaseException:
-                self.execute("ROLLBACK")
+                # SQLite has rolled back by itself after some errors, such as a full disk.
+                if self._connection.in_transaction:
+                    self.execute("ROLLBACK")
                 raise
             self.execute("COMMIT")
 

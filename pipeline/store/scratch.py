@@ -1,0 +1,102 @@
+"""Scratch space of the store: a folder for each process, which a later one removes when its owner was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from pipeline.errors import StoreError
+
+_LOCK = "lock"
+_NEW = ".new-"
+_DAY = 86400.0
+
+
+class Scratch:
+    """Paths on the store's own file system, so that what is made there is published by a rename.
+
+    Nothing is touched before the first path is asked for. A process holds a lock in its folder as long as it lives: the
+    system releases it however the process ends, so a folder whose lock is free belongs to nobody.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._now = now
+        self._guard = threading.Lock()
+        self._own: tuple[int, Path, IO[str]] | None = None
+
+    def path(self, kind: str) -> Path:
+        """A new path, where nothing is yet. Raises StoreError when the store cannot be written."""
+        with self._guard, writing(self._folder):
+            # A fork has its parent's lock and must not take its folder.
+            if self._own is None or self._own[0] != os.getpid() or not self._own[1].is_dir():
+                self._own = self._open()
+                self._sweep(keep=self._own[1])
+            return self._own[1] / f"{kind}-{secrets.token_hex(6)}"
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder that is gone afterwards."""
+        path = self.path("work")
+        with writing(path):
+            path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _open(self) -> tuple[int, Path, IO[str]]:
+        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        own, unlocked = self._folder / name, self._folder / f"{_NEW}{name}"
+        unlocked.mkdir(parents=True)
+        lock = (unlocked / _LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        unlocked.rename(own)
+        weakref.finalize(self, _leave, os.getpid(), own, lock)
+        return os.getpid(), own, lock
+
+    def _sweep(self, keep: Path) -> None:
+        for entry in list(self._folder.iterdir()):
+            if entry != keep and self._is_abandoned(entry):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
+
+    def _is_abandoned(self, entry: Path) -> bool:
+        try:
+            if entry.name.startswith(_NEW) or not (entry / _LOCK).exists():
+                # Its owner may be about to lock it.
+                return self._now() - entry.lstat().st_mtime > _DAY
+            with (entry / _LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+        except OSError:
+            return False
+
+
+def _leave(pid: int, own: Path, lock: IO[str]) -> None:
+    if os.getpid() == pid:
+        shutil.rmtree(own, ignore_errors=True)
+        lock.close()
+
+
+@contextlib.contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """Turns an error of the file system into a StoreError that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {error.filename or what}: {error.strerror or error}",
+            remedy="check the space and the permissions of the store's disk",
+        ) from error
