@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
 from pipeline.indexes.pypi_errors import explain
-from pipeline.indexes.pypi_settings import uv_environment
+from pipeline.indexes.pypi_settings import uv_settings
 from pipeline.indexes.pypi_wheels import best, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, public
@@ -102,12 +102,12 @@ class PyPI:
 
     def _uv(self, arguments: list[str], wanted: Requested, files: Files) -> subprocess.CompletedProcess[str]:
         """Runs uv in the project, where it reads uv.toml and pyproject.toml as it does for the user."""
-        env = uv_environment(self._environ, wanted, files, etc=self._etc, prefix=self._prefix)
+        env, options = uv_settings(self._environ, wanted, files, etc=self._etc, prefix=self._prefix)
         if self._environ.get("UV_NO_CACHE", "0").lower() not in ("", "0", "false", "no"):
             # Links need something to point at: a cache of this process's own.
             self._private = self._private or tempfile.TemporaryDirectory(prefix="pipeline-uv-")
             env["UV_CACHE_DIR"] = self._private.name
-        command = [_uv_binary(self._environ), *arguments, "--quiet", "--python", sys.executable]
+        command = [_uv_binary(self._environ), *arguments, *options, "--quiet", "--python", sys.executable]
         return subprocess.run(
             command, cwd=files.path("."), env=env, capture_output=True, text=True, errors="replace", check=False
         )

@@ -23,7 +23,6 @@ _UV_INDEX_VARIABLES = (
     "UV_INDEX",
     "UV_EXTRA_INDEX_URL",
     "UV_FIND_LINKS",
-    "UV_NO_INDEX",
 )
 _UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "find-links", "no-index"}
 # Settings that would change what uv is told to do here, not where it looks.
@@ -106,18 +105,23 @@ def _names_index(path: Path) -> bool:
     return bool(_UV_INDEX_KEYS & {*settings, *settings.get("pip", {})})
 
 
-def uv_environment(
+def uv_settings(
     environ: Mapping[str, str], wanted: Requested, files: Files, *, etc: Path, prefix: Path
-) -> dict[str, str]:
-    """The environment to run uv in: the user's own, with pip's settings and the manifest's sources in uv's words."""
+) -> tuple[dict[str, str], list[str]]:
+    """The environment to run uv in, and the options for which uv has no variable.
+
+    The environment is the user's own, with pip's settings and the manifest's sources in uv's words.
+    """
     env = {name: value for name, value in environ.items() if name not in _NOT_OURS}
     env |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
     pip = pip_settings(environ, etc, prefix)
     _network(env, pip)
+    no_index = wanted.no_index
     if not uv_has_indexes(environ, etc, files.path(".")):
         _pip_indexes(env, pip)
+        no_index |= pip.get("no-index", "").lower() in ("1", "true", "yes", "on") and not wanted.index
     _manifest_indexes(env, wanted, files, environ)
-    return env
+    return env, ["--no-index"] if no_index else []
 
 
 def _network(env: dict[str, str], pip: Mapping[str, str]) -> None:
@@ -146,16 +150,13 @@ def _pip_indexes(env: dict[str, str], pip: Mapping[str, str]) -> None:
     # pip passes over a folder that is not there; uv would stop.
     if links := [link for link in pip.get("find-links", "").split() if "://" in link or Path(link).is_dir()]:
         env["UV_FIND_LINKS"] = ",".join(links)
-    if pip.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        env["UV_NO_INDEX"] = "1"
 
 
 def _manifest_indexes(env: dict[str, str], wanted: Requested, files: Files, environ: Mapping[str, str]) -> None:
     """What the manifest and its requirement files say goes before anything else."""
     if wanted.index:
         env["UV_DEFAULT_INDEX"] = expand(wanted.index, environ)
-        for name in ("UV_INDEX_URL", "UV_NO_INDEX"):
-            env.pop(name, None)
+        env.pop("UV_INDEX_URL", None)
     if extra := [expand(url, environ) for url in wanted.extra_index]:
         env["UV_INDEX"] = " ".join([*extra, *env.get("UV_INDEX", "").split()])
         env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
@@ -164,8 +165,6 @@ def _manifest_indexes(env: dict[str, str], wanted: Requested, files: Files, envi
         env["UV_FIND_LINKS"] = ",".join([*links, *filter(None, env.get("UV_FIND_LINKS", "").split(","))])
     if wanted.trusted_host:
         env["UV_INSECURE_HOST"] = " ".join([*wanted.trusted_host, *env.get("UV_INSECURE_HOST", "").split()])
-    if wanted.no_index:
-        env["UV_NO_INDEX"] = "1"
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
