@@ -22,10 +22,51 @@ def suffix_kind(name: str) -> str:
     return SUFFIXES.get(name[dot:], "") if dot >= 0 else ""
 
 
+class _Xz(io.RawIOBase):
+    """Reads xz a megabyte at a time.
+
+    lzma.LZMAFile feeds its decompressor 8 KB at a time, and takes the interpreter's lock back after each: two threads
+    that decompress are then slower than one.
+    """
+
+    BLOCK = 1 << 20
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._decompressor = lzma.LZMADecompressor()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        pieces: list[bytes] = []
+        left = size
+        while left:
+            piece = self._piece(left if size >= 0 else -1)
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece) if size >= 0 else 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _piece(self, limit: int) -> bytes:
+        while True:
+            data = b""
+            if self._decompressor.eof:
+                data = self._decompressor.unused_data.lstrip(b"\0") or self._raw.read(self.BLOCK)
+                if not data.strip(b"\0"):
+                    return b""
+                self._decompressor = lzma.LZMADecompressor()
+            elif self._decompressor.needs_input and not (data := self._raw.read(self.BLOCK)):
+                raise EOFError("the compressed data ends early")
+            if out := self._decompressor.decompress(data, limit):
+                return out
+
+
 def reader(raw: IO[bytes], kind: str) -> IO[bytes]:
-    """`raw` decompressed as it is read. Its reads raise what the library of `kind` raises: see `DAMAGE`."""
+    """`raw` decompressed as it is read. Its reads raise what `damage` lists."""
     if kind == "xz":
-        return cast(IO[bytes], lzma.LZMAFile(raw))
+        return cast(IO[bytes], _Xz(raw))
     if kind == "gz":
         return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
     if kind == "bz2":
@@ -47,8 +88,8 @@ def decompress(data: bytes, kind: str) -> bytes:
         raise Damaged(str(error)) from None
 
 
-def damage() -> tuple[type[BaseException], ...]:
+def damage() -> tuple[type[Exception], ...]:
     """What a reader may raise for bytes that are not what they should be."""
     import zstandard
 
-    return (lzma.LZMAError, zlib.error, EOFError, OSError, zstandard.ZstdError)
+    return (lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError, zstandard.ZstdError)

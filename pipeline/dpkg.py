@@ -11,7 +11,7 @@ from pipeline.facts import Facts, Platform, Python
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A release of a distribution: its code name and its number (`VERSION_ID` of os-release), empty while it has none."""
+    """A release of a distribution: its code name and its number (`VERSION_ID`), empty while it has none."""
 
     codename: str
     distribution: str

@@ -44,7 +44,7 @@ PROPERTIES: Mapping[str, Any] = {
     "security_mirror": {
         "type": "string",
         "pattern": "^(https?|file)://",
-        "description": "Where the security suite is; default: as this machine's apt is set for it, else the public one.",
+        "description": "Where the security suite is; default: as for `mirror`.",
     },
     "keyring": {
         "type": "string",

@@ -1,13 +1,12 @@
 """Packer `deb`: Debian packages as one layer, unpacked without running their scripts, with what those would have made.
 
-Inputs: distribution, suite, release, architecture, packages (locked: see indexes.debian), and for a layer on top `below`,
-the packages of the layers below. Sources: mirror, security_mirror.
+Inputs: distribution, suite, release, architecture, packages (locked: see indexes.debian), and for a layer on top
+`below`, the packages of the layers below. Sources: mirror, security_mirror.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import IO, Any
 
 from pipeline.assemble import deb_certs, deb_ldcache, elf
 from pipeline.assemble.deb_alternatives import alternatives, script_commands
-from pipeline.assemble.deb_archive import Deb, open_ahead
+from pipeline.assemble.deb_archive import Deb, open_ahead, replaces
 from pipeline.assemble.deb_status import Installed, database
 from pipeline.assemble.deb_system import early, late
 from pipeline.assemble.deb_tree import Below, Tree, checked_path
@@ -48,8 +47,8 @@ class _Seen:
 def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     """The layer's members, in an order that depends on the packages alone.
 
-    ResolveError and OutOfReach for packages that cannot be fetched; AssembleError for a package that is damaged or would
-    write outside the image.
+    ResolveError and OutOfReach for packages that cannot be fetched; AssembleError for a package that is damaged or
+    would write outside the image.
     """
     inputs = recipe.inputs
     tree = Tree(Below(work.roots() if recipe.needs_root else ()))
@@ -80,8 +79,6 @@ def _files(recipe: Assemble, work: Work) -> list[tuple[str, Path, str]]:
 
 def _ordered(files: Sequence[tuple[str, Path, str]]) -> list[tuple[str, Path]]:
     """By name, but a package that replaces files of another goes before it: the first to bring a file keeps it."""
-    from pipeline.assemble.deb_archive import replaces
-
     names = [name for _, _, name in files]
     after = {name: replaces(path, file) & set(names) for file, path, name in files}
     done: dict[str, None] = {}
@@ -142,20 +139,11 @@ def _content(member: tarfile.TarInfo, data: IO[bytes], deb: Deb, scratch: Path) 
         return content
     target = scratch / f"{deb.name}-{member.offset_data}"
     with target.open("wb") as out:
-        shutil.copyfileobj(_Limited(data, member.size), out, 1 << 20)
+        left = member.size
+        while left and (chunk := data.read(min(left, 1 << 20))):
+            out.write(chunk)
+            left -= len(chunk)
     return target
-
-
-class _Limited:
-    """The next `size` bytes of a file."""
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file, self._left = file, size
-
-    def read(self, size: int) -> bytes:
-        chunk = self._file.read(min(size, self._left))
-        self._left -= len(chunk)
-        return chunk
 
 
 def _note(entry: Entry, path: str, conffiles: set[str], installed: Installed, seen: _Seen) -> None:

@@ -125,7 +125,7 @@ def _links(group: Alternative, tree: Tree) -> Iterator[Entry]:
     wanted = [(group.name, group.link, best.path)]
     wanted += [(name, link, best.slaves[name]) for name, link in sorted(group.slaves.items()) if name in best.slaves]
     for name, link, path in wanted:
-        # As update-alternatives does: a slave that the package left out, and a place that holds a real file, are passed.
+        # As update-alternatives does: slaves that are not there, and places that hold a real file, are passed over.
         if tree.target(path) is None:
             continue
         yield from tree.place(Entry(link.lstrip("/"), "symlink", 0o777, link=f"/{ETC}/{name}"))

@@ -1,4 +1,4 @@
-"""The certificate bundle that update-ca-certificates would have made, and OpenSSL's links to find a certificate by name.
+"""The certificate bundle that update-ca-certificates would have made, and OpenSSL's links from names to certificates.
 
 The hash is OpenSSL's X509_NAME_hash (crypto/x509/x509_cmp.c, x_name.c): SHA-1 over the canonical subject, of which the
 first four bytes count, least significant first. DER: ITU-T X.690.
@@ -41,7 +41,8 @@ def certificates(brought: Mapping[str, bytes], tree: Tree) -> Iterator[Entry]:
         return
     below = {**tree.below.tree(STORE.rstrip("/")), **tree.below.tree(LOCAL.rstrip("/"))}
     found = {**{path: text for path, text in below.items() if path.endswith(".crt")}, **found}
-    bundle, taken = b"", {}
+    bundle = b""
+    taken: dict[int, int] = {}
     links: dict[str, str] = {}
     for path in sorted(found):
         name = _pem_name(path)

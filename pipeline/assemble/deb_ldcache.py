@@ -12,8 +12,8 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 
-from pipeline.assemble.elf import Elf, inspect
 from pipeline.assemble.deb_tree import Tree
+from pipeline.assemble.elf import Elf, inspect
 from pipeline.assemble.entry import Entry
 from pipeline.dpkg import MULTIARCH
 
@@ -115,7 +115,7 @@ def cache(tree: Tree, paths: Iterable[str], libraries: Mapping[str, Elf], search
 def encode(entries: Iterable[tuple[str, int, str]], little: bool) -> bytes:
     """(soname, flags, path) in the order that the loader's binary search expects: descending."""
     order = "<" if little else ">"
-    ordered = sorted(entries, key=functools.cmp_to_key(lambda a, b: compare(a[0], b[0]) or a[1] - b[1]), reverse=True)
+    ordered = sorted(entries, key=_sort_key, reverse=True)
     header_size, entry_size = 48, 24
     start, strings, table = header_size + entry_size * len(ordered), bytearray(), b""
     for soname, flags, path in ordered:
@@ -127,6 +127,10 @@ def encode(entries: Iterable[tuple[str, int, str]], little: bool) -> bytes:
     # Flags: 2 little, 3 big endian; no extensions.
     header = struct.pack(f"{order}20sIIB3xI12x", _MAGIC, len(ordered), len(strings), 2 if little else 3, 0)
     return header + table + bytes(strings)
+
+
+def _by_name_and_abi(left: tuple[str, int, str], right: tuple[str, int, str]) -> int:
+    return compare(left[0], right[0]) or left[1] - right[1]
 
 
 def compare(left: str, right: str) -> int:
@@ -148,3 +152,6 @@ def compare(left: str, right: str) -> int:
         else:
             i, j = i + 1, j + 1
     return -(b[j] if j < len(b) else 0)
+
+
+_sort_key = functools.cmp_to_key(_by_name_and_abi)

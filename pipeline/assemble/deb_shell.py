@@ -13,7 +13,7 @@ _SHELL = re.compile(r"^#!\s*\S*/(?:ba|da)?sh\b")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
-_KEYWORDS = frozenset("if then else elif fi do done while until { } ! ( ) time".split())
+_KEYWORDS = frozenset(("if", "then", "else", "elif", "fi", "do", "done", "while", "until", "{", "}", "!", "(", ")"))
 _SEPARATORS = (";", "&&", "||", "|", "&", "\n")
 _TOKEN = re.compile(
     r"(?P<space>[ \t]+)|(?P<comment>(?<![^\s;&|(])#[^\n]*)|(?P<separator>\n|;;|;|&&|\|\||\||&(?!>))"

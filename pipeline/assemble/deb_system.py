@@ -1,4 +1,4 @@
-"""What base packages and the installer would have left in a fresh image: folders, os-release, name service, the shell."""
+"""What base packages and an installer would have left in an image: folders, os-release, name service, the shell."""
 
 from __future__ import annotations
 

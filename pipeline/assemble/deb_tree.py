@@ -132,7 +132,7 @@ class Tree:
         return path in self.placed or self.below.find(path) is not None
 
     def target(self, path: str) -> str | None:
-        """What a path leads to once every link is followed: a file or folder of this tree or below; None when nothing."""
+        """What a path leads to once every link is followed, in this tree or below; None when nothing is there."""
         current = path.lstrip("/")
         for _ in range(_MAX_LINKS):
             current = self.resolve(current)

@@ -146,25 +146,22 @@ def _split(line: str) -> list[str]:
 _WITH_VALUE = ("--home", "--shell", "--gecos", "--comment", "--uid", "--gid", "--ingroup", "--conf")
 
 
-def apply_command(accounts: Accounts, words: list[str]) -> str:
-    """An `adduser` or `addgroup` of a maintainer script; gives the home folder it would make, if any."""
+def apply_command(accounts: Accounts, words: list[str]) -> User | None:
+    """An `adduser` or `addgroup` of a maintainer script; gives the user when a home folder is to be made for it."""
     command = words[0].rpartition("/")[2]
     if command not in ("adduser", "addgroup") or UNKNOWN in words:
-        return ""
+        return None
     options, names = _options(words[1:])
     if command == "adduser" and len(names) == 2:
         accounts.add_member(names[0], names[1])
-    if len(names) != 1 or ("--system" not in options and command == "adduser"):
-        return ""
-    name, gid = names[0], options.get("--gid", "")
-    if command == "addgroup" or (
-        "--group" in options and "--home" not in options and "--no-create-home" not in options
-    ):
-        if name not in accounts.groups:
-            accounts.add_group(name, int(gid) if gid.isdigit() else accounts.free(_ADDUSER))
-        if command == "addgroup":
-            return ""
-    return _system_user(accounts, name, options)
+    if len(names) != 1:
+        return None
+    if command == "addgroup" or "--system" not in options:
+        if command == "addgroup" and names[0] not in accounts.groups:
+            gid = options.get("--gid", "")
+            accounts.add_group(names[0], int(gid) if gid.isdigit() else accounts.free(_ADDUSER))
+        return None
+    return _system_user(accounts, names[0], options)
 
 
 def _options(words: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -182,9 +179,9 @@ def _options(words: list[str]) -> tuple[dict[str, str], list[str]]:
     return options, names
 
 
-def _system_user(accounts: Accounts, name: str, options: Mapping[str, str]) -> str:
+def _system_user(accounts: Accounts, name: str, options: Mapping[str, str]) -> User | None:
     if name in accounts.users:
-        return ""
+        return None
     number = options.get("--uid", "")
     uid = int(number) if number.isdigit() else accounts.free(_ADDUSER)
     group = options.get("--ingroup", "")
@@ -197,8 +194,9 @@ def _system_user(accounts: Accounts, name: str, options: Mapping[str, str]) -> s
         gid = int(options["--gid"]) if options.get("--gid", "").isdigit() else 65534
     gecos = options.get("--gecos") or options.get("--comment") or ""
     home = options.get("--home", "/nonexistent")
-    accounts.add_user(User(name, uid, gid, gecos, home, options.get("--shell", NOLOGIN)))
-    return "" if "--no-create-home" in options or home == "/nonexistent" else home
+    user = User(name, uid, gid, gecos, home, options.get("--shell", NOLOGIN))
+    accounts.add_user(user)
+    return None if "--no-create-home" in options or home == "/nonexistent" else user
 
 
 def users(
@@ -212,26 +210,16 @@ def users(
     before = render(accounts)
     for _, text in sorted(sysusers.items()):
         apply_sysusers(accounts, text.decode("utf-8", "replace"))
-    homes: list[tuple[str, str]] = []
-    for package in sorted(commands):
-        for words in commands[package]:
-            if home := apply_command(accounts, words):
-                homes.append((home, next(reversed(accounts.users))))
+    homes = [home for name in sorted(commands) for words in commands[name] if (home := apply_command(accounts, words))]
     files = render(accounts)
     if files != before or not below.find("etc/passwd"):
+        files["shadow"] = _kept_passwords(files["shadow"], below.read("etc/shadow").decode("utf-8", "replace"))
         for name, text in files.items():
-            text = (
-                _kept_passwords(text, below.read(f"etc/{name}").decode("utf-8", "replace"))
-                if name == "shadow"
-                else text
-            )
-            private = name in ("shadow", "gshadow")
+            mode, gid = (0o640, SHADOW_GROUP) if name in ("shadow", "gshadow") else (0o644, 0)
             data = text.encode()
-            gid = SHADOW_GROUP if private else 0
-            yield from tree.place(Entry(f"etc/{name}", "file", 0o640 if private else 0o644, 0, gid, data, len(data)))
-    for home, name in homes:
-        user = accounts.users[name]
-        yield from tree.place(Entry(home.strip("/"), "dir", 0o755, user.uid, user.gid))
+            yield from tree.place(Entry(f"etc/{name}", "file", mode, 0, gid, data, len(data)))
+    for user in homes:
+        yield from tree.place(Entry(user.home.strip("/"), "dir", 0o755, user.uid, user.gid))
 
 
 def _kept_passwords(shadow: str, below: str) -> str:

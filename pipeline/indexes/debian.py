@@ -1,4 +1,4 @@
-"""Debian and Ubuntu archives: names to locked packages, locked packages to verified files, libraries to package names."""
+"""Debian and Ubuntu archives: names to locked packages, locked packages to files, libraries to package names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from pipeline.dpkg import COMPONENTS, ArchiveSettings
@@ -247,7 +246,7 @@ def _keep(path: Path, data: bytes) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
     with os.fdopen(descriptor, "wb") as file:
         file.write(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
-    os.replace(name, path)
+    Path(name).replace(path)
 
 
 def _read_kept(path: Path) -> bytes:

@@ -43,7 +43,7 @@ class Login:
 
 @dataclass(frozen=True)
 class AptSettings:
-    """Everything of apt's that tells where packages come from. `options` has lower-case keys: `acquire::http::proxy`."""
+    """All of apt's that tells where packages come from. `options` has lower-case keys: `acquire::http::proxy`."""
 
     sources: tuple[Source, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class AptSettings:
 
 
 def _score(source: Source, distribution: str, architecture: str, security: bool) -> int:
-    """0 for a source that is something else; others may reuse a release's name, so the address or the key must agree."""
+    """0 for a source of something else: third parties use release names too, so its address or its key must agree."""
     names = [s.codename for s in SUITES.values() if s.distribution == distribution] + list(_ALIASES[distribution])
     pockets = POCKETS[2:4] if security else POCKETS[:2]
     if not any(suite == name + pocket for suite in source.suites for name in names for pocket in pockets):

@@ -54,7 +54,7 @@ class Fetcher:
         return bytes(data)
 
     def download(self, url: str, target: Path, sha256: str, size: int) -> None:
-        """A file into `target`, hashed on its way and put there by one rename; ResolveError when it is not as promised."""
+        """A file into `target`, hashed on its way, put there by one rename. ResolveError when it is not as promised."""
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
         try:
@@ -69,11 +69,11 @@ class Fetcher:
             if received != size or digest.hexdigest() != sha256:
                 raise ResolveError(
                     f"{shown(url)} is not the file that the signed index promises (size or SHA-256 differ)",
-                    remedy="a proxy or a mirror in the middle of an update may be to blame: try again, or another mirror",
+                    remedy="a mirror in the middle of an update may be to blame: try again, or another mirror",
                     transient=True,
                 )
             Path(name).chmod(0o644)
-            os.replace(name, target)
+            Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Decides which mirrors and keyrings a distribution's suites are read from: the manifest's, apt's, else the public ones."""
+"""Decides which mirrors and keyrings to read a suite with: the manifest's, apt's, else the public ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SUFFIXES = (".gpg", ".pgp", ".asc")
 
 
 def archives(settings: ArchiveSettings, architecture: str, apt: AptSettings, folders: KeyFolders) -> list[Archive]:
-    """The suite's archives, highest priority first among equal versions: the release, its updates, its security fixes."""
+    """The suite's archives: release, updates, security fixes. Of equal versions the first one's is taken."""
     suite = settings.suite
     found = [_archive(settings, architecture, apt, folders, suite, security=False)]
     if settings.updates and suite != "sid":
@@ -82,7 +82,7 @@ class KeyFolders:
         self._etc = etc
 
     def keyrings(self, settings: ArchiveSettings, source: Source | None) -> tuple[Path | bytes, ...]:
-        """The keyrings to verify with, in the order manifest, Signed-By, the distribution's own, those that apt trusts."""
+        """The keyrings to verify with: the manifest's, else Signed-By, else the distribution's own, else apt's."""
         if settings.keyring:
             return (Path(settings.keyring),)
         if source and source.signed_by:

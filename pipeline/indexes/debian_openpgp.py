@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ResolveError
+
+if TYPE_CHECKING:
+    from pysequoia import Cert, Sig
 
 
 class BadSignature(ResolveError):
     """No key of the keyring vouches for the text."""
 
 
-def certificates(keyrings: Sequence[Path | bytes]) -> list[object]:
+def certificates(keyrings: Sequence[Path | bytes]) -> list[Cert]:
     """The certificates of keyrings, by path or as text (armored or binary). ResolveError for one that is no keyring."""
     from pysequoia import Cert
 
-    found: list[object] = []
+    found: list[Cert] = []
     for keyring in keyrings:
         try:
             data = keyring if isinstance(keyring, bytes) else keyring.read_bytes()
@@ -34,14 +38,14 @@ def certificates(keyrings: Sequence[Path | bytes]) -> list[object]:
     return found
 
 
-def verified(signed: bytes, certs: Sequence[object], signature: bytes | None = None) -> bytes:
+def verified(signed: bytes, certs: Sequence[Cert], signature: bytes | None = None) -> bytes:
     """The text that a cleartext signature (or the detached `signature`) covers, once a certificate vouches for it.
 
     RFC 9580, section 7. Raises BadSignature. The library's own messages are left out: they hold stack traces.
     """
     import pysequoia
 
-    def store(_: list[str]) -> list[object]:
+    def store(_: list[str]) -> list[Cert]:
         return list(certs)
 
     reason = "it holds no signature"
@@ -65,7 +69,7 @@ def _first_line(error: Exception) -> str:
     return "no key of the keyring has signed it" if "no valid signatures" in first else f"not validly signed: {first}"
 
 
-def _signatures(data: bytes) -> list[object]:
+def _signatures(data: bytes) -> list[Sig]:
     """Each signature of a detached one: several keys may have signed, and any that is known will do."""
     from pysequoia import Sig
     from pysequoia.packet import PacketPile

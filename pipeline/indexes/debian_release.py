@@ -10,11 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.dpkg import stanza
 from pipeline.errors import ResolveError
 from pipeline.indexes.debian_http import Fetcher, NotThere, shown
 from pipeline.indexes.debian_openpgp import BadSignature, certificates, verified
+
+if TYPE_CHECKING:
+    from pysequoia import Cert
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def fetch_release(archive: Archive, fetcher: Fetcher, now: float) -> Release:
     return release
 
 
-def _verified_text(archive: Archive, fetcher: Fetcher, certs: Sequence[object]) -> bytes:
+def _verified_text(archive: Archive, fetcher: Fetcher, certs: Sequence[Cert]) -> bytes:
     try:
         return verified(fetcher.read(archive.url("InRelease")), certs)
     except NotThere as missing:
@@ -96,7 +100,7 @@ def _verified_text(archive: Archive, fetcher: Fetcher, certs: Sequence[object]) 
         except NotThere:
             raise ResolveError(
                 f"there is no suite {archive.place}: {missing.message}",
-                remedy="check `suite` and `mirror`; `updates: false` or `security: false` leave out what a mirror lacks",
+                remedy="check `suite` and `mirror`; `updates: false` and `security: false` leave out what it lacks",
             ) from None
         try:
             signature = files[1].result()
