@@ -164,6 +164,11 @@ def _constant(broken: Broken) -> Iterator[Finding]:
 
 
 def _range(broken: Broken) -> Iterator[Finding]:
+    words = {"exclusiveMinimum": "more than", "exclusiveMaximum": "less than"}
+    if broken.keyword in words:
+        remedy = f"{words[broken.keyword]} {broken.rule}"
+        yield Finding(broken.path, f"{_name(broken)} is out of range: {shown(broken.value)}", remedy)
+        return
     low, high = broken.schema.get("minimum"), broken.schema.get("maximum")
     remedy = f"{low} to {high}" if low is not None and high is not None else ""
     remedy = remedy or (f"at least {low}" if low is not None else f"at most {high}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import kinds
+from pipeline import __version__, kinds
 from pipeline.digest import cache_key, canonical, digest_of
 from pipeline.errors import Diagnostic, Location, ManifestError, PipelineError
 from pipeline.kinds import Section
@@ -51,7 +51,7 @@ def load(
     loading = _Loading(document, folder, paths.project_root(folder / path.name), environ, dict(sets or {}))
     loading.substitute(text)
     loading.apply_schema()
-    key = cache_key([RULES, loading.schema, without_secrets(loading.data)])
+    key = cache_key([RULES, __version__, loading.schema, without_secrets(loading.data)])
     if loading.wrong() or not (schema_known and schema_known(key)):
         loading.validate()
         loading.stop_if_wrong()

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.errors import Diagnostic, Location
 from pipeline.manifest.model import Path_
+from pipeline.manifest.secrets import secret_column
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?")
@@ -105,7 +106,8 @@ class Document:
         if location.file == self.file and 0 < location.line <= len(self.lines) and location.column <= _SHOWN:
             line = self.lines[location.line - 1]
             line = "".join(c if c.isprintable() else " " for c in line[: _SHOWN + 1])
-            if (column := self.hidden.get(location.line)) is not None:
+            columns = [self.hidden.get(location.line), (secret_column(line) or _SHOWN * 2) + 1]
+            if (column := min(c for c in columns if c is not None)) <= len(line):
                 line = line[: column - 1] + "***" if location.column <= column else ""
             elif len(line) > _SHOWN:
                 line = line[:_SHOWN] + "…"

@@ -15,12 +15,25 @@ _NAME = re.compile(
     r"|(?:^|[_-])PASS(?![A-Z0-9])|[_-]PWD(?![A-Z0-9])",
     re.IGNORECASE,
 )
+_KEY = re.compile(r"([A-Za-z_][\w-]*)[\"']?\s*:\s+")
+_REFERENCE = re.compile(r"[\"']?\$\{[^}]*\}[\"']?\s*(?:[,}#]|$)")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:([^/@\s]+)@", re.IGNORECASE)
 
 
 def names_a_secret(name: str) -> bool:
     """Whether a variable or a file is called as secrets are."""
     return bool(_NAME.search(name))
+
+
+def secret_column(line: str) -> int | None:
+    """Where, from 0, a line of a manifest goes on after a key that is called as secrets are, if it is not a reference.
+
+    For text that cannot be parsed, and so has no values that could be marked.
+    """
+    for key in _KEY.finditer(line):
+        if names_a_secret(key.group(1)) and not _REFERENCE.match(line, key.end()):
+            return key.end()
+    return None
 
 
 def password_in(text: str) -> str:

@@ -174,6 +174,21 @@ def test_errors_show_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'registries: {a: {address: x, password: "hunter2}}\n',
+        "registries:\n  a:\n    password: hunter2: x\n",
+        "registries: {a: {address: x, password: x, password: hunter2}}\n",
+        "registries: {a: {address: x, password: !!binary hunter2}}\n",
+        "registries: {a: {address: x, password: [hunter2]}}\n",
+        "registries: {a: {address: x, pasword: x, api_key: hunter2}}\n",
+    ],
+)
+def test_text_that_is_wrong_shows_no_secret(tmp_path: Path, text: str) -> None:
+    assert "hunter2" not in errors(tmp_path, text + IMAGES)
+
+
+@pytest.mark.parametrize(
     "images",
     [
         "{scoring: {base: slim, env: {A: '${env:DB_PASSWORD}'}}}",
