@@ -51,6 +51,7 @@ class PyPI:
 
         Each is {name, version, file, sha256, size}. Raises ResolveError, or OutOfReach when an index does not answer.
         """
+        _check([*wanted.requirements, *wanted.constraints])
         with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
             asked, limits, answer = (Path(folder, name) for name in ("asked.in", "limits.in", "pylock.toml"))
             asked.write_text(lines(wanted.requirements), encoding="utf-8")
@@ -125,6 +126,23 @@ def _uv_binary(environ: Mapping[str, str]) -> str:
     if not found:
         raise ResolveError("uv was not found", remedy="install it: pip install uv")
     return found
+
+
+def _check(asked: Iterable[str]) -> None:
+    """Refuses what is not written as a requirement (PEP 508)."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in asked:
+        # pip's own additions: ${NAME} and --hash.
+        text = line.split(" --")[0].strip()
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            if "${" not in text:
+                why = str(error).splitlines()[0]
+                raise ResolveError(
+                    f"not a requirement: {public(text)}: {why}", remedy="write it as name==1.2"
+                ) from None
 
 
 def _choose(package: Mapping[str, Any], wanted: Requested, python: str, platform: str) -> dict[str, Any]:

@@ -10,8 +10,10 @@ _NETWORK = re.compile(
     r"dns error|tcp connect error|[Cc]onnection (refused|reset|closed)|timed out|error sending request|unreachable"
     r"|HTTP status (server error|client error) \((429|5\d\d)|tls handshake|[Cc]ertificate|network was disabled"
 )
+# A conflict among many versions may name wheels too: only a reason that stands first is the whole reason.
 _NO_WHEEL = re.compile(
-    r"(?:all versions of )?([A-Za-z0-9][\w.-]*)((?:[=<>!~]=?[\w.*+!]+)?) ha(?:s|ve) no (usable )?wheels"
+    r"Because (?:all versions of |only )?([A-Za-z0-9][\w.-]*)((?:==[\w.*+!]+)?)"
+    r" (?:ha(?:s|ve) no (?:usable )?wheels|was yanked)"
 )
 _NOT_FOUND = re.compile(r"([A-Za-z0-9][\w.-]*) was not found in the package registry")
 _REFUSED = re.compile(r"\((401|403|407) |status code:? (401|403|407)|401 Unauthorized|403 Forbidden")
@@ -41,7 +43,7 @@ def explain(said: str, python: str, platform: str) -> PipelineError:
             transient=not re.search(r"network was disabled|[Cc]ertificate", text),
         )
     if "No solution found" in text:
-        reason = re.sub(r"^.*?Because ", "", re.sub(r",? we can conclude that.*$", "", text))
+        reason = re.sub(r"^.*?Because ", "", re.sub(r",? we can conclude that your requirements are.*$", "", text))
         return ResolveError(
             f"no set of wheels fits {where}: {reason}", remedy="loosen or correct the requirements that it names"
         )
