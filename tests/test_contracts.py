@@ -16,14 +16,14 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "yaml": ("manifest/source.py",),
-    "jsonschema": ("manifest/validate.py",),
+    "jsonschema": ("manifest/validate.py", "stages/gate.py"),
     "networkx": ("plan/graph.py",),
     "docker": ("engine/docker.py",),
     "tenacity": ("retry.py",),
     "click": ("cli/",),
     "rich": ("reporters/live.py",),
     "httpx": ("http.py", "indexes/debian_http.py"),
-    "pysequoia": ("indexes/debian_openpgp.py",),
+    "pysequoia": ("indexes/debian_openpgp.py", "indexes/debian_release.py"),
     "debian": ("indexes/debian_version.py",),
     "zstandard": ("compression.py", "assemble/layer.py", "indexes/debian.py", "store/tarstream.py"),
     "uv": ("indexes/pypi.py",),
