@@ -154,7 +154,7 @@ def _third(name_width: int) -> int:
 
 def clean(text: str) -> str:
     """`text` without what would move the cursor or colour the screen."""
-    return _CONTROL.sub("", text.expandtabs(4))
+    return _CONTROL.sub("", text).expandtabs(4)
 
 
 def plain_ascii(text: str) -> str:
