@@ -55,7 +55,7 @@ class Deb:
                 for member in tar:
                     yield member, self.data
         except (tarfile.TarError, UnicodeError) as error:
-            raise AssembleError(f"{self.file}: its file archive is damaged: {error}") from None
+            raise _damaged(self.file, "file", error) from None
 
 
 def open_ahead(files: Sequence[tuple[str, Path]], scratch: Path) -> Iterator[Deb]:
@@ -123,9 +123,17 @@ def _control(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], file: str) ->
                 content = tar.extractfile(member) if member.isfile() and "/" not in name else None
                 if content:
                     found[name] = content.read()
-    except (*damage(), tarfile.TarError) as error:
-        raise AssembleError(f"{file}: its control archive is damaged: {error}") from None
+    except tarfile.TarError as error:
+        raise _damaged(file, "control", error) from None
+    except damage() as error:
+        raise _damaged(file, "control", error) from None
     return found
+
+
+def _damaged(file: str, part: str, error: BaseException) -> AssembleError:
+    return AssembleError(
+        f"{file}: its {part} archive is damaged: {error}", remedy="report it to the archive it is from"
+    )
 
 
 def _data(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], file: str, scratch: Path) -> IO[bytes]:
@@ -142,7 +150,7 @@ def _data(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], file: str, scrat
         spill.seek(0)
         return spill
     except damage() as error:
-        raise AssembleError(f"{file}: its file archive is damaged: {error}") from None
+        raise _damaged(file, "file", error) from None
 
 
 def _fields(control: Mapping[str, bytes], file: str) -> dict[str, str]:

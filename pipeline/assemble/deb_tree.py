@@ -117,6 +117,8 @@ class Tree:
             return
         if entry.type == "symlink" and self._points_at_itself(path, entry.link):
             return
+        if self._folder_below(path, entry.type):
+            return
         yield from self._folders_above(path)
         self.placed[path] = Placed(entry.type, entry.link, entry.owner)
         yield replace(entry, path=path) if path != entry.path else entry
@@ -176,6 +178,13 @@ class Tree:
             entry = Entry(folder, "dir", 0o755)
         self.placed[folder] = Placed("dir", "", "")
         yield entry
+
+    def _folder_below(self, path: str, kind: str) -> bool:
+        """As dpkg does, a folder and a link to one that are there already stay what they are."""
+        below = self.below.find(path)
+        if below is None:
+            return False
+        return below.is_symlink() if kind == "dir" else kind == "symlink" and below.is_dir() and not below.is_symlink()
 
     def _points_at_itself(self, path: str, link: str) -> bool:
         """`/bin/which -> /usr/bin/which` says nothing once /usr is merged."""

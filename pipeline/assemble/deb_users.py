@@ -15,7 +15,7 @@ from pipeline.assemble.entry import Entry
 
 NOLOGIN = "/usr/sbin/nologin"
 SHADOW_GROUP = 42
-_PASSWD = """\
+_PASSWD = b"""\
 root:*:0:0:root:/root:/bin/bash
 daemon:*:1:1:daemon:/usr/sbin:/usr/sbin/nologin
 bin:*:2:2:bin:/bin:/usr/sbin/nologin
@@ -25,7 +25,7 @@ mail:*:8:8:mail:/var/mail:/usr/sbin/nologin
 www-data:*:33:33:www-data:/var/www:/usr/sbin/nologin
 nobody:*:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
-_GROUP = """\
+_GROUP = b"""\
 root:*:0:
 daemon:*:1:
 bin:*:2:
@@ -204,12 +204,13 @@ def users(
 ) -> Iterator[Entry]:
     """The four files, and the homes that adduser makes. `sysusers` maps file names to what sysusers.d holds."""
     below = tree.below
-    passwd = below.read("etc/passwd") or masters.get("passwd.master", b"") or _PASSWD.encode()
-    group = below.read("etc/group") or masters.get("group.master", b"") or _GROUP.encode()
-    accounts = Accounts.parse(passwd.decode("utf-8", "replace"), group.decode("utf-8", "replace"))
+    accounts = Accounts.parse(
+        (below.read("etc/passwd") or masters.get("passwd.master", _PASSWD)).decode("utf-8", "replace"),
+        (below.read("etc/group") or masters.get("group.master", _GROUP)).decode("utf-8", "replace"),
+    )
     before = render(accounts)
-    for _, text in sorted(sysusers.items()):
-        apply_sysusers(accounts, text.decode("utf-8", "replace"))
+    for name in sorted(sysusers):
+        apply_sysusers(accounts, sysusers[name].decode("utf-8", "replace"))
     homes = [home for name in sorted(commands) for words in commands[name] if (home := apply_command(accounts, words))]
     files = render(accounts)
     if files != before or not below.find("etc/passwd"):
