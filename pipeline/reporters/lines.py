@@ -15,7 +15,7 @@ _KIND, _TITLE, _SECONDS, _SIZE = 6, 36, 7, 8
 
 def width(names: Iterable[str], least: int = NAME) -> int:
     """The name column's width for steps of these names."""
-    return max([least, *(len(name) for name in names)])
+    return max([least, *(len(name) + 1 for name in names)])
 
 
 def number(count: int, noun: str, plural: str = "") -> str:
@@ -81,7 +81,7 @@ def locked(event: Locked, name_width: int = NAME, most: int = 10) -> list[str]:
     """The lock's changes, each on a line of its own."""
     name = event.path.rpartition("/")[2]
     head = f"{number(len(event.changes), 'change'):<{_TITLE}}{seconds(event.seconds):>{_SECONDS}}"
-    lines = [columns("lock", name, head, name_width), *(f"    {change}" for change in event.changes[:most])]
+    lines = [columns("lock", name, head, width([name], name_width)), *(f"    {change}" for change in event.changes[:most])]
     if len(event.changes) > most:
         lines.append(f"    and {len(event.changes) - most} more")
     return lines

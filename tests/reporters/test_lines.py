@@ -62,7 +62,7 @@ def test_hits_and_skipped_steps_say_no_more_than_that() -> None:
 
 def test_the_name_column_is_as_wide_as_the_longest_name() -> None:
     width = lines.width(["slim", "a-name-that-is-long"])
-    assert lines.step(ended(outcome="hit"), width) == "layer  science             hit"
+    assert lines.step(ended(outcome="hit"), width) == "layer  science              hit"
 
 
 @pytest.mark.parametrize(

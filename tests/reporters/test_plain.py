@@ -85,7 +85,7 @@ def test_words_already_shown_are_not_repeated_by_a_failure() -> None:
 
 def test_lock_changes_are_listed_up_to_ten() -> None:
     out, _ = told(Locked("/p/prod.lock", [f"numpy {n}" for n in range(12)], 1.5))
-    assert out[0] == "lock   prod.lock 12 changes                            1.5 s"
+    assert out[0] == "lock   prod.lock  12 changes                            1.5 s"
     assert out[1:] == [*(f"    numpy {n}" for n in range(10)), "    and 2 more"]
 
 
