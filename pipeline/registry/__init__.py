@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import reference
 from pipeline.http import Http, Transport
 from pipeline.manifest.model import Registry, Retry
-from pipeline.reference import Reference, api_host, repository
+from pipeline.reference import Reference
 from pipeline.registry.client import RegistryClient
 from pipeline.registry.credentials import Keychain
 from pipeline.registry.repository import Repository
@@ -53,8 +54,12 @@ class Registries:
 
     def repository(self, where: Reference | str) -> Repository:
         """A repository, by name or by an image in it; UsageError for a name that is none."""
-        found = repository(where.removeprefix("http://").removeprefix("https://")) if isinstance(where, str) else where
-        return Repository(self.client(found.registry, found.repository), found.repository)
+        found = (
+            reference.repository(where.removeprefix("http://").removeprefix("https://"))
+            if isinstance(where, str)
+            else where
+        )
+        return Repository(self.client(where.registry, where.repository), where.repository)
 
     def client(self, registry: str, path: str = "") -> RegistryClient:
         """The client of a registry, with the credentials for the repositories under `path`."""
@@ -62,7 +67,7 @@ class Registries:
         key = f"{registry} {credential.key if credential else ''}"
         with self._lock:
             if key not in self._clients:
-                host = api_host(registry)
+                host = reference.api_host(registry)
                 self._clients[key] = RegistryClient(
                     registry,
                     host,

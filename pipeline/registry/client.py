@@ -96,6 +96,7 @@ class RegistryClient:
         self._flights: dict[str, threading.Lock] = {}
         self._holders: dict[str, set[str]] = {}
         self._state = threading.Lock()
+        self._thread = threading.local()
 
     # -- which repositories hold a blob, as far as this run has seen --------------------------------------------
 
@@ -132,6 +133,8 @@ class RegistryClient:
     @contextmanager
     def open(self, request: Request) -> Iterator[tuple[Response, str]]:
         """An answer to be read by the caller, and the address that gave it; tried once."""
+        # Asking for a token, or for the scheme, is part of what a request costs.
+        self._thread.tally = request.tally
         origin = self.ping()
         sent = self.authentication.header(request.scopes)
         with self._follow(request, sent) as (response, url):
@@ -214,7 +217,7 @@ class RegistryClient:
             if authorization and self._same_origin(url):
                 headers["Authorization"] = authorization
             body = request.body() if request.body else None
-            with self._send_counted(request.method, url, headers, body, request.tally) as response:
+            with self._send_counted(request.method, url, headers, body) as response:
                 location = response.headers.get("location", "")
                 follows = response.status in (307, 308) or (
                     response.status in (301, 302, 303) and request.method in ("GET", "HEAD")
@@ -238,10 +241,8 @@ class RegistryClient:
         return response
 
     @contextmanager
-    def _send_counted(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body = None, tally: Tally | None = None
-    ) -> Iterator[Response]:
-        for each in (self.tally, tally):
+    def _send_counted(self, method: str, url: str, headers: Mapping[str, str], body: Body = None) -> Iterator[Response]:
+        for each in (self.tally, getattr(self._thread, "tally", None)):
             if each:
                 each.add(requests=1)
         with self._transport.send(method, url, headers, body) as response:

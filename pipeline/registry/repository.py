@@ -1,8 +1,8 @@
-"""One repository of a registry: its image manifests, blobs and tags, one request for each (OCI distribution-spec 1.1)."""
+"""One repository of a registry: image manifests, blobs, tags, one request for each (OCI distribution-spec 1.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from pipeline.errors import OutOfReach
 from pipeline.facts import Platform
 from pipeline.http import Body
 from pipeline.oci.descriptor import Descriptor
+from pipeline.registry.authentication import Scopes
 from pipeline.registry.client import Answer, RegistryClient, Request, Tally
 from pipeline.registry.documents import ACCEPT, Document, document, for_platform
 from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unauthorized
@@ -29,12 +30,21 @@ class UploadSession:
 
 
 class Repository:
-    """A repository, opened by a user. `tally` counts the requests made and the bytes moved through this very object."""
+    """A repository, opened by a user. `tally` counts the requests made and the bytes moved through this very object.
 
-    def __init__(self, client: RegistryClient, name: str) -> None:
+    `scopes` is what a token for it must allow (distribution's spec/auth/scope.md).
+    """
+
+    def __init__(self, client: RegistryClient, name: str, scopes: Scopes = frozenset()) -> None:
         self.client = client
         self.name = name
         self.tally = Tally()
+        self.scopes = scopes or frozenset({f"repository:{name}:pull"})
+
+    def for_push(self, mount_from: Iterable[str] = ()) -> Repository:
+        """The same repository, with one token for all that a push does; counts anew."""
+        sources = (f"repository:{name}:pull" for name in mount_from if name != self.name)
+        return Repository(self.client, self.name, frozenset({f"repository:{self.name}:pull,push", *sources}))
 
     @property
     def address(self) -> str:
@@ -109,7 +119,7 @@ class Repository:
         url = self._url("tags/list?n=1000")
         for _ in range(_MOST_TAG_PAGES):
             try:
-                answer = self.client.call(self._request("GET", url, "tags", ("pull",)))
+                answer = self.client.call(self._request("GET", url, "tags"))
             except NotFound:
                 return found
             found += _json(answer, self.address).get("tags") or []
@@ -133,19 +143,15 @@ class Repository:
     def open_blob(self, digest: str, offset: int = 0) -> Iterator[Iterator[bytes]]:
         """A blob's bytes from `offset` on, not verified. Tried once: whoever reads knows how far it got."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        request = self._request("GET", self._url(f"blobs/{digest}"), digest, ("pull",), headers, good=(200, 206))
+        request = self._request("GET", self._url(f"blobs/{digest}"), digest, headers, good=(200, 206))
         with self.client.open(request) as (response, _url):
             yield _skipped(response.chunks(), offset if response.status == 200 else 0)
 
     def start_upload(self, digest: str = "", mount_from: str = "") -> UploadSession | None:
         """Begins an upload; None when the registry mounted the blob from the repository `mount_from` instead."""
         query = f"?{urlencode({'mount': digest, 'from': mount_from})}" if mount_from else ""
-        scopes = ("pull", "push")
-        request = self._request(
-            "POST", self._url(f"blobs/uploads/{query}"), digest, scopes, {"Content-Length": "0"}, good=(201, 202)
-        )
-        if mount_from:
-            request = _with_scope(request, f"repository:{mount_from}:pull")
+        url = self._url(f"blobs/uploads/{query}")
+        request = self._request("POST", url, digest, {"Content-Length": "0"}, good=(201, 202))
         try:
             answer = self.client.call(request)
         except (Denied, Unauthorized, NotFound, Refused):
@@ -157,14 +163,15 @@ class Repository:
     def upload_status(self, session: UploadSession) -> UploadSession | None:
         """How far an upload got; None when the registry does not go on with it."""
         try:
-            request = self._request("GET", session.location, "upload", ("pull", "push"), good=(204, 200, 202))
+            request = self._request("GET", session.location, "upload", good=(204, 200, 202))
             answer = self.client.once(request)
         except (NotFound, Refused):
             return None
         last = answer.headers.get("range", "").rpartition("-")[2]
-        # `0-0` is what a registry answers for no byte, and for one: sending that byte again harms in neither case.
-        offset = int(last) + 1 if last.isdigit() and int(last) else 0
-        return UploadSession(self._location(answer, session.location), offset)
+        if not last.isdigit() or not int(last):
+            # `0-0` is the answer for no byte as well as for one: not worth going on with.
+            return None
+        return UploadSession(self._location(answer, session.location), int(last) + 1)
 
     def put_blob(self, session: UploadSession, digest: str, size: int, body: Callable[[], Body]) -> None:
         """Sends the rest of an upload, and ends it; the registry verifies the digest. Tried once."""
@@ -173,7 +180,7 @@ class Repository:
             size, body = session.offset, lambda: b""
         url = session.location + ("&" if "?" in session.location else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - session.offset)}
-        self.client.once(self._request("PUT", url, digest, ("pull", "push"), headers, body, (201, 204)))
+        self.client.once(self._request("PUT", url, digest, headers, body, (201, 204)))
 
     def patch_blob(self, session: UploadSession, end: int, body: Callable[[], Body]) -> UploadSession:
         """Sends the bytes up to `end` of an upload, which goes on. Tried once."""
@@ -182,7 +189,7 @@ class Repository:
             "Content-Range": f"{session.offset}-{end - 1}",
             "Content-Length": str(end - session.offset),
         }
-        request = self._request("PATCH", session.location, "upload", ("pull", "push"), headers, body, (202, 204))
+        request = self._request("PATCH", session.location, "upload", headers, body, (202, 204))
         return UploadSession(self._location(self.client.once(request), session.location), end)
 
     # -- within -------------------------------------------------------------------------------------------------
@@ -196,21 +203,23 @@ class Repository:
         body: Callable[[], Body] | None = None,
         good: tuple[int, ...] = (200,),
     ) -> Answer:
-        actions = ("pull",) if method in ("GET", "HEAD") else ("pull", "push")
-        return self.client.call(self._request(method, self._url(path), subject, actions, headers, body, good))
+        return self.client.call(self._request(method, self._url(path), subject, headers, body, good))
 
     def _request(
         self,
         method: str,
         url: str,
         subject: str,
-        actions: tuple[str, ...],
         headers: dict[str, str] | None = None,
         body: Callable[[], Body] | None = None,
         good: tuple[int, ...] = (200,),
     ) -> Request:
-        scopes = frozenset({f"repository:{self.name}:{','.join(actions)}"})
+        scopes = self.scopes if method in ("GET", "HEAD") else self._push_scopes()
         return Request(method, url, self._place(subject), scopes, headers or {}, body, good, self.tally)
+
+    def _push_scopes(self) -> Scopes:
+        pushes = f"repository:{self.name}:pull,push"
+        return self.scopes if pushes in self.scopes else frozenset({pushes})
 
     def _url(self, path: str) -> str:
         return f"/v2/{self.name}/{path}"
@@ -225,12 +234,6 @@ class Repository:
         if not location:
             raise OutOfReach(f"{self.address}: the registry names no place to upload to", remedy="see its log")
         return self.client.absolute(answer.url, location)
-
-
-def _with_scope(request: Request, scope: str) -> Request:
-    from dataclasses import replace
-
-    return replace(request, scopes=request.scopes | {scope})
 
 
 def _json(answer: Answer, where: str) -> dict[str, Any]:

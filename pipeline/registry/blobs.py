@@ -1,0 +1,156 @@
+"""Moves one blob: from a store or another repository into a repository, or from a repository into a store.
+
+A transfer that breaks off goes on where it broke, where the registry allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.errors import OutOfReach, StoreError
+from pipeline.oci.descriptor import Descriptor
+from pipeline.registry.problems import Damaged, Refused
+from pipeline.registry.repository import Repository, UploadSession
+from pipeline.store.blobs import Blobs
+
+CHUNK = 1 << 17
+SMALL_REQUEST = 16 << 20
+"""Bytes of one request to a registry, or a proxy before it, that refuses larger ones."""
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes just moved; what it raises ends the transfer."""
+
+
+class Source(Protocol):
+    """Where a blob's bytes come from."""
+
+    def open(self, offset: int) -> AbstractContextManager[Iterator[bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FromFile:
+    """A blob in a file of this machine."""
+
+    path: Path
+    size: int
+
+    @contextmanager
+    def open(self, offset: int) -> Iterator[Iterator[bytes]]:
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(offset)
+                yield self._chunks(file.read, self.size - offset)
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path}: {error.strerror}", remedy="run the build again") from error
+
+    def _chunks(self, read: Callable[[int], bytes], left: int) -> Iterator[bytes]:
+        while left:
+            chunk = read(min(CHUNK, left))
+            if not chunk:
+                raise StoreError(f"{self.path} is {left} bytes short", remedy="remove it and run the build again")
+            left -= len(chunk)
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class FromRepository:
+    """A blob of another repository, which may be in another registry."""
+
+    repository: Repository
+    digest: str
+
+    def open(self, offset: int) -> AbstractContextManager[Iterator[bytes]]:
+        return self.repository.open_blob(self.digest, offset)
+
+
+class _Upload:
+    """One blob on its way into a repository."""
+
+    def __init__(self, target: Repository, blob: Descriptor, source: Source, progress: Progress) -> None:
+        self._target, self._blob, self._source, self._progress = target, blob, source, progress
+        self._session: UploadSession | None = None
+        self._broken = False
+        self._in_small_requests = False
+        self.sent = 0
+
+    def start(self, session: UploadSession | None) -> None:
+        self._session = session
+
+    def attempt(self) -> None:
+        session = self._resumed() if self._broken else self._session
+        if self._broken and session is None and self._target.has_blob(self._blob.digest):
+            return  # The bytes had arrived, only the answer was lost.
+        session = session or self._target.start_upload() or UploadSession("")
+        self._broken, self._session = True, session
+        try:
+            self._send(session)
+        except Refused as error:
+            if self._in_small_requests or "(413" not in error.message:
+                raise
+            self._in_small_requests = True
+            self._send(self._target.start_upload() or session)
+
+    def _resumed(self) -> UploadSession | None:
+        return self._target.upload_status(self._session) if self._session else None
+
+    def _send(self, session: UploadSession) -> None:
+        size = self._blob.size
+        while self._in_small_requests and size - session.offset > SMALL_REQUEST:
+            end = session.offset + SMALL_REQUEST
+            session = self._session = self._target.patch_blob(session, end, self._body(session.offset, end))
+        self._target.put_blob(session, self._blob.digest, size, self._body(session.offset, size))
+
+    def _body(self, start: int, end: int) -> Callable[[], Iterator[bytes]]:
+        return lambda: self._chunks(start, end - start)
+
+    def _chunks(self, start: int, left: int) -> Iterator[bytes]:
+        with self._source.open(start) as chunks:
+            for chunk in chunks:
+                chunk = chunk[:left]
+                yield chunk
+                left -= len(chunk)
+                self.sent += len(chunk)
+                self._target.tally.add(moved=len(chunk))
+                self._progress(len(chunk))
+                if not left:
+                    return
+        if left:
+            raise OutOfReach(f"{self._blob.digest} is {left} bytes short at its source", transient=True)
+
+
+def upload(
+    target: Repository, blob: Descriptor, source: Source, session: UploadSession, progress: Progress = lambda _n: None
+) -> None:
+    """Sends a blob, streamed; `session` is the upload already begun for it. Memory is bounded whatever its size."""
+    work = _Upload(target, blob, source, progress)
+    work.start(session)
+    target.client.persist(work.attempt, lambda: work.sent)
+
+
+def download(source: Repository, blob: Descriptor, blobs: Blobs, progress: Progress = lambda _n: None) -> None:
+    """Fetches a blob into a store, verified while it streams; nothing is kept of one that is not what it should be."""
+    where = f"{source.address}@{blob.digest}"
+    with blobs.writer() as writer:
+
+        def attempt() -> None:
+            with source.open_blob(blob.digest, writer.size) as chunks:
+                for chunk in chunks:
+                    if writer.size + len(chunk) > blob.size:
+                        raise Damaged(f"{where} is larger than its {blob.size} bytes", remedy=_ALTERED)
+                    writer.write(chunk)
+                    source.tally.add(moved=len(chunk))
+                    progress(len(chunk))
+            if writer.size < blob.size:
+                missing = f"{where} broke off after {writer.size} of {blob.size} bytes"
+                raise OutOfReach(missing, remedy="check the network, and the registry's disk", transient=True)
+
+        source.client.persist(attempt, lambda: writer.size)
+        if writer.digest != blob.digest:
+            raise Damaged(f"{where} has other bytes: their digest is {writer.digest}", remedy=_ALTERED)
+
+
+_ALTERED = "a proxy, or damage in the registry, may be to blame: push the image again, or take it from elsewhere"
