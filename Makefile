@@ -33,7 +33,7 @@ schema:
 	{ echo "to mend: $(BIN)/python -m pipeline.manifest.schema > schemas/manifest.schema.json"; exit 1; }
 
 unit:
-	@echo "== pytest" && $(BIN)/python -m pytest -n auto --maxprocesses 8 -rs $(ARGS)
+	@echo "== pytest" && $(BIN)/python -m pytest -n auto --maxprocesses 8 -rsfE $(ARGS)
 
 bench: setup ## measure what docs/benchmarks.md states
 	@$(BIN)/python -m bench

@@ -58,7 +58,7 @@ else
     set -- -e .
 fi
 # Compatible mode is one line in a .pth file; the other mode costs each start of the command some milliseconds.
-.venv/bin/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat "$@" ||
+.venv/bin/python -m pip install -qq --disable-pip-version-check --config-settings editable_mode=compat "$@" ||
     fail "pip could not install what is needed: see its message above." \
         "It uses your own settings: an index (pip config set global.index-url ...), a proxy (HTTPS_PROXY), a CA (PIP_CERT)."
 printf '%s' "$state" > ".venv/$want.stamp"
