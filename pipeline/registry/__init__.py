@@ -54,11 +54,8 @@ class Registries:
 
     def repository(self, where: Reference | str) -> Repository:
         """A repository, by name or by an image in it; UsageError for a name that is none."""
-        found = (
-            reference.repository(where.removeprefix("http://").removeprefix("https://"))
-            if isinstance(where, str)
-            else where
-        )
+        if isinstance(where, str):
+            where = reference.repository(where.removeprefix("http://").removeprefix("https://"))
         return Repository(self.client(where.registry, where.repository), where.repository)
 
     def client(self, registry: str, path: str = "") -> RegistryClient:
