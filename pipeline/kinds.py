@@ -30,6 +30,10 @@ class Files(Protocol):
         """Files and links below a folder (or the one file), sorted: {path, mode, size, digest} or {path, link}."""
         ...
 
+    def kept(self, paths: Sequence[str], ignore: Sequence[str]) -> list[str]:
+        """Those of `paths` that rules as in a .dockerignore leave in."""
+        ...
+
 
 class BuildKind(Protocol):
     """A base or layer kind.

@@ -102,10 +102,18 @@ def write(
 
 
 def _member(entry: Entry, stream: _TarStream, contents: Contents) -> None:
-    if not entry.path or entry.path.startswith("/") or ".." in entry.path.split("/"):
-        raise AssembleError(f"the path {entry.path!r} of {entry.owner or 'a layer'} leaves the image")
+    if any(part in ("", ".", "..") for part in entry.path.split("/")) or "\0" in entry.path + entry.link:
+        raise AssembleError(
+            f"{entry.path!r} of {entry.owner or 'a layer'} is no path inside the image", remedy="leave the file out"
+        )
+    try:
+        header = tar.header(entry)
+    except UnicodeEncodeError as error:
+        raise AssembleError(
+            f"the name {entry.path!r} of {entry.owner or 'a layer'} is not UTF-8", remedy="rename the file"
+        ) from error
     contents.add(entry)
-    stream.write(tar.header(entry))
+    stream.write(header)
     if entry.type != "file" or not entry.size:
         return
     first = _content(entry, stream)
@@ -128,11 +136,12 @@ def _copy(source: Path, entry: Entry, stream: _TarStream) -> bytes:
     first, left = b"", entry.size
     try:
         with source.open("rb", buffering=0) as file:
+            before = _stamp(file.fileno())
             while left and (chunk := file.read(min(CHUNK, left))):
                 first = first or chunk[:4]
                 left -= len(chunk)
                 stream.write(chunk)
-            changed = bool(left or file.read(1))
+            changed = bool(left or file.read(1)) or _stamp(file.fileno()) != before
     except OSError as error:
         raise AssembleError(
             f"cannot read {source}: {error.strerror}", remedy="check that it exists and may be read"
@@ -140,3 +149,8 @@ def _copy(source: Path, entry: Entry, stream: _TarStream) -> bytes:
     if changed:
         raise AssembleError(f"{source} changed while it was packed", remedy="run again once it is no longer written to")
     return first
+
+
+def _stamp(descriptor: int) -> tuple[int, int]:
+    info = os.fstat(descriptor)
+    return info.st_size, info.st_mtime_ns

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.assemble.entry import Entry
 from pipeline.assemble.work import Work
+from pipeline.errors import AssembleError
 from pipeline.recipe import Assemble
 
 
@@ -19,4 +20,7 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
             yield Entry(path, "symlink", 0o777, uid, gid, link=member["link"])
         else:
             source = work.indexes.files.path(recipe.sources[path])
+            digest, _ = work.indexes.files.digest(recipe.sources[path])
+            if digest != member["digest"]:
+                raise AssembleError(f"{source} has changed since the build began", remedy="run again")
             yield Entry(path, "file", member["mode"], uid, gid, source=source, size=member["size"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -63,8 +64,22 @@ def request(spec: Sequence[Mapping[str, Any]], files: Files) -> Json:
     members: dict[str, dict[str, Json]] = {}
     for item in spec:
         for member in _members(item, files):
-            members[member["path"]] = member
+            known, leads = members.get(member["path"]), member.pop("leads", False)
+            # A folder that only leads to a member changes nothing that an earlier item has made.
+            if not ("dir" in member and known and (leads or "dir" not in known)):
+                members[member["path"]] = member
+    _check(members)
     return [members[path] for path in sorted(members)]
+
+
+def _check(members: Mapping[str, Mapping[str, Json]]) -> None:
+    """Raises ResolveError for what no file system can hold, and for names that mean something else in a layer."""
+    for path in members:
+        if any(part.startswith(".wh.") for part in path.split("/")):
+            raise ResolveError(f"{path!r} would remove a file of the image: .wh. marks that", remedy="rename the file")
+        for folder in map(str, PurePosixPath(path).parents):
+            if "dir" not in members.get(folder, {"dir": True}):
+                raise ResolveError(f"/{folder} would be a file and the folder of /{path}", remedy="change one 'to'")
 
 
 def needs(_spec: Json, _parent: Facts) -> Mapping[str, str]:
@@ -99,34 +114,50 @@ def _members(item: Mapping[str, Any], files: Files) -> Iterator[dict[str, Json]]
     uid, _, gid = str(item.get("owner", "0")).partition(":")
     owner = {"uid": int(uid), "gid": int(gid or uid)}
     to = posixpath.normpath(item["to"]).strip("/")
-    folders = set()
+    folders = {to} if item["to"].endswith("/") and not _is_the_bases(to) else set()
     for source, rel, found in _found(item, files):
         path = posixpath.normpath(f"{to}/{rel}").lstrip("/") if rel else to
+        if not path:
+            raise ResolveError(f"{source!r} cannot take the place of the image's root", remedy="name a folder in 'to'")
         member = {**found, **owner, "path": path}
         if "digest" in found:
             member["source"] = source
             if mode := item.get("mode"):
                 member["mode"] = int(mode, 8)
-        folders.update(_folders(path, to) if rel else ())
+        folders |= folders_above(path)
         yield member
-    for folder in sorted(folders):
-        yield {"path": folder, "dir": True, **owner}
+    for folder in sorted(folders | folders_above(to)):
+        # A folder that was asked for has the item's owner; what leads there is root's.
+        asked = folder == to or folder.startswith(f"{to}/") or not to
+        yield {"path": folder, "dir": True, "leads": not asked, **(owner if asked else {"uid": 0, "gid": 0})}
 
 
-def _folders(path: str, top: str) -> Iterator[str]:
-    """The folders of `path` from `top` on; a top of one name (/etc, /tmp) belongs to the base and is left as it is."""
-    for parent in PurePosixPath(path).parents:
-        folder = str(parent)
-        if folder == "." or len(folder) < len(top) or "/" not in folder:
-            return
-        yield folder
+_BASES = re.compile(
+    r"|bin|boot|dev|etc|home|lib|lib32|lib64|libx32|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var"
+    r"|etc/(ssl/private|sudoers\.d)|usr/[^/]*|usr/local/(bin|etc|games|include|lib|man|sbin|share|src)"
+    r"|var/(backups|cache|lib|local|lock|log|mail|opt|run|spool|tmp)"
+)
+"""Folders that belong to the base, with owners, modes and links of its own (Filesystem Hierarchy Standard 3.0)."""
+
+
+def _is_the_bases(folder: str) -> bool:
+    return bool(_BASES.fullmatch(folder))
+
+
+def folders_above(path: str) -> set[str]:
+    """The folders that lead to `path`, without the base's own.
+
+    A layer has to name them: older engines (Docker 20.10) make those that it leaves out for root alone.
+    """
+    above = {str(folder) for folder in PurePosixPath(path).parents}
+    return {folder for folder in above if folder != "." and not _is_the_bases(folder)}
 
 
 def _found(item: Mapping[str, Any], files: Files) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
     """(source path, path below `to`, facts) of each file that an item names; the path is "" for a file named itself."""
     source: str = item["from"]
     if any(char in source for char in "*?["):
-        yield from _globbed(source, files)
+        yield from _globbed(item, source, files)
     elif files.path(source).is_dir():
         for member in files.tree(source, _rules(item, source, files)):
             yield f"{source.rstrip('/')}/{member['path']}", member["path"], member
@@ -137,16 +168,19 @@ def _found(item: Mapping[str, Any], files: Files) -> Iterator[tuple[str, str, Ma
         raise ResolveError(f"there is no file or folder {source!r}", remedy="paths are relative to the manifest")
 
 
-def _globbed(pattern: str, files: Files) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
+def _globbed(item: Mapping[str, Any], pattern: str, files: Files) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
     fixed = pattern[: min(pattern.index(char) for char in "*?[" if char in pattern)].rpartition("/")[0] or "."
     top = files.path(fixed)
     rest = pattern[len(fixed) + 1 :] if fixed != "." or pattern.startswith("./") else pattern
-    found = [path for path in sorted(top.glob(rest)) if not path.is_dir()]
+    # pathlib takes a last ** for folders alone; here it is for all that they hold.
+    rest += "/*" if rest.endswith("**") else ""
+    found = [path.relative_to(top).as_posix() for path in sorted(top.glob(rest)) if not path.is_dir()]
+    found = files.kept(found, _rules(item, fixed, files))
     if not found:
         raise ResolveError(f"no file matches {pattern!r}", remedy="patterns are relative to the manifest")
     for path in found:
-        source = f"{fixed}/{path.relative_to(top).as_posix()}"
-        yield source, path.relative_to(top).as_posix(), files.tree(source)[0]
+        source = posixpath.normpath(f"{fixed}/{path}")
+        yield source, path, files.tree(source)[0]
 
 
 def _rules(item: Mapping[str, Any], source: str, files: Files) -> list[str]:

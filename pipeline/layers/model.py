@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ResolveError
 from pipeline.facts import Facts
 from pipeline.kinds import Files
-from pipeline.layers.files import ALWAYS_IGNORED, tree_recipe
+from pipeline.layers.files import ALWAYS_IGNORED, folders_above, tree_recipe
 from pipeline.recipe import Json, Recipe
 
 LOCKED = False
@@ -51,27 +52,31 @@ def request(spec: Mapping[str, Any], files: Files) -> Json:
             f"the model {spec['name']} is not there: no file or folder {source!r}",
             remedy="paths are relative to the manifest",
         )
-    top = place(spec).strip("/")
-    if path.is_dir():
-        inner = "" if source.endswith("/") else path.name + "/"
-        found = [
-            (f"{source.rstrip('/')}/{m['path']}", inner + m["path"], m) for m in files.tree(source, ALWAYS_IGNORED)
-        ]
-    else:
-        found = [(source, path.name, files.tree(source)[0])]
+    found = list(_found(source, path, files))
     if not any("digest" in member for _, _, member in found):
-        raise ResolveError(f"the model {spec['name']} is empty: {source!r} holds no file")
-    members = [
-        {
-            **member,
-            "path": posixpath.join(top, rel),
-            "uid": 0,
-            "gid": 0,
-            **({"source": where} if "digest" in member else {}),
-        }
-        for where, rel, member in found
-    ]
-    return sorted(members, key=lambda member: str(member["path"]))
+        raise ResolveError(
+            f"the model {spec['name']} is empty: {source!r} holds no file", remedy="put the model's files there"
+        )
+    top, owner = place(spec).strip("/"), {"uid": 0, "gid": 0}
+    members: dict[str, dict[str, Json]] = {}
+    for where, rel, member in found:
+        at = posixpath.join(top, rel)
+        members |= {folder: {"path": folder, "dir": True, **owner} for folder in folders_above(at)}
+        members[at] = {**member, **owner, "path": at, **({"source": where} if "digest" in member else {})}
+    return [members[at] for at in sorted(members)]
+
+
+def _found(source: str, path: Path, files: Files) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
+    """(source path, path below the model's folder, facts) of each file of a model."""
+    # The name is the one that was written, not that of what a link leads to.
+    name = posixpath.basename(posixpath.normpath(source))
+    name = path.name if name in (".", "..") else name
+    if not path.is_dir():
+        yield source, name, files.tree(source)[0]
+        return
+    for member in files.tree(source, ALWAYS_IGNORED):
+        inner = member["path"] if source.endswith("/") else f"{name}/{member['path']}"
+        yield f"{source.rstrip('/')}/{member['path']}", inner, member
 
 
 def needs(_spec: Json, _parent: Facts) -> Mapping[str, str]:
@@ -90,11 +95,13 @@ def recipes(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> Sequence[R
     big = [member for member in locked if member.get("size", 0) >= BIG]
     small = [member for member in locked if member.get("size", 0) < BIG]
     made: list[Recipe] = []
-    if small:
+    if any("dir" not in member for member in small):
         title = f"model {spec['name']}:{spec.get('version', 1)}"
         made.append(tree_recipe(small, compression="none", summary=title))
     top = place(spec).strip("/")
     for member in big:
+        above = folders_above(member["path"])
         name = posixpath.relpath(member["path"], top)
-        made.append(tree_recipe([member], compression="none", part=name, summary=f"weights {name}"))
+        members = [*(other for other in small if other["path"] in above), member]
+        made.append(tree_recipe(members, compression="none", part=name, summary=f"weights {name}"))
     return made

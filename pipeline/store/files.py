@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ResolveError
 from pipeline.store.database import Database
+from pipeline.store.globs import keeper
 
 CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000
@@ -54,9 +56,7 @@ class ProjectFiles:
                 return rows[0][1], info.st_size
             digest = _hash(path)
         except OSError as error:
-            raise ResolveError(
-                f"cannot read {path}: {error.strerror}", remedy="check that it exists and may be read"
-            ) from error
+            raise _unreadable(path, error) from error
         if self._database and self._now_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _RACY_NS:
             self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", str(path), stamp, digest)
         return digest, info.st_size
@@ -65,21 +65,42 @@ class ProjectFiles:
         top = self.path(relative)
         if not top.is_dir():
             return [self._member(top, top.name)]
-        wanted = _matcher(ignore)
-        return [self._member(Path(path), rel) for path, rel in sorted(_walk(top, "", wanted), key=lambda pair: pair[1])]
+        found = _walk(top, "", *keeper(ignore))
+        return [self._member(Path(path), rel) for path, rel in sorted(found, key=lambda pair: pair[1])]
+
+    def kept(self, paths: Sequence[str], ignore: Sequence[str]) -> list[str]:
+        kept, _ = keeper(ignore)
+        return [path for path in paths if kept(path)]
 
     def _member(self, path: Path, rel: str) -> Mapping[str, Any]:
-        if path.is_symlink():
-            self._inside(os.path.relpath(path, self._base))
-            return {"path": rel, "link": str(path.readlink())}
-        if path.is_dir():
+        try:
+            info = path.lstat()
+            link = str(path.readlink()) if stat.S_ISLNK(info.st_mode) else ""
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if not _is_text(rel + link):
+            raise ResolveError(
+                f"the name of {os.fsencode(path)!r} is not UTF-8", remedy="rename the file, or ignore it"
+            )
+        if stat.S_ISLNK(info.st_mode):
+            return self._link(path, rel, link)
+        if stat.S_ISDIR(info.st_mode):
             return {"path": rel, "dir": True}
-        if not path.is_file():
+        if not stat.S_ISREG(info.st_mode):
             raise ResolveError(
                 f"{path} is neither a file, a folder nor a link", remedy="leave it out with an ignore rule"
             )
         digest, size = self._digest(path)
-        return {"path": rel, "mode": 0o755 if path.stat().st_mode & 0o100 else 0o644, "size": size, "digest": digest}
+        return {"path": rel, "mode": 0o755 if info.st_mode & 0o100 else 0o644, "size": size, "digest": digest}
+
+    def _link(self, path: Path, rel: str, link: str) -> Mapping[str, Any]:
+        if link.startswith("/"):
+            raise ResolveError(
+                f"{path} is a link to {link}, which is another place in the image",
+                remedy="make the link relative, or leave it out with an ignore rule",
+            )
+        self._inside(os.path.relpath(path, os.path.realpath(self._base)))
+        return {"path": rel, "link": link}
 
 
 def _hash(path: Path) -> str:
@@ -87,29 +108,31 @@ def _hash(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _walk(folder: Path, prefix: str, wanted: Callable[[str, bool], bool]) -> list[tuple[str, str]]:
-    """(path, path below the top) of each file, link and empty folder that is wanted."""
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> ResolveError:
+    return ResolveError(f"cannot read {path}: {error.strerror}", remedy="check that it exists and may be read")
+
+
+def _walk(folder: Path, prefix: str, kept: Callable[[str], bool], bring_back: bool) -> list[tuple[str, str]]:
+    """(path, path below the top) of each file, link and empty folder that is kept; `bring_back` as `keeper` says."""
     found: list[tuple[str, str]] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            rel = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                inner = _walk(Path(entry.path), rel + "/", wanted)
-                if inner or wanted(rel, True):
-                    found += inner or [(entry.path, rel)]
-            elif wanted(rel, False):
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    for entry in entries:
+        rel = prefix + entry.name
+        if not entry.is_dir(follow_symlinks=False):
+            if kept(rel):
                 found.append((entry.path, rel))
+        elif (wanted := kept(rel)) or bring_back:
+            inner = _walk(Path(entry.path), rel + "/", kept, bring_back)
+            found += inner or ([(entry.path, rel)] if wanted else [])
     return found
-
-
-def _matcher(ignore: Sequence[str]) -> Callable[[str, bool], bool]:
-    """Whether a path is kept, by rules as in a .dockerignore: later rules win, `!` brings back."""
-    if not ignore:
-        return lambda _path, _is_dir: True
-    import pathspec
-
-    # A .dockerignore rule is anchored at the top, one of git's without a slash is not (Docker build context docs).
-    rules = [rule.strip() for rule in ignore if rule.strip() and not rule.startswith("#")]
-    anchored = ["!/" + rule[1:].strip("/") if rule.startswith("!") else "/" + rule.strip("/") for rule in rules]
-    spec = pathspec.PathSpec.from_lines("gitwildmatch", anchored)
-    return lambda path, is_dir: not spec.match_file(path + "/" if is_dir else path)

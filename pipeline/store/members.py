@@ -16,6 +16,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.manifest.words import did_you_mean
 from pipeline.oci.descriptor import LAYER, Layer
 from pipeline.store import Store
+from pipeline.store.globs import expression
 from pipeline.store.tarstream import open_tar
 
 CHUNK = 1 << 20
@@ -103,12 +104,10 @@ def _expression(pattern: str) -> re.Pattern[str]:
     if name in ("", "."):
         return re.compile(".*", re.DOTALL)
     anywhere = "(?:.*/)?" if "/" not in pattern else ""
-    return re.compile(f"{anywhere}{_glob(name)}(?:/.*)?", re.DOTALL)
-
-
-def _glob(pattern: str) -> str:
-    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(words.get(part) or re.escape(part) for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))
+    try:
+        return re.compile(f"{anywhere}{expression(name)}(?:/.*)?", re.DOTALL)
+    except re.error as error:
+        raise UsageError(f"{pattern!r} is no pattern: {error}", remedy="quote brackets by a backslash") from error
 
 
 def content(store: Store, layers: Sequence[Layer], tree: Mapping[str, Member], path: str) -> Iterator[bytes]:
