@@ -61,7 +61,7 @@ class Shell:
     @property
     def live(self) -> bool:
         """Whether progress may move on the screen."""
-        calm = self.environ.get("CI", "") not in ("", "0", "false") or "NO_COLOR" in self.environ
+        calm = self.environ.get("CI", "") not in ("", "0", "false")
         return self.out.isatty() and not calm and self.environ.get("TERM", "") not in ("", "dumb")
 
     def line(self, text: str = "") -> None:

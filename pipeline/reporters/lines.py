@@ -81,7 +81,10 @@ def locked(event: Locked, name_width: int = NAME, most: int = 10) -> list[str]:
     """The lock's changes, each on a line of its own."""
     name = event.path.rpartition("/")[2]
     head = f"{number(len(event.changes), 'change'):<{_TITLE}}{seconds(event.seconds):>{_SECONDS}}"
-    lines = [columns("lock", name, head, width([name], name_width)), *(f"    {change}" for change in event.changes[:most])]
+    lines = [
+        columns("lock", name, head, width([name], name_width)),
+        *(f"    {change}" for change in event.changes[:most]),
+    ]
     if len(event.changes) > most:
         lines.append(f"    and {len(event.changes) - most} more")
     return lines
@@ -91,8 +94,9 @@ def summary(report: Report, steps: int = 0) -> str:
     """The last line, worth reading alone. A run of more `steps` than have ended was interrupted."""
     left = steps - report.made - report.hits - report.failed - report.skipped
     if left > 0:
-        done = f"{report.made} made, {number(report.hits, 'hit')}, {left} not done"
-        return f"interrupted after {seconds(report.seconds)}: {done}"
+        counts = {"failed": report.failed, "made": report.made, "hits": report.hits}
+        done = [f"{n} {word}" for word, n in counts.items() if n]
+        return f"interrupted after {seconds(report.seconds)}: " + ", ".join([*done, f"{left} not done"])
     if report.failed or report.skipped:
         counts = {"failed": report.failed, "skipped": report.skipped, "made": report.made}
         return f"failed in {seconds(report.seconds)}: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n)

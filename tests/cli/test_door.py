@@ -153,6 +153,26 @@ def test_home_is_where_everything_is_kept(shop: Any) -> None:
     assert not (shop.folder / "home").exists()
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "live"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "CI": "false"}, True),
+        ({"TERM": "xterm", "CI": "true"}, False),
+        ({"TERM": "dumb"}, False),
+        ({}, False),
+    ],
+)
+def test_progress_moves_on_a_terminal_that_can_and_not_in_ci(environ: Any, live: bool) -> None:
+    assert Shell(environ, Terminal(), io.StringIO()).live is live
+    assert Shell(environ, io.StringIO(), io.StringIO()).live is False
+
+
 def process(args: Sequence[str], **settings: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*PIPELINE, *args], capture_output="stdout" not in settings, check=False, **settings)
 

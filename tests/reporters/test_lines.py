@@ -79,8 +79,8 @@ def test_the_last_line_is_worth_reading_alone(report: Report, text: str) -> None
 
 
 def test_a_run_that_ended_before_all_its_steps_was_interrupted() -> None:
-    report = Report(2.1, 1, 1, 0, 0, 0)
-    assert lines.summary(report, steps=5) == "interrupted after 2.1 s: 1 made, 1 hit, 3 not done"
+    assert lines.summary(Report(2.1, 1, 2, 0, 0, 0), 5) == "interrupted after 2.1 s: 1 made, 2 hits, 2 not done"
+    assert lines.summary(Report(2.1, 0, 0, 0, 0, 0), 5) == "interrupted after 2.1 s: 5 not done"
 
 
 def test_a_retry_says_why_and_when() -> None:
