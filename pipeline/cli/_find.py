@@ -19,6 +19,6 @@ def find_manifest(folder: Path) -> Path:
         names = ", ".join(str(path) for path in found[:8]) + (" …" if len(found) > 8 else "")
         raise UsageError(f"there are {len(found)} manifests here: {names}", remedy=f"name one, as in: {found[0]}")
     raise UsageError(
-        f"no manifest is named, and {folder} has neither pipeline.yaml nor manifests/*.yaml",
+        "no manifest is named, and there is neither pipeline.yaml nor manifests/*.yaml here",
         remedy="name one, as in: pipeline run manifests/prod.yaml",
     )

@@ -33,7 +33,7 @@ class Shell:
     out: TextIO
     err: TextIO
     clock: Callable[[], float] = time.monotonic
-    cwd: Path = field(default_factory=Path.cwd)
+    cwd: Path = Path()
     json: bool = False
     verbose: bool = False
     home_option: str = ""

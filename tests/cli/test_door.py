@@ -126,7 +126,7 @@ def test_short_help_is_never_cut(capsys: Any) -> None:
 
 def test_the_only_manifest_is_found(tmp_path: Path) -> None:
     (tmp_path / "manifests").mkdir()
-    with pytest.raises(UsageError, match=r"neither pipeline.yaml nor manifests/\*.yaml"):
+    with pytest.raises(UsageError, match=r"neither pipeline\.yaml nor manifests/\*\.yaml"):
         find_manifest(tmp_path)
     (tmp_path / "manifests/prod.yaml").write_text("")
     assert find_manifest(tmp_path) == Path("manifests/prod.yaml")
@@ -205,6 +205,15 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
 def test_closed_streams_do_no_harm() -> None:
     command = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *PIPELINE, "version"]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_a_working_folder_that_is_gone_is_no_bug(tmp_path: Path) -> None:
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    command = ["sh", "-c", script, "sh", str(tmp_path), *PIPELINE, "plan"]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(command, capture_output=True, env=environ, check=False)
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert ended.stderr.startswith(b"error: no manifest is named")
 
 
 _SLOW_BASE = """
