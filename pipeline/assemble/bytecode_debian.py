@@ -35,6 +35,10 @@ def fetch(parent: Facts, minor: str, debian: Any, scratch: Path) -> list[Path]:
     for package, path in zip(packages, files, strict=True):
         with tarfile.open(fileobj=open_deb(path, package["file"], scratch).data, mode="r:") as content:
             content.extractall(root, filter="tar")
+    for name in ("lib", "lib64"):
+        # Merged /usr: packages have the loader below /usr, programs ask for it at the top.
+        if (root / "usr" / name).is_dir() and not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
     return [root]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.assemble import PACKER
 from pipeline.digest import cache_key
+from pipeline.facts import Facts
 from pipeline.manifest.model import Entry, Image, Manifest
 from pipeline.plan.model import (
     CheckWork,
@@ -63,14 +64,17 @@ class _Maker:
         made: list[str] = []
         roots: list[str] = []
         for item in resolved.stack:
-            for recipe in item.recipes:
+            for number, recipe in enumerate(item.recipes):
                 below = tuple(roots) if isinstance(recipe, Assemble) and recipe.needs_root else ()
-                made.append(self._layer(item, recipe, below, resolved))
+                facts = item.facts if number else item.parent
+                made.append(self._layer(item, recipe, facts, below, resolved))
                 if item.section == "bases" or item.facts != item.parent:
                     roots += [made[-1]] if not recipe.part else []
         return tuple(made)
 
-    def _layer(self, item: ResolvedEntry, recipe: Recipe, below: tuple[str, ...], resolved: ResolvedImage) -> str:
+    def _layer(
+        self, item: ResolvedEntry, recipe: Recipe, parent: Facts, below: tuple[str, ...], resolved: ResolvedImage
+    ) -> str:
         kind: StepKind = "base" if item.section == "bases" else "layer"
         name = "/".join(filter(None, (item.entry.name, recipe.part)))
         if self._several:
@@ -84,7 +88,7 @@ class _Maker:
             key=cache_key([kind, _key_material(recipe)]),
             inputs=inputs,
             needs=below,
-            work=LayerWork(recipe, item.parent, below),
+            work=LayerWork(recipe, parent, below),
             place=item.entry.location,
         )
         return self._add(step, resolved.image.base)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.digest import cache_key, digest_of
+from pipeline.dpkg import ArchiveSettings
 from pipeline.errors import AssembleError, PipelineError
 from pipeline.facts import Platform
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.oci.libraries import Contents, Elf, Missing, missing
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
+from pipeline.recipe import Assemble
 from pipeline.stages.assemble import layer_of
 from pipeline.stages.bench import Bench, Result
 
@@ -104,13 +106,15 @@ def _lacking(step: Step, lacking: Sequence[Missing], packages: Mapping[str, str]
 
 def _packages(plan: Plan, bench: Bench, ids: Sequence[str], sonames: Sequence[str]) -> Mapping[str, str]:
     """Which distribution package has each library; empty when the archive cannot be asked: the error stands without."""
-    works = [plan.step(id_).work for id_ in reversed(ids)]
-    facts = next((work.parent for work in works if isinstance(work, LayerWork) and work.parent.release), None)
-    if facts is None:
+    works = [plan.step(id_).work for id_ in ids]
+    recipes = [work.recipe for work in works if isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)]
+    debs = next((recipe for recipe in recipes if recipe.packer == "deb"), None)
+    if debs is None:
         return {}
+    settings = ArchiveSettings(debs.inputs["distribution"], debs.inputs["suite"], mirror=debs.sources.get("mirror", ""))
     try:
         found: Mapping[str, str] = bench.indexes.debian.contents(
-            facts.distribution, facts.release, facts.platform.architecture, sonames
+            settings.distribution, settings.suite, debs.inputs["architecture"], sonames, settings
         )
     except PipelineError as error:
         bench.say("", f"the archive could not say which packages have them: {error}")
