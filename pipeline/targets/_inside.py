@@ -5,8 +5,8 @@
 FD holds the specification, a JSON object (see `_sandbox.specification`). Three processes: this one waits; the second
 is the init (process 1) of the new PID namespace, mounts the file system and reaps; the third becomes the command. When
 the first dies, the kernel ends the others. A failure before the command runs is written to the descriptor `error_fd` as
-{"kind", "message"}; that descriptor closing without a word means that the command runs. It imports the standard library
-only. See user_namespaces(7), pid_namespaces(7), pivot_root(2), mount(2).
+{"kind", "message"}; that descriptor closing without a word means that the command runs. Standard library only. See
+user_namespaces(7), pid_namespaces(7), pivot_root(2), mount(2).
 """
 
 # ruff: noqa: PTH101, PTH102, PTH103, PTH106, PTH108, PTH110, PTH112, PTH123, PTH211
@@ -27,13 +27,11 @@ from typing import Any, NoReturn
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
-MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 
 # chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot (capabilities(7)).
 KEPT_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 18}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-HOST_FILES = ("/etc/resolv.conf", "/etc/hosts")
 READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list")
 
@@ -41,11 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Refused(Exception):
-    """The sandbox cannot be set up; `kind` is `namespaces`, `overlay`, `command` or `setup`."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+    """The sandbox cannot be set up. Its arguments: `namespaces`, `overlay`, `command` or `setup`, and why."""
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -105,9 +99,9 @@ def mount_root(run: str, lower: str, user_namespace: bool) -> None:
 def enter_root() -> None:
     """Makes the current directory the root and the host's files unreachable, with the usual mounts in place.
 
-    Everything in the image is only touched after the change of root: its symbolic links cannot point out of it.
+    The image is touched after the change of root only: its symbolic links cannot point out of it.
     """
-    files = {path: _read(path) for path in HOST_FILES if os.path.exists(path)}
+    files = {path: _read(path) for path in ("/etc/resolv.conf", "/etc/hosts") if os.path.exists(path)}
     host = ".host-" + os.urandom(8).hex()
     os.mkdir(host, 0o700)
     _call("pivot_root", b".", host.encode())
@@ -118,7 +112,7 @@ def enter_root() -> None:
     _mount_proc(host)
     _mount_sys(host)
     _mount_dev(host)
-    _call("umount2", host.encode(), MNT_DETACH)
+    _call("umount2", host.encode(), 2)  # MNT_DETACH
     os.rmdir(host)
     for path, text in files.items():
         with contextlib.suppress(FileNotFoundError):
@@ -239,8 +233,8 @@ def _guarded(spec: dict[str, Any], action: Any) -> NoReturn:
     try:
         code = action()
     except BaseException as error:
-        kind = getattr(error, "kind", "")
-        said = {"kind": kind or "setup", "message": str(error) if kind else f"{type(error).__name__}: {error}"}
+        reason = error.args if isinstance(error, Refused) else ("setup", f"{type(error).__name__}: {error}")
+        said = dict(zip(("kind", "message"), reason, strict=True))
         with contextlib.suppress(OSError):
             os.write(spec["error_fd"], json.dumps(said).encode())
         code = 125
@@ -249,9 +243,8 @@ def _guarded(spec: dict[str, Any], action: Any) -> NoReturn:
 
 def _quiet(spec: dict[str, Any]) -> None:
     """Leaves what belongs to the command to the command alone: its standard streams, its socket, the report."""
-    null = os.open("/dev/null", os.O_RDWR)
     for number in (0, 1, 2):
-        os.dup2(null, number)
+        os.dup2(spec["null_fd"], number)
     for number in _own(spec):
         os.close(number)
 
@@ -271,6 +264,8 @@ def main() -> NoReturn:
 
 def _outer(spec: dict[str, Any]) -> int:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Opened here, for the root changes under all three processes at a time that only the second one knows.
+    spec["null_fd"] = os.open("/dev/null", os.O_RDWR)
     user_namespace = unshare(spec["uid"], spec["gid"])
     alive, hold = os.pipe()
     child = os.fork()
@@ -284,7 +279,7 @@ def _outer(spec: dict[str, Any]) -> int:
 
 def _folder(path: str, mode: int) -> None:
     if not os.path.isdir(path):
-        os.makedirs(path, 0o755, exist_ok=True)
+        os.makedirs(os.path.realpath(path), 0o755, exist_ok=True)  # for a link, what it leads to
         os.chmod(path, mode)
 
 

@@ -118,7 +118,7 @@ class LocalTarget:
             return _observation("stopped", process)
         if process.exit_code is None:
             return _observation("failed", process, "it ended without a word: killed, or the machine was restarted")
-        after = f"killed by signal {process.exit_code - 128}" if process.exit_code > 128 else ""
+        after = f"it was killed by signal {process.exit_code - 128}" if process.exit_code > 128 else ""
         return _observation("failed", process, after or f"it ended with exit code {process.exit_code}")
 
 
