@@ -101,7 +101,7 @@ def _bug(shell: Shell, error: Exception) -> int:
     try:
         file = _keep(shell.home.state / "logs", text)
         shell.error_line(f"bug: {message}; please report; details are in {file}")
-    except OSError:
+    except (OSError, PipelineError):
         shell.error_line(f"{text}bug: {message}; please report with the lines above")
     if shell.json:
         value = {"event": "error", "error": "bug", "message": message, "exit_code": BUG}

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.home import Home
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ class Shell:
 
     @property
     def home(self) -> Home:
-        return Home.of(self.environ)
+        """Where everything is kept; raises UsageError when the environment names no place that can be."""
+        try:
+            return Home.of(self.environ)
+        except (OSError, RuntimeError) as error:
+            folder = self.environ.get("PIPELINE_HOME") or self.environ.get("HOME")
+            raise UsageError(f"nothing can be kept in '{folder}': {error}", remedy="set PIPELINE_HOME") from error
 
     @property
     def ascii_only(self) -> bool:

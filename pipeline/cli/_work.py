@@ -76,6 +76,8 @@ def opened(shell: Shell, wanted: Wanted, report: Reporter | None = None) -> Benc
     """The manifest, loaded and open for work; its secrets are masked from here on."""
     from pipeline.run import open_bench
 
+    # Asked first, for its error is clear.
+    _ = shell.home
     bench = open_bench(wanted.manifest, shell.environ, wanted.sets, report)
     shell.masks.add(bench.manifest.secrets)
     for image in wanted.images:

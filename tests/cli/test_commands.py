@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +218,45 @@ def test_nothing_to_list(shop: Any) -> None:
 def test_a_service_that_does_not_run_is_not_asked_to_score(shop: Any) -> None:
     ended = shop("score", "pipeline.yaml", "--data", "{}")
     assert (ended.code, ended.err) == (5, "error: shop-here is absent\n  start it with 'pipeline run'\n")
+
+
+class Scorer(BaseHTTPRequestHandler):
+    """Answers every scoring request with what it was asked."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def scorer() -> Iterator[int]:
+    """The port of a service that scores."""
+    with HTTPServer(("127.0.0.1", 0), Scorer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_a_service_scores_the_manifests_request_or_another(shop: Any, scorer: int) -> None:
+    text = Path("pipeline.yaml").read_text().replace("8890", str(scorer))
+    shop.write(
+        "pipeline.yaml", text.replace("tags: [v1]", "tags: [v1]\n    checks: {score: {request: {data: [1, 2]}}}")
+    )
+    ran = shop("run", "--home", "kept")
+    assert "-d '{\"data\": [1, 2]}'\nlogs: pipeline logs shop-here -f --home kept" in ran.out
+    ended = shop("score", "pipeline.yaml", "here")
+    assert (ended.code, ended.out) == (0, '{"data": [1, 2]}\n')
+    assert ended.err.startswith("scored in ")
+    shop.write("request.json", "[3]")
+    assert shop("score", "pipeline.yaml", "--data", "@request.json", "--output", "json").json["answer"] == [3]
 
 
 @pytest.mark.parametrize(

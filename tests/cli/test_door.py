@@ -173,6 +173,13 @@ def test_progress_moves_on_a_terminal_that_can_and_not_in_ci(environ: Any, live:
     assert Shell(environ, io.StringIO(), io.StringIO()).live is False
 
 
+def test_a_home_that_is_no_place(shop: Any) -> None:
+    for command in (["plan"], ["image", "ls"]):
+        ended = shop(*command, "--home", "~nobody-of-this-name/x")
+        assert ended.code == 2
+        assert ended.err.startswith("error: nothing can be kept in '~nobody-of-this-name/x': ")
+
+
 def process(args: Sequence[str], **settings: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*PIPELINE, *args], capture_output="stdout" not in settings, check=False, **settings)
 
