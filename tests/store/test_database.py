@@ -1,0 +1,124 @@
+"""The store's database: kept through kills, shared by processes, and clear about damage."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.store.database import Database
+
+OPEN_AND_COUNT = """
+import sys
+from pathlib import Path
+from pipeline.store.database import Database
+database = Database(Path(sys.argv[1]))
+for number in range(30):
+    database.remember(f"{sys.argv[2]} {number}", number)
+"""
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.store.database import Database
+database = Database(Path(sys.argv[1]))
+database.keep("key", {"made": 1}, "step", {"a": "1"})
+with database.transaction():
+    database.execute("INSERT INTO memos VALUES ('half', '1')")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_result_and_its_inputs_are_kept_together(tmp_path: Path) -> None:
+    database = Database(tmp_path / "store.db")
+    assert (database.record("key"), database.last_inputs("step"), database.memo("m")) == (None, None, None)
+    database.keep("key", {"made": ["ü", 1]}, "step", {"packer": "1"})
+    database.remember("m", {"x": None})
+    again = Database(tmp_path / "store.db")
+    assert again.record("key") == {"made": ["ü", 1]}
+    assert again.last_inputs("step") == {"packer": "1"}
+    assert again.memo("m") == {"x": None}
+    again.forget("key")
+    assert database.record("key") is None
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "store.db")
+    with pytest.raises(KeyError), database.transaction():
+        database.remember("a", 1)
+        raise KeyError
+    assert database.memo("a") is None
+    with database.transaction():
+        database.remember("a", 1)
+    assert database.memo("a") == 1
+
+
+def test_a_kill_loses_nothing_committed_and_keeps_nothing_half(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "store.db")], check=False)
+    assert ended.returncode == -9
+    database = Database(tmp_path / "store.db")
+    assert database.record("key") == {"made": 1}
+    assert database.memo("half") is None
+
+
+def test_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
+    commands = [[sys.executable, "-c", OPEN_AND_COUNT, str(tmp_path / "store.db"), str(n)] for n in range(4)]
+    running = [subprocess.Popen(command) for command in commands]
+    assert [process.wait() for process in running] == [0, 0, 0, 0]
+    assert Database(tmp_path / "store.db").execute("SELECT count(*) FROM memos") == [(120,)]
+
+
+def test_threads_share_one_database(tmp_path: Path) -> None:
+    database = Database(tmp_path / "store.db")
+
+    def work(name: int) -> None:
+        for number in range(50):
+            database.keep(f"{name} {number}", {}, f"step {name}", {})
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert database.execute("SELECT count(*) FROM keys") == [(200,)]
+
+
+@pytest.mark.parametrize("content", [b"this is no database, and longer than a header" * 30, b"\0" * 5000])
+def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "store.db").write_bytes(content)
+    with pytest.raises(StoreError, match=r"store\.db cannot be used: .*move the file away"):
+        Database(tmp_path / "store.db")
+    assert (tmp_path / "store.db").read_bytes() == content
+
+
+def test_damage_inside_is_told_with_its_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    first = Database(path)
+    for number in range(300):
+        first.remember(f"memo {number}", "x" * 200)
+    first.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    data[8192:] = b"\xff" * (len(data) - 8192)
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match="move the file away"):
+        Database(path).execute("SELECT * FROM memos")
+
+
+def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer version"):
+        Database(path)
+
+
+def test_a_folder_in_its_place_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "store.db").mkdir()
+    with pytest.raises(StoreError, match="cannot be used"):
+        Database(tmp_path / "store.db")
