@@ -24,11 +24,14 @@ from pipeline.targets.model import Release
 
 # Takes the socket that it is passed, or else listens on PORT; answers with what it was told to.
 SERVER = """
-import http.server, json, os, signal, socket, sys
+import http.server, json, os, signal, socket, sys, threading
 if os.environ.get("FAIL"):
     print("the end is near")
     sys.exit(int(os.environ["FAIL"]))
-signal.signal(signal.SIGTERM, signal.SIG_IGN if os.environ.get("STUBBORN") else lambda *_: os._exit(0))
+def end(*_):
+    # What was begun is answered first, as gunicorn does.
+    threading.Thread(target=server.shutdown).start()
+signal.signal(signal.SIGTERM, signal.SIG_IGN if os.environ.get("STUBBORN") else end)
 class Handler(http.server.BaseHTTPRequestHandler):
     def reply(self):
         body = json.dumps({"env": os.environ.get("WHO"), "argv": sys.argv[1:]}).encode()
