@@ -151,7 +151,10 @@ class _Run:
             self.bench.halt.set()
             self._summary()
             raise
-        return self._summary()
+        report = self._summary()
+        if self.errors:
+            raise self._worst()
+        return report
 
     def _execute(self, misses: list[Step]) -> None:
         from pipeline.executor.threads import Threads
@@ -238,8 +241,6 @@ class _Run:
             services={event.name: event.title for event in done if event.kind == "target"},
         )
         self.report(RunEnded(report))
-        if self.errors:
-            raise self._worst()
         return report
 
     def _worst(self) -> PipelineError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 from pipeline.errors import CheckError, RolloutError
 from pipeline.facts import Platform
@@ -111,6 +110,8 @@ def _serves(work: CheckWork, built: Descriptor, bench: Bench) -> list[str]:
 
 
 def _free_port() -> int:
+    import socket
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
