@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from pipeline.dpkg import COMPONENTS, ArchiveSettings
 from pipeline.errors import ResolveError
 from pipeline.indexes.debian_apt import AptSettings
 from pipeline.indexes.debian_contents import find_libraries
-from pipeline.indexes.debian_http import Fetcher, NotThere
+from pipeline.indexes.debian_http import Fetcher, NotThere, atomic_file
 from pipeline.indexes.debian_mirrors import KeyFolders, archives, mirrors
 from pipeline.indexes.debian_packages import Package, PackageFile, Universe
 from pipeline.indexes.debian_release import Archive, Release, fetch_release
@@ -242,11 +241,8 @@ def _package_indexes(release: Release, architecture: str, components: Sequence[s
 def _keep(path: Path, data: bytes) -> None:
     import zstandard
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
-    with os.fdopen(descriptor, "wb") as file:
+    with atomic_file(path) as file:
         file.write(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
-    Path(name).replace(path)
 
 
 def _read_kept(path: Path) -> bytes:

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from pipeline.errors import OutOfReach, ResolveError
+from pipeline.errors import OutOfReach, ResolveError, StoreError
 from pipeline.indexes.debian_apt import AptSettings, login_for
 
 if TYPE_CHECKING:
@@ -32,6 +32,24 @@ def shown(url: str) -> str:
     """An address as it may be printed: without a user's name and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write, put in `target`'s place by one rename if all went well. StoreError if it cannot be written."""
+    name = ""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror}", remedy="check the folder and the disk") from None
+    finally:
+        if name:
+            Path(name).unlink(missing_ok=True)
 
 
 class Fetcher:
@@ -55,11 +73,9 @@ class Fetcher:
 
     def download(self, url: str, target: Path, sha256: str, size: int) -> None:
         """A file into `target`, hashed on its way, put there by one rename. ResolveError when it is not as promised."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
-        try:
-            digest, received = hashlib.sha256(), 0
-            with os.fdopen(descriptor, "wb") as file, self._open(url) as chunks:
+        digest, received = hashlib.sha256(), 0
+        with atomic_file(target) as file:
+            with self._open(url) as chunks:
                 for chunk in chunks:
                     received += len(chunk)
                     if received > size:
@@ -72,10 +88,6 @@ class Fetcher:
                     remedy="a mirror in the middle of an update may be to blame: try again, or another mirror",
                     transient=True,
                 )
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     @contextmanager
     def _open(self, url: str) -> Iterator[Iterator[bytes]]:

@@ -108,6 +108,6 @@ class KeyFolders:
             raise ResolveError(
                 f"no keyring to verify {distribution} packages with: neither "
                 f"{self._system}/{distribution}-archive-keyring.gpg nor one in {trusted}",
-                remedy=f"install the package {package}, or put the file into the project and name it as `keyring`",
+                remedy=f"install the package {package}, or copy its keyring to the project and name it `keyring`",
             )
         return tuple(found)
