@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,6 +79,8 @@ def distribution_of(spec: Mapping[str, Any]) -> str:
     suite = spec["suite"]
     if suite in SUITES:
         return SUITES[suite].distribution
+    import difflib
+
     close = difflib.get_close_matches(suite, SUITES, n=1)
     hint = f"did you mean {close[0]}? else " if close else ""
     raise AssembleError(

@@ -7,7 +7,6 @@ backtracking. `Essential: yes` packages are not assumed.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -129,6 +128,8 @@ class Solver:
                 remedy=f"name one that provides it: {', '.join(providers[:8])}",
             )
         if not providers:
+            import difflib
+
             close = difflib.get_close_matches(relation.name, self._universe.names(), n=3, cutoff=0.75)
             remedy = f"did you mean {' or '.join(close)}?" if close else "see its name with `apt-cache search`"
             raise ResolveError(f"no package {relation.name!r} in {self._universe.describe}", remedy=remedy)
