@@ -1,4 +1,4 @@
-"""What a base or layer kind returns: how one OCI layer comes about, as plain data."""
+"""What a base or layer kind returns: how OCI layers come about, as plain data."""
 
 from __future__ import annotations
 
@@ -30,12 +30,46 @@ class Assemble:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """One layer that is what `commands` change in a container made from the layers below; needs an engine."""
+    """One layer that is what a command changes in a container made from the layers below; needs an engine.
 
-    commands: tuple[tuple[str, ...], ...]
+    `argv`, `env`, `user`, `workdir` and `inputs` (JSON types: all else that determines the change) are what the key is
+    made of, with the keys of the layers below. The rest says how to run it here and never enters the key: `secrets`
+    (name → text) become files under /run/secrets, `caches` are folders kept outside the image, `network` is host, none,
+    default, or empty for what the manifest's `build` says. `timeout` is in seconds and `memory` in bytes, 0 without a
+    limit. `archive` names a suite (`debian bookworm`) that apt in the container is to have if it has none, from the
+    mirrors that this machine uses.
+    """
+
+    argv: tuple[str, ...]
     inputs: Mapping[str, Json]
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    workdir: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    caches: tuple[str, ...] = ()
+    network: str = ""
+    timeout: float = 0.0
+    memory: int = 0
+    cpus: float = 0.0
+    archive: str = ""
     part: str = ""
     summary: str = ""
 
 
-Recipe = Assemble | Execute
+@dataclass(frozen=True, slots=True)
+class Borrow:
+    """Layers that exist already, as an image from elsewhere has them, lowest first; nothing is made.
+
+    `layers` are oci.descriptor.Layer.to_json(), `config` the image config's own `config` property (OCI config.md):
+    images on top inherit its Env, User, WorkingDir, Entrypoint and Cmd. `sources` tells this machine where to find the
+    layers and never enters the key.
+    """
+
+    layers: tuple[Mapping[str, Json], ...]
+    config: Mapping[str, Json] = field(default_factory=dict)
+    sources: Mapping[str, Json] = field(default_factory=dict)
+    part: str = ""
+    summary: str = ""
+
+
+Recipe = Assemble | Execute | Borrow

@@ -68,7 +68,6 @@ class _TarStream:
 
     def close(self) -> Digest:
         """The digest of the uncompressed tar."""
-        self.write(tar.END)
         self._flush()
         if self._compressor:
             self._out.write(self._compressor.flush())
@@ -96,9 +95,25 @@ def write(
         stream = _TarStream(out, compression, stop)
         for entry in entries:
             _member(entry, stream, contents)
+        stream.write(tar.END)
         diff_id = stream.close()
-    media_type = LAYER_ZSTD if compression == "zstd" else LAYER
-    return Layer(Descriptor(media_type, out.digest, out.size), diff_id), contents
+    return _layer(out, diff_id, compression), contents
+
+
+def take(
+    pieces: Iterable[bytes], blobs: Blobs, compression: Compression = "zstd", stop: Callable[[], None] = lambda: None
+) -> Layer:
+    """A layer's tar that exists already, uncompressed in `pieces`, as a blob; its bytes, and so its diff ID, stay."""
+    with blobs.writer() as out:
+        stream = _TarStream(out, compression, stop)
+        for piece in pieces:
+            stream.write(piece)
+        diff_id = stream.close()
+    return _layer(out, diff_id, compression)
+
+
+def _layer(out: BlobWriter, diff_id: Digest, compression: Compression) -> Layer:
+    return Layer(Descriptor(LAYER_ZSTD if compression == "zstd" else LAYER, out.digest, out.size), diff_id)
 
 
 def _member(entry: Entry, stream: _TarStream, contents: Contents) -> None:

@@ -39,7 +39,7 @@ class ResolvedImage:
 
 @dataclass(frozen=True, slots=True)
 class LayerWork:
-    """A step that makes one OCI layer. `below`: the steps of the layers it stands on, where it needs them."""
+    """A step that makes the OCI layers of one recipe. `below`: the steps that it stands on, where it needs them."""
 
     recipe: Recipe
     parent: Facts

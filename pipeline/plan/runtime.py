@@ -11,6 +11,7 @@ from pipeline.facts import Facts
 from pipeline.layers import model as model_kind
 from pipeline.manifest.model import Serve
 from pipeline.plan.model import ResolvedImage
+from pipeline.recipe import Borrow
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SERVER = "azureml_inference_server_http"
@@ -19,24 +20,36 @@ SERVER = "azureml_inference_server_http"
 def runtime(resolved: ResolvedImage) -> dict[str, Any]:
     """The `config` property of the image's config."""
     image, facts = resolved.image, resolved.stack[-1].facts
+    below = inherited(resolved)
     value: dict[str, Any] = {
-        "User": image.user,
-        "Env": [f"{name}={text}" for name, text in _environment(resolved).items()],
-        "WorkingDir": image.workdir or (image.serve.app_root if image.serve else ""),
-        "Labels": dict(sorted(image.labels.items())),
+        **below,
+        "User": image.user or below.get("User"),
+        "Env": [f"{name}={text}" for name, text in _environment(resolved, below).items()],
+        "WorkingDir": image.workdir or (image.serve.app_root if image.serve else below.get("WorkingDir")),
+        "Labels": dict(sorted({**(below.get("Labels") or {}), **image.labels}.items())),
     }
     if image.serve:
-        value["ExposedPorts"] = {f"{image.serve.port}/tcp": {}}
+        value["ExposedPorts"] = {**(below.get("ExposedPorts") or {}), f"{image.serve.port}/tcp": {}}
         value["Entrypoint"] = _server(resolved, image.serve, facts)
         value["StopSignal"] = "SIGTERM"
     if image.command:
         value["Entrypoint"] = list(image.command)
+    if image.serve or image.command:
+        # As in a Dockerfile: who sets the entrypoint drops the inherited arguments.
+        value.pop("Cmd", None)
     return {key: entry for key, entry in value.items() if entry}
 
 
-def _environment(resolved: ResolvedImage) -> Mapping[str, str]:
+def inherited(resolved: ResolvedImage) -> Mapping[str, Any]:
+    """The config of the image that this one is built on, where the base is an image from elsewhere."""
+    recipes = [recipe for item in resolved.stack[:1] for recipe in item.recipes]
+    return next((dict(recipe.config) for recipe in recipes if isinstance(recipe, Borrow)), {})
+
+
+def _environment(resolved: ResolvedImage, below: Mapping[str, Any]) -> Mapping[str, str]:
     image = resolved.image
     env = {"PATH": PATH, "LANG": "C.UTF-8"}
+    env |= dict(pair.split("=", 1) for pair in below.get("Env") or () if "=" in pair)
     if resolved.stack[-1].facts.python:
         env["PYTHONUNBUFFERED"] = "1"
     if image.serve:

@@ -23,7 +23,7 @@ from pipeline.plan.model import (
     TargetWork,
 )
 from pipeline.plan.runtime import runtime
-from pipeline.recipe import Assemble, Recipe
+from pipeline.recipe import Assemble, Borrow, Execute, Recipe
 
 
 def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step, ...]:
@@ -52,12 +52,13 @@ class _Maker:
         self.steps: dict[str, Step] = {}
         self._several = several_platforms
 
-    def _add(self, step: Step, base: str) -> str:
-        """A step of the same name but another key (the layer on another base) gets its base's name too."""
-        if (known := self.steps.get(step.id)) and known.key != step.key:
-            step = replace(step, id=f"{step.id} on {base}", name=f"{step.name} on {base}")
-        self.steps.setdefault(step.id, step)
-        return step.id
+    def _add(self, step: Step, *below: str) -> str:
+        """A step of the same name but another key (the layer on another base) gets the name of what it is on, too."""
+        for suffix in ("", *(f" on {name}" for name in below)):
+            named = replace(step, id=step.id + suffix, name=step.name + suffix)
+            if self.steps.setdefault(named.id, named).key == step.key:
+                return named.id
+        raise AssertionError(f"two steps are called {step.id}")
 
     def stack(self, resolved: ResolvedImage) -> tuple[str, ...]:
         """The steps of an image's layers on one platform, lowest first."""
@@ -65,10 +66,10 @@ class _Maker:
         roots: list[str] = []
         for item in resolved.stack:
             for number, recipe in enumerate(item.recipes):
-                below = tuple(roots) if isinstance(recipe, Assemble) and recipe.needs_root else ()
+                below = _below(recipe, made, roots)
                 facts = item.facts if number else item.parent
                 made.append(self._layer(item, recipe, facts, below, resolved))
-                if item.section == "bases" or item.facts != item.parent:
+                if item.section == "bases" or item.facts != item.parent or isinstance(recipe, Execute):
                     roots += [made[-1]] if not recipe.part else []
         return tuple(made)
 
@@ -79,19 +80,26 @@ class _Maker:
         name = "/".join(filter(None, (item.entry.name, recipe.part)))
         if self._several:
             name += f"@{resolved.platform}"
-        inputs = _recipe_inputs(recipe)
+        above = {id_: self.steps[id_].key for id_ in below if self._decides(recipe, self.steps[id_])}
+        inputs = {**_recipe_inputs(recipe), **{f"below {id_}": key[:12] for id_, key in above.items()}}
         step = Step(
             id=f"{kind} {name}",
             kind=kind,
             name=name,
             title=recipe.summary or item.entry.kind,
-            key=cache_key([kind, _key_material(recipe)]),
+            key=cache_key([kind, _key_material(recipe), *above.values()]),
             inputs=inputs,
             needs=below,
             work=LayerWork(recipe, parent, below),
             place=item.entry.location,
         )
-        return self._add(step, resolved.image.base)
+        return self._add(step, resolved.image.base, resolved.image.name)
+
+    @staticmethod
+    def _decides(recipe: Recipe, below: Step) -> bool:
+        """Whether what lies below enters the key: for commands all of it, for packers what they do not know by name."""
+        assert isinstance(below.work, LayerWork)
+        return isinstance(recipe, Execute) or isinstance(below.work.recipe, Execute | Borrow)
 
     def image(self, group: Sequence[tuple[ResolvedImage, tuple[str, ...]]]) -> None:
         image = group[0][0].image
@@ -134,7 +142,7 @@ class _Maker:
             work=TargetWork(target, image, built, f"{manifest.name}-{target.name}"),
             place=target.location,
         )
-        self._add(step, image.base)
+        self._add(step)
 
     def _put(
         self,
@@ -147,7 +155,7 @@ class _Maker:
     ) -> None:
         title = " ".join(image.tags) if kind == "tag" else ""
         key = cache_key([kind, image.name, material])
-        self._add(Step(f"{kind} {image.name}", kind, image.name, title, key, inputs, needs, work, image.location), "")
+        self._add(Step(f"{kind} {image.name}", kind, image.name, title, key, inputs, needs, work, image.location))
 
 
 def _deadline(manifest: Manifest, image: Image) -> float:
@@ -158,14 +166,26 @@ def _deadline(manifest: Manifest, image: Image) -> float:
     return max([60.0, *(float(health.get("deadline", 0)) for health in given)])
 
 
+def _below(recipe: Recipe, made: Sequence[str], roots: Sequence[str]) -> tuple[str, ...]:
+    """The steps of the layers that a recipe stands on; a command stands on all of them."""
+    if isinstance(recipe, Execute):
+        return tuple(made)
+    return tuple(roots) if isinstance(recipe, Assemble) and recipe.needs_root else ()
+
+
 def _key_material(recipe: Recipe) -> Any:
     if isinstance(recipe, Assemble):
         return ["assemble", PACKER, recipe.packer, recipe.inputs, recipe.compression]
-    return ["execute", recipe.commands, recipe.inputs]
+    if isinstance(recipe, Borrow):
+        return ["borrow", recipe.layers, recipe.config]
+    return ["execute", PACKER, recipe.argv, dict(recipe.env), recipe.user, recipe.workdir, recipe.inputs]
 
 
 def _recipe_inputs(recipe: Recipe) -> dict[str, str]:
     """Each input by name, lists of packages and files member by member: what `why` compares."""
+    if isinstance(recipe, Borrow):
+        layers = {f"layer {number}": layer["diff_id"][7:19] for number, layer in enumerate(recipe.layers, 1)}
+        return {**layers, **{f"config {name}": _short(value) for name, value in recipe.config.items()}}
     found: dict[str, str] = {"packer": PACKER}
     for name, value in recipe.inputs.items():
         if isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):

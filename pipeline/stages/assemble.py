@@ -1,43 +1,60 @@
-"""Stage: makes one OCI layer by its recipe, in this process."""
+"""Stage: makes the OCI layers of one recipe: packed in this process, executed in an engine, or there already."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.assemble.work import Work
-from pipeline.errors import AssembleError
 from pipeline.oci.descriptor import Layer
 from pipeline.plan.model import LayerWork, Plan, Step
-from pipeline.recipe import Assemble
+from pipeline.recipe import Assemble, Borrow, Recipe
 from pipeline.stages.bench import Bench, Result
 
 
-def layer_of(step: Step, bench: Bench) -> Layer:
-    """The layer that an ended step made."""
-    return Layer.from_json(bench.record(step)["layer"])
+def layers_of(step: Step, bench: Bench) -> list[Layer]:
+    """The layers that an ended step made, lowest first."""
+    return [Layer.from_json(layer) for layer in bench.record(step)["layers"]]
+
+
+def record_of(layers: Sequence[Layer], recipe: Recipe) -> dict[str, Any]:
+    """What is kept of a step that made these layers: them, and the config that images on top inherit."""
+    config = dict(recipe.config) if isinstance(recipe, Borrow) else {}
+    return {"layers": [layer.to_json() for layer in layers], "config": config}
+
+
+def created_by(step: Step, recipe: Recipe) -> str:
+    """The words of an image's history for a layer."""
+    return f"pipeline: {step.kind} {step.name}, {recipe.summary}".rstrip(", ")
 
 
 def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
     record = bench.store.database.record(step.key)
-    return record is not None and bench.store.has_layer(Layer.from_json(record["layer"]))
+    if record is None or "layers" not in record:
+        return False
+    return all(bench.store.has_layer(Layer.from_json(layer)) for layer in record["layers"])
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, LayerWork)
-    recipe = step.work.recipe
-    if not isinstance(recipe, Assemble):
-        raise AssembleError(
-            f"{step.name} executes commands, which needs a container engine, and none is in reach",
-            remedy="install Docker or Podman, or use a kind that is assembled",
-            place=step.place,
-        )
+    if not isinstance(step.work.recipe, Assemble):
+        name = "borrow" if isinstance(step.work.recipe, Borrow) else "execute"
+        made: Result = importlib.import_module(f"pipeline.stages.{name}").run(step, plan, bench)
+        return made
+    return _assemble(step, step.work.recipe, plan, bench)
+
+
+def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
     from pipeline.assemble import layer as layers
 
+    assert isinstance(step.work, LayerWork)
     packer = importlib.import_module(f"pipeline.assemble.{recipe.packer}")
 
     def roots() -> list[Path]:
-        return [bench.store.roots.layer(layer_of(plan.step(below), bench)) for below in step.needs]
+        below = [layer for id_ in step.needs for layer in layers_of(plan.step(id_), bench)]
+        return [bench.store.roots.layer(layer) for layer in below]
 
     with bench.store.scratch() as scratch:
         work = Work(
@@ -49,8 +66,6 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             say=lambda text: bench.say(step.id, text),
         )
         made, contents = layers.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
-    layer = Layer(
-        made.blob, made.diff_id, created_by=f"pipeline: {step.kind} {step.name}, {recipe.summary}".rstrip(", ")
-    )
+    layer = Layer(made.blob, made.diff_id, created_by(step, recipe))
     bench.store.put_contents(layer, contents.to_json())
-    return Result({"layer": layer.to_json()}, size=layer.blob.size)
+    return Result(record_of([layer], recipe), size=layer.blob.size)

@@ -14,7 +14,7 @@ from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.oci.libraries import Contents, Elf, Missing, missing
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
 from pipeline.recipe import Assemble
-from pipeline.stages.assemble import layer_of
+from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result
 
 
@@ -30,7 +30,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, ImageWork)
     manifests, blobs = [], []
     for platform, ids, config in step.work.stacks:
-        layers = [layer_of(plan.step(id_), bench) for id_ in ids]
+        layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
         _check_libraries(step, plan, bench, platform, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
@@ -58,7 +58,7 @@ def _manifest(
 def _check_libraries(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
     """Raises AssembleError for shared libraries that members need and no layer has, found from the ELF files."""
     assert isinstance(step.work, ImageWork)
-    layers = [layer_of(plan.step(id_), bench) for id_ in ids]
+    layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
     ignored = step.work.image.checks.libraries_ignore
     memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, step.work.image.env])
     if bench.store.database.memo(memo):
