@@ -44,7 +44,7 @@ def retrying(
             raise error
         return call()
 
-    backoff = tenacity.wait_exponential_jitter(initial=policy.wait, max=policy.max_wait, jitter=policy.wait / 2)
+    backoff = tenacity.wait_exponential(policy.wait, policy.max_wait) + tenacity.wait_random(0, policy.wait / 2)
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -98,9 +98,11 @@ class _Upload:
         return self._target.upload_status(self._session) if self._session else None
 
     def _send(self, session: UploadSession) -> None:
+        """One request for a blob from its beginning; else, and where only small ones pass, several."""
         size = self._blob.size
-        while self._in_small_requests and size - session.offset > SMALL_REQUEST:
-            end = session.offset + SMALL_REQUEST
+        while session.offset < size and (session.offset or (self._in_small_requests and size > SMALL_REQUEST)):
+            end = min(size, session.offset + SMALL_REQUEST) if self._in_small_requests else size
+            # Each answer names the place for the next: an older one is refused by some registries.
             session = self._session = self._target.patch_blob(session, end, self._body(session.offset, end))
         self._target.put_blob(session, self._blob.digest, size, self._body(session.offset, size))
 

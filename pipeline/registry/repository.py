@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,28 +107,28 @@ class Repository:
 
     # -- tags ---------------------------------------------------------------------------------------------------
 
-    def tag(self, digest: str, tags: list[str] | tuple[str, ...], found: Document | None = None) -> None:
+    def tag(self, digest: str, tags: Sequence[str], found: Document | None = None) -> None:
         """Moves tags to an image that the repository has; `found` saves reading it. The digest stays what it is."""
         found = found or self.manifest(digest)
         for tag in tags:
             self.put_manifest(found, tag)
 
-    def tags(self) -> list[str]:
-        """All tags, in the registry's order; none for a repository that is not there."""
+    def tags(self, page: int = 1000) -> list[str]:
+        """All tags, sorted, read `page` at a time; none for a repository that is not there."""
         found: list[str] = []
-        url = self._url("tags/list?n=1000")
+        url = self._url(f"tags/list?n={page}")
         for _ in range(_MOST_TAG_PAGES):
             try:
                 answer = self.client.call(self._request("GET", url, "tags"))
             except NotFound:
-                return found
+                break
             found += _json(answer, self.address).get("tags") or []
             following = answer.headers.get("link", "")
             if 'rel="next"' not in following and "rel=next" not in following:
                 break
             url = following.partition("<")[2].partition(">")[0]
             url = url if url.startswith(("/", "http")) else self._url("tags/" + url)
-        return found
+        return sorted(found)
 
     # -- blobs --------------------------------------------------------------------------------------------------
 
@@ -174,10 +174,7 @@ class Repository:
         return UploadSession(self._location(answer, session.location), int(last) + 1)
 
     def put_blob(self, session: UploadSession, digest: str, size: int, body: Callable[[], Body]) -> None:
-        """Sends the rest of an upload, and ends it; the registry verifies the digest. Tried once."""
-        if session.offset:
-            session = self.patch_blob(session, size, body)
-            size, body = session.offset, lambda: b""
+        """Ends an upload with the rest of its bytes; the registry verifies the digest. Tried once."""
         url = session.location + ("&" if "?" in session.location else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - session.offset)}
         self.client.once(self._request("PUT", url, digest, headers, body, (201, 204)))

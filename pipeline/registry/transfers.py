@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.errors import StoreError
 from pipeline.facts import Platform
@@ -40,7 +41,7 @@ def push(
     streamed from there. `like` are tags whose image is probably alike: one is read when nothing else tells what the
     repository has. `progress` is called with the bytes just moved, from several threads.
     """
-    return Publication(
+    done = Publication(
         target,
         _of_store(store, image),
         Recall(store.database, target.client.registry),
@@ -49,6 +50,7 @@ def push(
         parallel=parallel,
         progress=progress,
     ).run(like)
+    return replace(done, image=image)
 
 
 def copy(
@@ -106,6 +108,12 @@ def pull(
         copied=len(missing),
         present=len(wanted_blobs) - len(missing),
     )
+
+
+def tag(store: Store, image: Descriptor, target: Repository, tags: Sequence[str]) -> None:
+    """Moves tags to an image of the store that the repository has: the second phase, one request for each tag."""
+    found = document(store.blobs.read(image.digest), f"image {image.digest}", image.media_type, image.digest)
+    target.for_push().tag(image.digest, tags, found)
 
 
 def _source(store: Store, blob: Descriptor, origins: Mapping[str, Repository]) -> Source:
