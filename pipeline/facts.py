@@ -41,7 +41,11 @@ class Python:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a layer may rely on in the layers below it. `packages` maps dpkg package names to versions."""
+    """What a layer may rely on in the layers below it.
+
+    `packages` maps dpkg package names to versions. `path` is what the image's PATH starts with, `env` what
+    its programs expect in their environment.
+    """
 
     platform: Platform = field(default_factory=Platform)
     distribution: str = ""
@@ -49,3 +53,5 @@ class Facts:
     libc: str = ""
     python: Python | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)

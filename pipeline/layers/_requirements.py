@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.errors import Location, ResolveError
 from pipeline.kinds import Files
+from pipeline.layers._environment import read
 from pipeline.manifest.model import Secret
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -79,7 +80,10 @@ def normalise(name: str) -> str:
 
 
 def gather(spec: Mapping[str, Any], files: Files) -> Requested:
-    """Everything a pip layer's settings ask for. Raises ResolveError, with the line, for what a wheel cannot answer."""
+    """Everything a pip layer's settings, or a conda layer's in `environment`, ask for.
+
+    Raises ResolveError, with the line, for what a wheel cannot answer.
+    """
     wanted = Requested(
         index=_reveal(spec.get("index", "")),
         extra_index=[_reveal(url) for url in _list(spec.get("extra_index"))],
@@ -93,6 +97,9 @@ def gather(spec: Mapping[str, Any], files: Files) -> Requested:
         _read(wanted, path, files, wanted.requirements, ())
     for path in _list(spec.get("constraints")):
         _read(wanted, path, files, wanted.constraints, ())
+    if environment := spec.get("environment"):
+        found = read(environment, files)
+        _lines(wanted, f"{found.file} (pip)", "\n".join(found.pip), files, wanted.requirements, ())
     return wanted
 
 
@@ -105,7 +112,11 @@ def _reveal(text: str) -> str:
 
 
 def _read(wanted: Requested, path: str, files: Files, into: list[str], parents: tuple[str, ...]) -> None:
-    for number, line in _logical_lines(files.text(path)):
+    _lines(wanted, path, files.text(path), files, into, parents)
+
+
+def _lines(wanted: Requested, path: str, text: str, files: Files, into: list[str], parents: tuple[str, ...]) -> None:
+    for number, line in _logical_lines(text):
         place = Location(path, number, 1)
         if not line.startswith("-"):
             _add(wanted, line, into, place)

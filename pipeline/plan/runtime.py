@@ -50,7 +50,10 @@ def _environment(resolved: ResolvedImage, below: Mapping[str, Any]) -> Mapping[s
     image = resolved.image
     env = {"PATH": PATH, "LANG": "C.UTF-8"}
     env |= dict(pair.split("=", 1) for pair in below.get("Env") or () if "=" in pair)
-    if resolved.stack[-1].facts.python:
+    facts = resolved.stack[-1].facts
+    env["PATH"] = ":".join((*facts.path, env["PATH"]))
+    env |= facts.env
+    if facts.python:
         env["PYTHONUNBUFFERED"] = "1"
     if image.serve:
         env["AML_APP_ROOT"] = image.serve.app_root
