@@ -81,7 +81,11 @@ def parse(text: str, file: str) -> Lock:
         lines = text.splitlines()
         line = lines[error.lineno - 1] if error.lineno <= len(lines) else ""
         remedy = "resolve the merge conflict, or remove the file and run 'pipeline lock'"
-        raise ManifestError([Diagnostic(Location(file, error.lineno, error.colno), error.msg, remedy, line)]) from error
+        message = f"the lock is not JSON: {error.msg}"
+        raise ManifestError([Diagnostic(Location(file, error.lineno, error.colno), message, remedy, line)]) from error
+    except RecursionError as error:
+        remedy = "remove the file and run 'pipeline lock'"
+        raise ManifestError([Diagnostic(Location(file), "the lock is nested too deeply", remedy)]) from error
     try:
         if data["version"] != VERSION:
             remedy = "use the version of pipeline that wrote it, or run 'pipeline lock'"

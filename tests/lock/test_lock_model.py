@@ -1,0 +1,92 @@
+"""The lock file: the same lock gives the same text, and anything else in its place is a clear error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ManifestError
+from pipeline.lock.model import Lock, LockEntry, changes, dump, entry_id, parse, request_hash
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def lock(**packages: str) -> Lock:
+    locked = {"packages": [{"name": n, "version": v, "sha256": v * 8} for n, v in packages.items()]}
+    return Lock({"layers.science linux/amd64": LockEntry("pip", "abc", locked)})
+
+
+@given(st.dictionaries(st.text(min_size=1), json_values, max_size=4))
+def test_a_lock_is_read_back(locked: dict[str, Any]) -> None:
+    made = Lock({id_: LockEntry("pip", request_hash(value), value) for id_, value in locked.items()})
+    text = dump(made)
+    assert parse(text, "x.lock") == made
+    assert dump(parse(text, "x.lock")) == text
+
+
+def test_each_package_has_a_line_of_its_own() -> None:
+    text = dump(lock(numpy="1", scipy="2"))
+    assert len([line for line in text.splitlines() if "sha256" in line]) == 2
+    assert text.endswith("}\n")
+
+
+def test_a_merge_conflict_is_shown_with_its_line() -> None:
+    text = dump(lock(numpy="1")).replace('"entries"', '<<<<<<< HEAD\n"entries"')
+    with pytest.raises(ManifestError) as caught:
+        parse(text, "prod.lock")
+    assert "prod.lock:3:3: the lock is not JSON" in str(caught.value)
+    assert "merge conflict" in str(caught.value)
+    assert "<<<<<<< HEAD" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "1",
+        "{}",
+        '{"version": 1}',
+        '{"version": 1, "entries": []}',
+        '{"version": 1, "entries": {"a": 1}}',
+        '{"version": 1, "entries": {"a": {"kind": "pip"}}}',
+        "[" * 100_000,
+        "\0",
+    ],
+)
+def test_what_is_no_lock_is_one_clear_error(text: str) -> None:
+    with pytest.raises(ManifestError, match=r"^x\.lock"):
+        parse(text, "x.lock")
+
+
+def test_a_lock_of_another_version_says_so() -> None:
+    with pytest.raises(ManifestError, match="lock version 2 is not 1"):
+        parse(json.dumps({"version": 2, "entries": {}}), "x.lock")
+
+
+def test_an_entry_answers_for_its_kind_and_request() -> None:
+    entry = LockEntry("pip", request_hash(["numpy"]), None)
+    assert entry.answers("pip", request_hash(["numpy"]))
+    assert not entry.answers("pip", request_hash(["numpy", "scipy"]))
+    assert not entry.answers("debs", request_hash(["numpy"]))
+
+
+def test_ids_say_what_an_entry_depends_on_in_a_fixed_order() -> None:
+    assert entry_id("layers", "a", "linux/amd64", {"b": "1", "a": "2"}) == "layers.a linux/amd64 a=2 b=1"
+
+
+def test_changes_are_told_by_package() -> None:
+    (line,) = changes(lock(numpy="1", scipy="2"), lock(numpy="3", scipy="2"))
+    assert line == "layers.science linux/amd64: numpy 1 (11111111) → 3 (33333333)"
+    assert changes(Lock(), lock(numpy="1")) == ["layers.science linux/amd64: new, 1 packages"]
+    assert changes(lock(numpy="1"), Lock()) == ["layers.science linux/amd64: gone"]
+    assert changes(lock(numpy="1"), lock(numpy="1")) == []

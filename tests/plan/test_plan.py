@@ -1,0 +1,155 @@
+"""Plans: which steps there are, what they need, what moves which key, and why a step is a miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from plan_values import BASE, CODE, SCIENCE, image, layer, manifest, on, project, target
+
+from pipeline.errors import AssembleError
+from pipeline.facts import Facts, Platform
+from pipeline.manifest.model import Serve
+from pipeline.plan import plan
+from pipeline.plan.model import Step
+from pipeline.plan.steps import steps_of
+from pipeline.plan.why import why
+
+
+def keys(steps: Iterable[Step]) -> dict[str, str]:
+    return {step.id: step.key for step in steps}
+
+
+def moved(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {id_ for id_ in before if before[id_] != after.get(id_)}
+
+
+def test_steps_come_in_an_order_in_which_each_follows_what_it_needs() -> None:
+    steps = steps_of(*project())
+    assert [step.id for step in steps] == [
+        "base slim",
+        "layer science",
+        "layer code",
+        "image scoring",
+        "check scoring",
+        "tag scoring",
+        "target here",
+    ]
+    seen: set[str] = set()
+    for step in steps:
+        assert set(step.needs) <= seen
+        seen.add(step.id)
+
+
+def test_a_new_base_moves_no_layer() -> None:
+    before = keys(steps_of(*project()))
+    whole, (scoring,) = project()
+    base = replace(scoring.stack[0], recipes=(replace(BASE, inputs={"packages": []}),))
+    after = keys(steps_of(whole, [replace(scoring, stack=(base, *scoring.stack[1:]))]))
+    assert moved(before, after) == {"base slim", "image scoring", "check scoring", "tag scoring", "target here"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"env": {"A": "c"}}, {"image scoring", "check scoring", "tag scoring", "target here"}),
+        ({"tags": ("v2",)}, {"tag scoring"}),
+        ({"user": "0"}, {"image scoring", "check scoring", "tag scoring", "target here"}),
+    ],
+)
+def test_a_setting_moves_what_it_reaches(change: dict[str, Any], expected: set[str]) -> None:
+    before = keys(steps_of(*project()))
+    whole, (scoring,) = project()
+    changed = replace(scoring, image=replace(scoring.image, **change))
+    whole = replace(whole, images={"scoring": changed.image})
+    assert moved(before, keys(steps_of(whole, [changed]))) == expected
+
+
+def test_where_inputs_lie_on_this_machine_moves_nothing() -> None:
+    whole, (scoring,) = project()
+    code = replace(scoring.stack[-1], recipes=(replace(CODE, sources={"app/a.py": "elsewhere/a.py"}, summary="other"),))
+    moved_here = replace(scoring, stack=(*scoring.stack[:-1], code))
+    assert keys(steps_of(whole, [moved_here])) == keys(steps_of(*project()))
+
+
+def test_a_layer_that_images_share_is_one_step() -> None:
+    science = layer("science", SCIENCE, kind="pip")
+    one, two = image("one", science), image("two", science, layer("code", CODE))
+    steps = steps_of(manifest(one, two), [one, two])
+    assert [step.id for step in steps if step.kind in ("base", "layer")] == ["base slim", "layer science", "layer code"]
+
+
+def test_a_layer_of_one_name_and_several_contents_becomes_several_steps() -> None:
+    other = replace(SCIENCE, inputs={**SCIENCE.inputs, "python": "3.12"})
+    third = replace(SCIENCE, inputs={**SCIENCE.inputs, "python": "3.13"})
+    images = [
+        image("one", layer("science", SCIENCE)),
+        image("two", layer("science", other), base="new", recipe=replace(BASE, inputs={"packages": [1]})),
+        image("three", layer("science", third), base="new", recipe=replace(BASE, inputs={"packages": [1]})),
+    ]
+    steps = steps_of(manifest(*images), images)
+    layers = [step for step in steps if step.kind == "layer"]
+    assert len({step.id for step in layers}) == len({step.key for step in layers}) == 3
+    for step in steps:
+        if step.kind == "image":
+            python = {"one": "3.11", "two": "3.12", "three": "3.13"}[step.name]
+            (below,) = [one for one in layers if one.id in step.needs]
+            assert below.inputs["python"] == python
+
+
+def test_platforms_have_steps_of_their_own_and_one_image() -> None:
+    _, (scoring,) = project()
+    both = [scoring, on(scoring, Platform("linux", "arm64"))]
+    steps = steps_of(manifest(scoring), both)
+    assert [step.id for step in steps if step.kind == "base"] == ["base slim@linux/amd64", "base slim@linux/arm64"]
+    assert len([step for step in steps if step.kind == "image"]) == 1
+
+
+def test_every_tag_waits_for_every_check() -> None:
+    one, two = image("one", layer("code", CODE)), image("two", layer("code", CODE))
+    steps = steps_of(manifest(one, two), [one, two])
+    for step in steps:
+        if step.kind == "tag":
+            assert set(step.needs) == {"check one", "check two"}
+
+
+def test_a_target_of_an_image_that_is_left_out_has_no_step() -> None:
+    one, two = image("one", layer("code", CODE)), image("two", layer("code", CODE))
+    whole = manifest(one, two, targets={"a": target("a", "one"), "b": target("b", "two")})
+    assert [step.id for step in steps_of(whole, [one]) if step.kind == "target"] == ["target a"]
+
+
+def test_a_service_without_python_is_one_clear_error() -> None:
+    scoring = image("scoring", layer("code", CODE), serve=Serve("score.py"))
+    bare = [replace(one, facts=Facts(scoring.platform)) for one in scoring.stack]
+    with pytest.raises(AssembleError, match="no Python"):
+        steps_of(manifest(scoring), [replace(scoring, stack=tuple(bare))])
+
+
+def test_a_plan_says_hit_or_why_not() -> None:
+    whole, images = project()
+    made = plan(whole, images, lambda step: step.kind == "base", lambda _id: None)
+    assert made.verdicts["base slim"].hit
+    assert made.verdicts["image scoring"].why == "first time"
+    inputs = {step.id: step.inputs for step in made.steps}
+    asked = []
+
+    def last(id_: str) -> dict[str, str]:
+        asked.append(id_)
+        before = dict(inputs[id_.removeprefix("diabetes ")])
+        return {**before, "packer": "0"} if "packer" in before else before
+
+    again = plan(whole, images, lambda _step: False, last)
+    assert again.verdicts["layer science"].why.startswith("packer 0 → ")
+    assert again.verdicts["tag scoring"].why == "its result is no longer in the store"
+    assert "diabetes tag scoring" in asked
+
+
+def test_why_names_what_changed_from_what_to_what() -> None:
+    assert why(None, {"a": "1"}) == "first time"
+    assert why({"numpy": "1.0"}, {"numpy": "2.0"}) == "numpy 1.0 → 2.0"
+    assert why({"a": "1", "gone": "x"}, {"a": "1", "new": "y"}) == "gone is gone, new is new"
+    many = {str(number): "x" for number in range(5)}
+    assert why({}, many) == "0 is new, 1 is new, 2 is new and 2 more"
