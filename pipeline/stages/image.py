@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.digest import cache_key, digest_of
+from pipeline.digest import cache_key
 from pipeline.dpkg import ArchiveSettings
 from pipeline.errors import AssembleError, PipelineError
 from pipeline.facts import Platform
@@ -51,7 +51,7 @@ def _manifest(
     config, data = documents.described(documents.config(platform, runtime, layers), documents.CONFIG)
     bench.store.blobs.put(data)
     manifest, data = documents.described(documents.manifest(config, layers, {}), documents.MANIFEST, platform)
-    assert bench.store.blobs.put(data) == digest_of(data)
+    bench.store.blobs.put(data)
     return manifest, [config]
 
 
