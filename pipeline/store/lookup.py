@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,13 +66,15 @@ class ImageDocuments:
 def find(store: Store, name: str) -> Found:
     """The image that `name` means: IMAGE (its newest), IMAGE:TAG, or a digest or image ID, whole or its first digits.
 
-    Raises UsageError for a name that is unknown or ambiguous.
+    Images are named MANIFEST/IMAGE; IMAGE alone will do while only one manifest has one of that name. Raises UsageError for a name that is unknown or ambiguous.
     """
     images, tags = store.images(), store.tags()
-    if name in images:
-        image = images[name][0]
-        return Found(name, _best_tag(name, image, tags), image)
+    names = {*images, *(image for image, _ in tags)}
+    if (whole := _whole(name, names)) in images:
+        image = images[whole][0]
+        return Found(whole, _best_tag(whole, image, tags), image)
     base, _, tag = name.rpartition(":")
+    base = _whole(base, names)
     if (base, tag) in tags:
         return Found(base, tag, tags[base, tag])
     if match := _DIGITS.fullmatch(name):
@@ -83,6 +85,16 @@ def find(store: Store, name: str) -> Found:
     every = {*images, *(f"{image}:{tag}" for image, tag in tags)}
     remedy = suggestion(name, every, "images") if every else "build one with 'pipeline run'"
     raise UsageError(f"there is no image {name!r} in the store", remedy=remedy)
+
+
+def _whole(name: str, names: Collection[str]) -> str:
+    """A name in full; UsageError when several manifests have an image of that name."""
+    full = sorted(one for one in names if one.rpartition("/")[2] == name)
+    if name in names or not full:
+        return name
+    if len(full) > 1:
+        raise UsageError(f"several manifests have an image {name!r}", remedy=f"write {' or '.join(full)}")
+    return full[0]
 
 
 def documents(store: Store, image: Descriptor) -> list[ImageDocuments]:

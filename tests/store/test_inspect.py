@@ -201,3 +201,15 @@ def test_a_damaged_layer_is_one_clear_error(store: Store, known: bool) -> None:
     path.unlink()
     with pytest.raises(StoreError, match="not in the store"):
         read(store, image, "a")
+
+
+def test_an_image_is_found_without_its_manifests_name_while_that_is_clear(store: Store, scoring: Descriptor) -> None:
+    name(store, scoring, "shop/rank", "v1")
+    assert show(store, "rank").reference == show(store, "rank:v1").reference == "shop/rank:v1"
+    with pytest.raises(UsageError, match="image shop/rank has no tag 'v2'"):
+        show(store, "rank:v2")
+    name(store, scoring, "other/rank", "v1")
+    for asked in ("rank", "rank:v1"):
+        with pytest.raises(UsageError, match="write other/rank or shop/rank"):
+            show(store, asked)
+    assert show(store, "other/rank").reference == "other/rank:v1"
