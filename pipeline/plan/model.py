@@ -39,11 +39,15 @@ class ResolvedImage:
 
 @dataclass(frozen=True, slots=True)
 class LayerWork:
-    """A step that makes the OCI layers of one recipe. `below`: the steps that it stands on, where it needs them."""
+    """A step that makes the OCI layers of one recipe. `below`: the steps that it stands on, where it needs them.
+
+    `words` are for the history of images that have the layers.
+    """
 
     recipe: Recipe
     parent: Facts
     below: tuple[str, ...] = ()
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

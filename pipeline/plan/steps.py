@@ -78,6 +78,7 @@ class _Maker:
     ) -> str:
         kind: StepKind = "base" if item.section == "bases" else "layer"
         name = "/".join(filter(None, (item.entry.name, recipe.part)))
+        words = f"pipeline: {kind} {name}" + (f", {recipe.summary}" if recipe.summary else "")
         if self._several:
             name += f"@{resolved.platform}"
         above = {id_: self.steps[id_].key for id_ in below if self._decides(recipe, self.steps[id_])}
@@ -90,7 +91,7 @@ class _Maker:
             key=cache_key([kind, _key_material(recipe), *above.values()]),
             inputs=inputs,
             needs=below,
-            work=LayerWork(recipe, parent, below),
+            work=LayerWork(recipe, parent, below, words),
             place=item.entry.location,
         )
         return self._add(step, resolved.image.base, resolved.image.name)
@@ -108,8 +109,13 @@ class _Maker:
         inputs = {f"layer {layer}": self.steps[layer].key[:12] for layer in layers}
         inputs |= {f"config {key}": _short(value) for _, _, config in stacks for key, value in config.items()}
         inputs["libraries ignored"] = " ".join(image.checks.libraries_ignore)
-        material = [[str(p), [self.steps[s].key for s in stack], config] for p, stack, config in stacks]
+        material = [[str(p), [self._told(id_) for id_ in stack], config] for p, stack, config in stacks]
         self._put("image", image, [material, image.checks.libraries_ignore], inputs, layers, ImageWork(image, stacks))
+
+    def _told(self, id_: str) -> list[str]:
+        """What an image takes from the step of a layer: its content, and its words in the history."""
+        work = self.steps[id_].work
+        return [self.steps[id_].key, work.words if isinstance(work, LayerWork) else ""]
 
     def check(self, resolved: ResolvedImage, deadline: float) -> None:
         image, python = resolved.image, resolved.stack[-1].facts.python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,20 @@ from pipeline.stages.bench import Bench, Result
 
 
 def layers_of(step: Step, bench: Bench) -> list[Layer]:
-    """The layers that an ended step made, lowest first."""
-    return [Layer.from_json(layer) for layer in bench.record(step)["layers"]]
+    """The layers that an ended step made, lowest first.
+
+    Their history is told in this manifest's words: another one, which names the same layer otherwise, may have made it.
+    """
+    made = [Layer.from_json(layer) for layer in bench.record(step)["layers"]]
+    if not isinstance(step.work, LayerWork) or isinstance(step.work.recipe, Borrow):
+        return made
+    return [replace(layer, created_by=step.work.words) for layer in made]
 
 
 def record_of(layers: Sequence[Layer], recipe: Recipe) -> dict[str, Any]:
     """What is kept of a step that made these layers: them, and the config that images on top inherit."""
     config = dict(recipe.config) if isinstance(recipe, Borrow) else {}
     return {"layers": [layer.to_json() for layer in layers], "config": config}
-
-
-def created_by(step: Step, recipe: Recipe) -> str:
-    """The words of an image's history for a layer."""
-    return f"pipeline: {step.kind} {step.name}, {recipe.summary}".rstrip(", ")
 
 
 def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
@@ -66,6 +68,6 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             say=lambda text: bench.say(step.id, text),
         )
         made, contents = layers.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
-    layer = Layer(made.blob, made.diff_id, created_by(step, recipe))
-    bench.store.put_contents(layer, contents.to_json())
-    return Result(record_of([layer], recipe), size=layer.blob.size)
+    bench.store.put_contents(made, contents.to_json())
+    linked = bool(contents.elf) or any(member[1] in ("symlink", "hardlink") for member in contents.members)
+    return Result({**record_of([made], recipe), "linked": linked}, size=made.blob.size)

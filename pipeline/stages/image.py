@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.digest import cache_key
-from pipeline.dpkg import ArchiveSettings
-from pipeline.errors import AssembleError, PipelineError
 from pipeline.facts import Platform
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import Descriptor, Layer
-from pipeline.oci.libraries import Contents, Elf, Missing, missing
-from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
-from pipeline.recipe import Assemble
+from pipeline.plan.model import ImageWork, Plan, Step
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result
 
@@ -27,11 +22,14 @@ def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
+    # Only now: a run with nothing to do must not import it.
+    from pipeline.stages import libraries
+
     assert isinstance(step.work, ImageWork)
     manifests, blobs = [], []
     for platform, ids, config in step.work.stacks:
         layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
-        _check_libraries(step, plan, bench, platform, ids)
+        libraries.check(step, plan, bench, platform, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
         blobs += [*parts, *(layer.blob for layer in layers)]
@@ -40,7 +38,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         image, data = documents.described(documents.index(manifests), documents.INDEX)
         bench.store.blobs.put(data)
         blobs += manifests
-    bench.store.name_image(step.work.image.name, image)
+    bench.store.name_image(f"{plan.name}/{step.work.image.name}", image)
     record = {"image": image.to_json(), "blobs": [blob.to_json() for blob in blobs]}
     return Result(record, title=image.digest)
 
@@ -53,70 +51,3 @@ def _manifest(
     manifest, data = documents.described(documents.manifest(config, layers, {}), documents.MANIFEST, platform)
     bench.store.blobs.put(data)
     return manifest, [config]
-
-
-def _check_libraries(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
-    """Raises AssembleError for shared libraries that members need and no layer has, found from the ELF files."""
-    assert isinstance(step.work, ImageWork)
-    layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
-    ignored = step.work.image.checks.libraries_ignore
-    memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, step.work.image.env])
-    if bench.store.database.memo(memo):
-        return
-    lacking = missing(
-        [_contents(layer, bench) for layer in layers],
-        architecture=platform.architecture,
-        library_path=tuple(filter(None, step.work.image.env.get("LD_LIBRARY_PATH", "").split(":"))),
-        ignore=ignored,
-    )
-    if lacking:
-        raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
-    bench.store.database.remember(memo, True)
-
-
-def _contents(layer: Layer, bench: Bench) -> Contents:
-    kept = bench.store.contents(layer)
-    owners = {path: owner for path, *_, owner in kept["members"] if path in kept["elf"]}
-    return Contents(
-        paths=[member[0] for member in kept["members"]],
-        links={path: link for path, type_, *_, link, _owner in kept["members"] if type_ == "symlink"},
-        hardlinks={path: link for path, type_, *_, link, _owner in kept["members"] if type_ == "hardlink"},
-        objects={path: (Elf.from_json(facts), owners.get(path, "")) for path, facts in kept["elf"].items()},
-    )
-
-
-def _lacking(step: Step, lacking: Sequence[Missing], packages: Mapping[str, str]) -> AssembleError:
-    lines = []
-    for soname in sorted({each.soname for each in lacking}):
-        users = [each for each in lacking if each.soname == soname]
-        where = f"/{users[0].path}" + (f" of {users[0].owner}" if users[0].owner else "")
-        more = f" and {len(users) - 1} more" if len(users) > 1 else ""
-        source = (
-            f"it is in the Debian package {packages[soname]}"
-            if soname in packages
-            else "no package is known to have it"
-        )
-        lines.append(f"\n  {soname}, needed by {where}{more}: {source}")
-    return AssembleError(
-        f"image {step.name} lacks shared libraries:" + "".join(lines),
-        remedy="add the packages to the base, or name what is not needed under checks.libraries.ignore",
-        place=step.place,
-    )
-
-
-def _packages(plan: Plan, bench: Bench, ids: Sequence[str], sonames: Sequence[str]) -> Mapping[str, str]:
-    """Which distribution package has each library; empty when the archive cannot be asked: the error stands without."""
-    works = [plan.step(id_).work for id_ in ids]
-    recipes = [work.recipe for work in works if isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)]
-    debs = next((recipe for recipe in recipes if recipe.packer == "deb"), None)
-    if debs is None:
-        return {}
-    settings = ArchiveSettings(debs.inputs["distribution"], debs.inputs["suite"], mirror=debs.sources.get("mirror", ""))
-    try:
-        found: Mapping[str, str] = bench.indexes.debian.contents(
-            settings.distribution, settings.suite, debs.inputs["architecture"], sonames, settings
-        )
-    except PipelineError as error:
-        bench.say("", f"the archive could not say which packages have them: {error}")
-        return {}
-    return found

@@ -17,7 +17,7 @@ def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
     record = bench.store.database.record(step.key)
     if record is None:
         return False
-    tags, name = bench.store.tags(), step.work.image.name
+    tags, name = bench.store.tags(), f"{bench.manifest.name}/{step.work.image.name}"
     return all((at := tags.get((name, tag))) and at.digest == record["digest"] for tag in step.work.image.tags)
 
 
@@ -26,5 +26,5 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     image = image_of(plan.step(step.work.built), bench)
     with bench.store.database.transaction():
         for tag in step.work.image.tags:
-            bench.store.move_tag(step.work.image.name, tag, image)
+            bench.store.move_tag(f"{plan.name}/{step.work.image.name}", tag, image)
     return Result({"digest": image.digest}, title=", ".join(step.work.image.tags))

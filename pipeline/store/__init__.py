@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.store.blobs import Blobs
 from pipeline.store.database import Database
-from pipeline.store.roots import Roots
 from pipeline.store.scratch import writing
+
+if TYPE_CHECKING:
+    from pipeline.store.roots import Roots
 
 
 class Store:
@@ -31,6 +33,8 @@ class Store:
     @cached_property
     def roots(self) -> Roots:
         """Layers unpacked, for whoever needs their files."""
+        from pipeline.store.roots import Roots
+
         return Roots(self.folder / "roots", self.blobs.path)
 
     def scratch(self) -> AbstractContextManager[Path]:

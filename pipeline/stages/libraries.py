@@ -1,0 +1,88 @@
+"""Finds the shared libraries that an image's files need and no layer has, before anything runs, and who has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.digest import cache_key
+from pipeline.dpkg import ArchiveSettings
+from pipeline.errors import AssembleError, PipelineError
+from pipeline.facts import Platform
+from pipeline.oci.descriptor import Layer
+from pipeline.oci.libraries import Contents, Elf, Missing, missing
+from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
+from pipeline.recipe import Assemble
+from pipeline.stages.assemble import layers_of
+from pipeline.stages.bench import Bench
+
+
+def check(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
+    """Raises AssembleError for shared libraries that members need and no layer has, found from the ELF files."""
+    assert isinstance(step.work, ImageWork)
+    layers = [layer for id_ in ids for layer in _relevant(plan.step(id_), bench)]
+    ignored = step.work.image.checks.libraries_ignore
+    memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, step.work.image.env])
+    if bench.store.database.memo(memo):
+        return
+    lacking = missing(
+        [_contents(layer, bench) for layer in layers],
+        architecture=platform.architecture,
+        library_path=tuple(filter(None, step.work.image.env.get("LD_LIBRARY_PATH", "").split(":"))),
+        ignore=ignored,
+    )
+    if lacking:
+        raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
+    bench.store.database.remember(memo, True)
+
+
+def _relevant(step: Step, bench: Bench) -> Sequence[Layer]:
+    """The layers of a step that can matter here: with objects or links. A changed script asks nothing anew."""
+    return layers_of(step, bench) if bench.record(step).get("linked", True) else ()
+
+
+def _contents(layer: Layer, bench: Bench) -> Contents:
+    kept = bench.store.contents(layer)
+    owners = {path: owner for path, *_, owner in kept["members"] if path in kept["elf"]}
+    return Contents(
+        paths=[member[0] for member in kept["members"]],
+        links={path: link for path, type_, *_, link, _owner in kept["members"] if type_ == "symlink"},
+        hardlinks={path: link for path, type_, *_, link, _owner in kept["members"] if type_ == "hardlink"},
+        objects={path: (Elf.from_json(facts), owners.get(path, "")) for path, facts in kept["elf"].items()},
+    )
+
+
+def _lacking(step: Step, lacking: Sequence[Missing], packages: Mapping[str, str]) -> AssembleError:
+    lines = []
+    for soname in sorted({each.soname for each in lacking}):
+        users = [each for each in lacking if each.soname == soname]
+        where = f"/{users[0].path}" + (f" of {users[0].owner}" if users[0].owner else "")
+        more = f" and {len(users) - 1} more" if len(users) > 1 else ""
+        source = (
+            f"it is in the Debian package {packages[soname]}"
+            if soname in packages
+            else "no package is known to have it"
+        )
+        lines.append(f"\n  {soname}, needed by {where}{more}: {source}")
+    return AssembleError(
+        f"image {step.name} lacks shared libraries:" + "".join(lines),
+        remedy="add the packages to the base, or name what is not needed under checks.libraries.ignore",
+        place=step.place,
+    )
+
+
+def _packages(plan: Plan, bench: Bench, ids: Sequence[str], sonames: Sequence[str]) -> Mapping[str, str]:
+    """Which distribution package has each library; empty when the archive cannot be asked: the error stands without."""
+    works = [plan.step(id_).work for id_ in ids]
+    recipes = [work.recipe for work in works if isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)]
+    debs = next((recipe for recipe in recipes if recipe.packer == "deb"), None)
+    if debs is None:
+        return {}
+    settings = ArchiveSettings(debs.inputs["distribution"], debs.inputs["suite"], mirror=debs.sources.get("mirror", ""))
+    try:
+        found: Mapping[str, str] = bench.indexes.debian.contents(
+            settings.distribution, settings.suite, debs.inputs["architecture"], sonames, settings
+        )
+    except PipelineError as error:
+        bench.say("", f"the archive could not say which packages have them: {error}")
+        return {}
+    return found
