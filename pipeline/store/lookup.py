@@ -66,7 +66,9 @@ class ImageDocuments:
 def find(store: Store, name: str) -> Found:
     """The image that `name` means: IMAGE (its newest), IMAGE:TAG, or a digest or image ID, whole or its first digits.
 
-    Images are named MANIFEST/IMAGE; IMAGE alone will do while only one manifest has one of that name. Raises UsageError for a name that is unknown or ambiguous.
+    Images are named MANIFEST/IMAGE; IMAGE alone will do while only one manifest has one of that name.
+
+    Raises UsageError for a name that is unknown or ambiguous.
     """
     images, tags = store.images(), store.tags()
     names = {*images, *(image for image, _ in tags)}
