@@ -69,7 +69,7 @@ def test_a_setting_moves_what_it_reaches(change: dict[str, Any], expected: set[s
 
 def test_where_inputs_lie_on_this_machine_moves_nothing() -> None:
     whole, (scoring,) = project()
-    code = replace(scoring.stack[-1], recipes=(replace(CODE, sources={"app/a.py": "elsewhere/a.py"}, summary="other"),))
+    code = replace(scoring.stack[-1], recipes=(replace(CODE, sources={"app/a.py": "elsewhere/a.py"}),))
     moved_here = replace(scoring, stack=(*scoring.stack[:-1], code))
     assert keys(steps_of(whole, [moved_here])) == keys(steps_of(*project()))
 
