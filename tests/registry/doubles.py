@@ -245,7 +245,7 @@ def cut_upload(after: int) -> Callable[[Exchange, FaultyProxy], None]:
     """Passes on the first bytes of what is sent, and then breaks both connections."""
 
     def do(exchange: Exchange, proxy: FaultyProxy) -> None:
-        first = exchange.rfile.read(after)
+        first = exchange.rfile.read(min(after, int(exchange.headers["Content-Length"]) - 1))
         host, _, port = proxy.upstream.partition(":")
         with socket.create_connection((host, int(port))) as up:
             lines = [f"{exchange.command} {exchange.path} HTTP/1.1"]

@@ -45,7 +45,7 @@ def test_an_upload_that_breaks_off_is_ended(real: RealRegistry, name: str, store
     image = make_image(store, [BIG], note=name)
     fault = Fault("PUT", "/blobs/uploads/", cut_upload(1_000_000))
     with failing(real.address, fault) as (address, _proxy):
-        done = push(store, image, opened(address).repository(f"{address}/{name}"))
+        done = push(store, image, opened(address).repository(f"{address}/{name}"), parallel=1)
     assert done.image == image
     assert fault.times == 0
     check = Store(store.folder.with_name("check"))
