@@ -19,6 +19,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jsonschema": ("manifest/validate.py", "stages/gate.py"),
     "networkx": ("plan/graph.py",),
     "docker": ("engine/docker.py",),
+    "requests": ("engine/docker.py",),
+    "urllib3": ("engine/docker.py",),
     "tenacity": ("retry.py",),
     "click": ("cli/",),
     "rich": ("reporters/live.py",),
@@ -28,7 +30,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "zstandard": ("compression.py", "assemble/layer.py", "indexes/debian.py", "store/tarstream.py"),
     "uv": ("indexes/pypi.py",),
     "packaging": ("indexes/pypi.py", "indexes/pypi_wheels.py"),
-    "pathspec": ("store/files.py",),
 }
 """Library → the one file (or folder) that imports it: what it takes to replace the library."""
 

@@ -84,7 +84,7 @@ def find(store: Store, name: str) -> Found:
     if base in images:
         known = [tag for image, tag in tags if image == base]
         raise UsageError(f"image {base} has no tag {tag!r}", remedy=suggestion(tag, known, "tags") or "build it first")
-    every = {*images, *(f"{image}:{tag}" for image, tag in tags)}
+    every = {*images, *(each.rpartition("/")[2] for each in images), *(f"{image}:{tag}" for image, tag in tags)}
     remedy = suggestion(name, every, "images") if every else "build one with 'pipeline run'"
     raise UsageError(f"there is no image {name!r} in the store", remedy=remedy)
 

@@ -272,7 +272,7 @@ def test_looking_inside_an_image(shop: Any) -> None:
     shop("run")
     heads, row = shop("image", "ls").out.splitlines()
     assert heads.split() == ["IMAGE", "TAGS", "DIGEST", "PLATFORMS", "SIZE", "UNPACKED", "MADE"]
-    assert row.split()[:2] == ["web", "v1"]
+    assert row.split()[:2] == ["shop/web", "v1"]
     shown = shop("image", "show", "web:v1").out.splitlines()
     assert "command   /srv/app/start" in shown
     assert shown[-1].endswith("pipeline: layer code, 1 file")
@@ -287,10 +287,10 @@ def test_looking_inside_an_image(shop: Any) -> None:
 
 def test_an_image_is_exported(shop: Any) -> None:
     shop("run")
-    assert shop("image", "export", "web:v1", "layout").out.startswith("layout: web:v1, oci, ")
+    assert shop("image", "export", "web:v1", "layout").out.startswith("layout: shop/web:v1, oci, ")
     assert json.loads((shop.folder / "layout/oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
     done = shop("image", "export", "web", "web.tar", "--output", "json").json
-    assert (done["format"], done["reference"]) == ("docker-archive", "web:v1")
+    assert (done["format"], done["reference"]) == ("docker-archive", "shop/web:v1")
 
 
 def test_wrong_words_for_images(shop: Any) -> None:
