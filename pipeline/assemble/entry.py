@@ -19,7 +19,8 @@ class Entry:
     `path` is relative to the image's root, without leading `./` or trailing `/`. `mode` holds the permission bits only.
     A file's content is `source`: bytes, or the path of a file on this machine of exactly `size` bytes. `link` is a
     symbolic link's text, or a hard link's path in the layer. `owner` names the package that brought the member (a
-    wheel's or a .deb's file name). Times are the writer's business.
+    wheel's or a .deb's file name). `xattrs` are extended attributes, such as file capabilities. Times are the writer's
+    business.
     """
 
     path: str
@@ -32,3 +33,4 @@ class Entry:
     link: str = ""
     owner: str = ""
     device: tuple[int, int] = (0, 0)
+    xattrs: tuple[tuple[str, bytes], ...] = ()

@@ -37,6 +37,8 @@ def header(entry: Entry) -> bytes:
     for field, number in (("uid", entry.uid), ("gid", entry.gid)):
         if number > _MAX_OCTAL_ID:
             records[field] = str(number)
+    for attribute, value in entry.xattrs:
+        records[f"SCHILY.xattr.{attribute}"] = value.decode("utf-8", "surrogateescape")
     block = _block(entry, name, prefix, link, 0 if "size" in records else size)
     return (_pax(records) if records else b"") + block
 
@@ -83,7 +85,7 @@ def _pax(records: dict[str, str]) -> bytes:
 
 def _record(key: str, value: str) -> bytes:
     """`LENGTH KEY=VALUE\\n`, where LENGTH counts itself (POSIX pax, "pax Extended Header")."""
-    rest = f" {key}={value}\n".encode()
+    rest = f" {key}={value}\n".encode("utf-8", "surrogateescape")
     length = len(rest) + 1
     while len(str(length)) + len(rest) != length:
         length = len(str(length)) + len(rest)

@@ -1,0 +1,244 @@
+"""The engine behind the Docker SDK: Docker itself, and Podman by the interface that it shares with Docker."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pipeline.engine import owner
+from pipeline.engine.ask import NoAnswer
+from pipeline.engine.model import About, Change, ChangeKind, Ended, EngineError, Job
+from pipeline.engine.secrets import SECRETS, script, stdin
+from pipeline.errors import OutOfReach
+
+if TYPE_CHECKING:
+    import docker
+
+TIMEOUT = 600
+"""Seconds that the engine may take for one answer, or for the next piece of one."""
+
+CHUNK = 1 << 20
+OWNER = "pipeline.owner"
+STEP = "pipeline.step"
+_KINDS: tuple[ChangeKind, ...] = ("changed", "added", "deleted")
+
+
+def version(address: str) -> Any:
+    """What `/version` says at an address that needs ssh or TLS. Raises NoAnswer."""
+    try:
+        with contextlib.closing(client(address, timeout=20)) as api:
+            return api.version()
+    except OutOfReach as error:
+        raise NoAnswer(error.message) from error
+
+
+def client(address: str, timeout: float = TIMEOUT) -> docker.APIClient:
+    """The SDK's client; TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say. Raises OutOfReach."""
+    import docker
+    from docker.utils import kwargs_from_env
+
+    settings: dict[str, Any] = {"tls": tls} if (tls := kwargs_from_env().get("tls")) else {}
+    with answering(address):
+        return docker.APIClient(
+            base_url=address,
+            version="auto",
+            timeout=timeout,
+            use_ssh_client=address.startswith("ssh://"),
+            **({} if address.startswith("unix://") else settings),
+        )
+
+
+@contextmanager
+def answering(address: str, doing: str = "") -> Iterator[None]:
+    """Turns the SDK's errors into OutOfReach (the engine is gone, or too busy) and EngineError (it refuses)."""
+    import docker.errors
+    import requests
+    import urllib3
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        said = str(error.explanation or error)
+        busy = error.status_code in (502, 503, 504)
+        raise (OutOfReach if busy else EngineError)(f"{doing or 'the engine'}: {said}", transient=busy) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, docker.errors.DockerException) as error:
+        refused = "permission denied" in str(error).lower()
+        remedy = "join the group docker, or run as root" if refused else "see that its service runs"
+        message = f"the container engine at {address} does not answer: {_innermost(error)}"
+        raise OutOfReach(message, remedy=remedy, transient=not refused) from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause in a few words: requests wraps it three times."""
+    while error.__context__ is not None and isinstance(error.__context__, OSError):
+        error = error.__context__
+    return (getattr(error, "strerror", "") or str(error) or type(error).__name__)[:200]
+
+
+class DockerEngine:
+    """An engine at the address that `about` names; the SDK is imported when first needed. Safe for several threads."""
+
+    def __init__(self, about: About) -> None:
+        self._about = about
+        self._swept = threading.Lock()
+        self._is_swept = False
+
+    def about(self) -> About:
+        return self._about
+
+    @cached_property
+    def api(self) -> docker.APIClient:
+        """The SDK's client, for whoever needs more than commands."""
+        return client(self._about.address)
+
+    def layers(self, image: str) -> tuple[str, ...] | None:
+        import docker.errors
+
+        with answering(self._about.address, f"image {image}"):
+            try:
+                found = self.api.inspect_image(image)
+            except docker.errors.NotFound:
+                return None
+            return tuple((found.get("RootFS") or {}).get("Layers") or ())
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        with answering(self._about.address, "loading an image"):
+            for said in self.api.load_image(archive):
+                if error := said.get("error"):
+                    raise EngineError(f"the engine does not take an image: {error}")
+
+    @contextmanager
+    def container(self, job: Job) -> Iterator[DockerContainer]:
+        self.sweep()
+        with answering(self._about.address, f"a container for {job.title or job.image}"):
+            made = self.api.create_container(**_creation(self.api, job))
+            container = DockerContainer(self.api, self._about, made["Id"], job)
+            try:
+                if job.files:
+                    self.api.put_archive(made["Id"], "/", _archive(job.files))
+                yield container
+            finally:
+                # Failing to remove it must not hide what went wrong; the next run's sweep removes it.
+                with contextlib.suppress(EngineError, OutOfReach), answering(self._about.address):
+                    self.api.remove_container(made["Id"], v=True, force=True)
+
+    def sweep(self) -> None:
+        """Removes, once, the containers of runs that were killed."""
+        with self._swept:
+            if self._is_swept:
+                return
+            self._is_swept = True
+            with contextlib.suppress(EngineError), answering(self._about.address, "listing containers"):
+                for found in self.api.containers(all=True, filters={"label": OWNER}):
+                    if owner.is_gone(found["Labels"].get(OWNER, "")):
+                        self.api.remove_container(found["Id"], v=True, force=True)
+
+
+class DockerContainer:
+    """One container, made and not started."""
+
+    def __init__(self, api: docker.APIClient, about: About, id_: str, job: Job) -> None:
+        self.id = id_
+        self._api = api
+        self._about = about
+        self._job = job
+
+    def run(self, line: Callable[[str], None]) -> Ended:
+        from docker.utils.socket import frames_iter
+
+        with answering(self._about.address, self._job.title):
+            wanted = {"stdin": int(bool(self._job.secrets)), "stdout": 1, "stderr": 1, "stream": 1}
+            stream = self._api.attach_socket(self.id, params=wanted)
+            try:
+                self._api.start(self.id)
+                if self._job.secrets:
+                    getattr(stream, "_sock", stream).sendall(stdin(self._job.secrets))
+                for text in lines(piece for _, piece in frames_iter(stream, tty=False)):
+                    line(text)
+            finally:
+                stream.close()
+            code = self._api.wait(self.id, timeout=TIMEOUT)["StatusCode"]
+            state = self._api.inspect_container(self.id)["State"]
+        return Ended(code, bool(state.get("OOMKilled")))
+
+    def kill(self) -> None:
+        with contextlib.suppress(EngineError), answering(self._about.address):
+            self._api.kill(self.id)
+
+    def changes(self) -> Sequence[Change]:
+        with answering(self._about.address, "what a command changed"):
+            return [Change(one["Path"].strip("/"), _KINDS[one["Kind"]]) for one in self._api.diff(self.id) or ()]
+
+    def upper(self) -> Path | None:
+        """An overlay's upper directory, where the engine is on this machine and we may read it."""
+        if not self._about.address.startswith("unix://"):
+            return None
+        with answering(self._about.address):
+            driver = self._api.inspect_container(self.id).get("GraphDriver") or {}
+        found = (driver.get("Data") or {}).get("UpperDir", "")
+        readable = found and os.geteuid() == 0 and Path(found).is_dir()
+        return Path(found) if readable and driver.get("Name") in ("overlay2", "overlay") else None
+
+    def export(self) -> Iterable[bytes]:
+        with answering(self._about.address, "reading a container's files"):
+            yield from cast(Iterable[bytes], self._api.export(self.id, chunk_size=CHUNK))
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Whole lines of an output that comes in pieces; of a line that rewrites itself (progress bars) its last state."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from map(_text, whole)
+        if len(rest) > CHUNK:
+            yield _text(rest)
+            rest = b""
+    if rest:
+        yield _text(rest)
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+
+
+def _creation(api: docker.APIClient, job: Job) -> dict[str, Any]:
+    """The arguments that make a job's container."""
+    host: dict[str, Any] = {"network_mode": job.network if job.network != "default" else None}
+    if job.memory:
+        host |= {"mem_limit": job.memory, "memswap_limit": job.memory}
+    if job.cpus:
+        host["nano_cpus"] = int(job.cpus * 1e9)
+    if job.secrets:
+        host["tmpfs"] = {SECRETS: "mode=1777,size=16m"}
+    if job.caches:
+        # What the image has there is not copied into the cache: it is the image's.
+        host["binds"] = [f"{name}:{path}:nocopy" for path, name in job.caches.items()]
+    return {
+        "image": job.image,
+        "command": script(job.argv) if job.secrets else list(job.argv),
+        "entrypoint": [],
+        "environment": dict(job.env),
+        "user": job.user or None,
+        "working_dir": job.workdir or None,
+        "stdin_open": bool(job.secrets),
+        "labels": {OWNER: owner.own(), STEP: job.title},
+        "host_config": api.create_host_config(**host),
+    }
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path.lstrip("/"))
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

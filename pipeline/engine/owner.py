@@ -1,0 +1,30 @@
+"""Marks what a process makes in an engine, so that what killed processes have left there can be told and removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def own() -> str:
+    """Identifies this process: the machine's boot, the namespace of process numbers, the number, the start time."""
+    return f"{_machine()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_gone(mark: str) -> bool:
+    """Whether the process that made this mark has ended for sure; a mark from another machine tells nothing."""
+    machine, _, rest = mark.rpartition("/")[0].rpartition("/")
+    return machine == _machine() and rest.isdecimal() and _started(int(rest)) != mark.rpartition("/")[2]
+
+
+def _machine() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks since boot (proc_pid_stat(5), field 22); empty for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
