@@ -12,7 +12,7 @@ from pipeline.errors import Interrupted
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.blobs import Progress, Source, upload
 from pipeline.registry.documents import Document
-from pipeline.registry.problems import NotFound, Refused
+from pipeline.registry.problems import Denied, NotFound, Refused, Unauthorized
 from pipeline.registry.recall import Images, Recall
 from pipeline.registry.repository import Repository
 
@@ -99,7 +99,7 @@ class Publication:
     def run(self, like: Sequence[str]) -> Transfer:
         """Does what is left to do; the summary counts what it took."""
         image = self._documents[-1].descriptor
-        if self._target.has_manifest(image.digest):
+        if self._is_there(image):
             self._counts["present"] = len(self._blobs)
         else:
             present = self._witnessed(like)
@@ -110,6 +110,17 @@ class Publication:
         if self._recall:
             self._recall.keep(self._target.name, _images(self._documents).items())
         return Transfer(image, self._target.tally.requests, self._target.tally.moved, **self._counts)
+
+    def _is_there(self, image: Descriptor) -> bool:
+        try:
+            return self._target.has_manifest(image.digest)
+        except (Unauthorized, Denied):
+            if not self._mounts:
+                raise
+            # Some token servers refuse everything where one of the repositories to mount from may not be read.
+            self._mounts = {}
+            self._target = self._target.for_push()
+            return self._target.has_manifest(image.digest)
 
     # -- what is there ------------------------------------------------------------------------------------------
 

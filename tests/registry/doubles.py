@@ -102,7 +102,8 @@ class Recorder:
 @dataclass
 class TokenRegistry:
     """A registry in memory behind bearer tokens. `rights` are the actions each user may have; `asked` lists the token
-    requests as (method, grant or "basic" or "anonymous", scopes). Tokens last `life` seconds by the server's word.
+    requests as (method, grant or "basic" or "anonymous", scopes).
+    Tokens last `life` seconds by the server's word; whoever asks for the repository `private` gets none at all.
     """
 
     users: Mapping[str, str]
@@ -111,6 +112,7 @@ class TokenRegistry:
     entra_tokens: dict[str, str] = field(default_factory=dict)
     life: int = 300
     get_allowed: bool = True
+    private: str = ""
     memory: MemoryRegistry = field(default_factory=MemoryRegistry)
     asked: list[tuple[str, str, frozenset[str]]] = field(default_factory=list)
     tokens: dict[str, dict[str, set[str]]] = field(default_factory=dict)
@@ -165,7 +167,7 @@ class TokenRegistry:
         self.asked.append((exchange.command, how, scopes))
         if exchange.command == "GET" and not self.get_allowed:
             exchange.reply(405, {}, b"")
-        elif user is None:
+        elif user is None or (self.private and any(f":{self.private}:" in scope for scope in scopes)):
             exchange.reply(401, {}, b'{"errors":[{"code":"UNAUTHORIZED"}]}')
         else:
             token = f"token-{len(self.tokens)}"

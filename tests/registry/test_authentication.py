@@ -52,6 +52,15 @@ def test_one_token_for_a_whole_push(store: Store) -> None:
         assert server.asked[1:] == [("GET", "basic", frozenset({"repository:b:pull,push", "repository:a:pull"}))]
 
 
+def test_a_sibling_that_may_not_be_read_is_done_without(store: Store) -> None:
+    with tokens() as (address, server):
+        image = make_image(store, LAYERS)
+        push(store, image, opened(address).repository(f"{address}/a"))
+        server.private = "a"
+        done = push(store, image, opened(address).repository(f"{address}/b"))
+        assert (done.mounted, done.copied) == (0, 3)
+
+
 def test_a_new_layer_and_its_tag_take_ten_requests_at_most(store: Store) -> None:
     with tokens() as (address, _server):
         push(store, make_image(store, LAYERS), opened(address).repository(f"{address}/a"))

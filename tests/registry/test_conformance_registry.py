@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,18 @@ def test_layers_are_mounted_from_a_sibling(registries: Given, name: str, store: 
     assert (done.mounted, done.copied) == (4, 0)
     assert done.moved == image.size
     assert opened.repository(f"{address}/{name}-sibling").resolve(image.digest).digest == image.digest
+
+
+def test_images_pushed_together_send_a_shared_layer_once(registries: Given, name: str, store: Store) -> None:
+    opened, address = registries
+    shared = layer_bytes(f"shared of {name}", 2_000_000)
+    images = [make_image(store, [shared], note=f"{name} {number}") for number in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        numbered = enumerate(images)
+        jobs = [pool.submit(push, store, each, opened.repository(f"{address}/{name}-{n}")) for n, each in numbered]
+        done = [job.result() for job in jobs]
+    assert sum(each.mounted for each in done) == 4
+    assert sum(each.moved for each in done) < 2 * len(shared)
 
 
 def test_a_base_is_mounted_and_never_read(registries: Given, name: str, store: Store, tmp_path: Path) -> None:
