@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.assemble import PACKER
 from pipeline.digest import cache_key
 from pipeline.facts import Facts
-from pipeline.manifest.model import Entry, Image, Manifest
+from pipeline.manifest.model import Entry, Image, Manifest, Secret
 from pipeline.plan.model import (
     CheckWork,
     ImageWork,
@@ -224,6 +224,9 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """JSON types for a key. Of a secret 32 bits of its hash: enough to see that it changed, too few to find it out."""
+    if isinstance(value, Secret):
+        return f"secret {cache_key(value.reveal())[:8]}"
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -11,7 +11,7 @@ from plan_values import BASE, CODE, SCIENCE, image, layer, manifest, on, project
 
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Platform
-from pipeline.manifest.model import Serve
+from pipeline.manifest.model import Secret, Serve
 from pipeline.plan import plan
 from pipeline.plan.model import Step
 from pipeline.plan.steps import steps_of
@@ -153,3 +153,16 @@ def test_why_names_what_changed_from_what_to_what() -> None:
     assert why({"a": "1", "gone": "x"}, {"a": "1", "new": "y"}) == "gone is gone, new is new"
     many = {str(number): "x" for number in range(5)}
     assert why({}, many) == "0 is new, 1 is new, 2 is new and 2 more"
+
+
+def test_a_secret_enters_a_key_only_as_a_trace_that_shows_its_change() -> None:
+    made, images = project()
+
+    def step_with(text: str) -> Step:
+        with_secret = replace(made, targets={"here": target("here", images[0].image.name, env={"TOKEN": Secret(text)})})
+        return next(step for step in steps_of(with_secret, images) if step.kind == "target")
+
+    one, other = step_with("hunter2-hunter2"), step_with("rotated-rotated")
+    assert one.key != other.key
+    assert "hunter2" not in repr(one.inputs)
+    assert step_with("hunter2-hunter2").key == one.key
