@@ -52,10 +52,13 @@ class Diagnostic:
 class PipelineError(Exception):
     """Anything that stops a run and is not a bug.
 
-    `place` is the manifest's line that asked for it, where one is known; `transient` says whether trying again may help.
+    `place` is the manifest's line that asked for it, where one is known; `transient` says whether trying again may
+    help.
     """
 
     exit_code = 3
+    log: tuple[str, ...] = ()
+    """The end of a service's output, where that tells more."""
 
     def __init__(
         self, message: str, *, remedy: str = "", place: Location | None = None, transient: bool = False
@@ -68,7 +71,8 @@ class PipelineError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.place}: {self.message}" if self.place else self.message
-        return f"{text} ({self.remedy})" if self.remedy else text
+        text = f"{text} ({self.remedy})" if self.remedy else text
+        return "\n    ".join((text, *self.log))
 
 
 class ManifestError(PipelineError):

@@ -82,8 +82,7 @@ def _block(error: PipelineError) -> str:
     """An error for people: place, fact, remedy; all of a manifest's, and how many there are."""
     if not isinstance(error, ManifestError):
         text = f"error: {error.place}: {error.message}" if error.place else f"error: {error.message}"
-        # The end of a service's log, where the error has it.
-        log = [f"    {line}" for line in getattr(error, "log", ())]
+        log = [f"    {line}" for line in error.log]
         return "\n".join([text, *([f"  {error.remedy}"] if error.remedy else []), *log])
     counts: dict[str, int] = {}
     for diagnostic in error.diagnostics:

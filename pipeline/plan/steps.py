@@ -166,10 +166,8 @@ class _Maker:
 
 def _deadline(manifest: Manifest, image: Image) -> float:
     """The longest that a target gives this image to become healthy; 60 s where none says."""
-    given = [
-        target.spec.get("health") or {} for target in manifest.targets.values() if target.spec["image"] == image.name
-    ]
-    return max([60.0, *(float(health.get("deadline", 0)) for health in given)])
+    targets = [target for target in manifest.targets.values() if target.spec["image"] == image.name]
+    return max((float((target.spec.get("health") or {}).get("deadline", 60)) for target in targets), default=60.0)
 
 
 def _below(recipe: Recipe, made: Sequence[str], roots: Sequence[str]) -> tuple[str, ...]:

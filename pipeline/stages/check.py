@@ -95,15 +95,11 @@ def _serves(work: CheckWork, built: Descriptor, bench: Bench) -> list[str]:
         target = local.target(name, {}, state=scratch, roots=bench.store.roots)
         wanted = release_of(bench.store, work.image, built, name, _free_port(), {})
         try:
-            outcome = gate.release(
-                target,
-                wanted,
-                verified=gate.VerifiedFiles(scratch),
-                deadline=work.deadline,
-                score=work.image.checks.score,
-            )
+            outcome = gate.prove(target, wanted, deadline=work.deadline, score=work.image.checks.score)
         except RolloutError as error:
-            raise CheckError(f"image {work.image.name} does not serve: {error.message}", remedy=error.remedy) from error
+            unfit = CheckError(f"image {work.image.name} does not serve: {error.message}", remedy=error.remedy)
+            unfit.log = error.log
+            raise unfit from error
         finally:
             target.stop()
     return [f"serves, scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else "serves"]

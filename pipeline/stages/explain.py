@@ -39,6 +39,17 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
         "the image's user may not use {0}",
         "change its `mode` or `user` in the manifest",
     ),
+    # gunicorn's arbiter, reap_workers(): it starts another one each time, so that the service itself never ends.
+    (
+        r"Worker \(pid:\d+\) exited with code (?!3\.)(\d+)",
+        "its worker ends again and again, with exit code {0}",
+        "see what init() and the modules that it imports do",
+    ),
+    (
+        r"Worker \(pid:\d+\) was sent (SIG(?!KILL|TERM|INT|QUIT)[A-Z]+)",
+        "its worker is ended again and again by {0}",
+        "see what init() and the compiled modules that it imports do",
+    ),
     (r"(?:MemoryError|Worker .* was sent SIGKILL)", "it ran out of memory", "use fewer `workers` or a smaller model"),
 )
 

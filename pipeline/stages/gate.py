@@ -15,7 +15,7 @@ from pipeline.stages.explain import explain
 from pipeline.targets.model import Observation, Release, Target
 
 DEADLINE = 60.0
-_LOG_LINES = 15
+_LOG_LINES = 25
 _EXPLAINED_LINES = 100
 _PAUSE = 0.1
 _SCORE_TIMEOUT = 60.0
@@ -84,11 +84,6 @@ class Outcome:
 class Unfit(RolloutError):
     """A release that does not pass the gate; `log` is the end of its service's output."""
 
-    log: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "\n    ".join((super().__str__(), *self.log))
-
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
@@ -110,21 +105,42 @@ def release(
     wait: Callable[[float], object] = time.sleep,
     post: Post | None = None,
 ) -> Outcome:
+    """Makes `wanted` live, as `prove` does, and keeps it in `verified`.
+
+    When it does not pass, the release that passed last is put back, or the service stopped where there is none, and
+    Unfit says that, too.
+    """
+    try:
+        outcome = prove(target, wanted, deadline=deadline, score=score, clock=clock, wait=wait, post=post)
+    except Unfit as error:
+        done = _restore(target, wanted, verified.get(wanted.service), _Pace(deadline, clock, wait))
+        raise _unfit(f"{error.message}; {done}", error.remedy, error) from error
+    verified.put(wanted)
+    return outcome
+
+
+def prove(
+    target: Target,
+    wanted: Release,
+    *,
+    deadline: float = DEADLINE,
+    score: Mapping[str, Any] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], object] = time.sleep,
+    post: Post | None = None,
+) -> Outcome:
     """Rolls `wanted` out and makes sure that it serves: healthy within `deadline` seconds, then one scoring request.
 
-    `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. What passes is kept in
-    `verified`. For what does not, the release that passed last is put back, or the service stopped where there is
-    none, and Unfit (a RolloutError) says why, what was done, and shows the end of the log.
+    `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. Raises Unfit (a
+    RolloutError), which says why, as far as the log tells, and leaves the release as it is.
     """
     begun = clock()
-    pace = _Pace(deadline, clock, wait)
     try:
         target.rollout(wanted)
-        observation = _healthy(target, wanted, pace)
+        observation = _healthy(target, wanted, _Pace(deadline, clock, wait))
         scored = score_release(observation.address, score, clock=clock, post=post) if score else None
     except PipelineError as error:
-        raise _put_back(target, wanted, error, verified.get(wanted.service), pace) from error
-    verified.put(wanted)
+        raise _explained(target, wanted, error) from error
     return Outcome(observation, clock() - begun, scored)
 
 
@@ -214,22 +230,29 @@ def _healthy(target: Target, wanted: Release, pace: _Pace) -> Observation:
         pace.wait(_PAUSE)
 
 
-def _put_back(target: Target, wanted: Release, error: PipelineError, previous: Release | None, pace: _Pace) -> Unfit:
-    """Restores what was live before; the error to raise, with its cause as far as the log tells."""
-    live = target.observe()
+def _explained(target: Target, wanted: Release, error: PipelineError) -> Unfit:
+    """The error with its cause as far as the log tells, and with the log's end."""
     lines: Sequence[str] = []
-    if live.revision == wanted.revision:
+    if target.observe().revision == wanted.revision:
         lines = list(target.logs(lines=_EXPLAINED_LINES))
     cause = None if error.remedy else explain(lines, _environment(wanted))
-    message = f"{error.message}: {cause.fact}" if cause else error.message
-    message += f"; {_restore(target, live, wanted, previous, pace)}"
-    unfit = Unfit(message, remedy=cause.remedy if cause else error.remedy, place=error.place)
+    if cause is None:
+        unfit = _unfit(error.message, error.remedy, error)
+    else:
+        unfit = _unfit(f"{error.message}: {cause.fact}", cause.remedy, error)
     unfit.log = tuple(lines[-_LOG_LINES:])
     return unfit
 
 
-def _restore(target: Target, live: Observation, wanted: Release, previous: Release | None, pace: _Pace) -> str:
-    """What was done, in words."""
+def _unfit(message: str, remedy: str, error: PipelineError) -> Unfit:
+    unfit = Unfit(message, remedy=remedy, place=error.place)
+    unfit.log = error.log
+    return unfit
+
+
+def _restore(target: Target, wanted: Release, previous: Release | None, pace: _Pace) -> str:
+    """Restores what was live before; what was done, in words."""
+    live = target.observe()
     if live.revision != wanted.revision and live.state in ("running", "starting"):
         return f"revision {live.revision} was not touched and is still live"
     if previous is None or previous.revision == wanted.revision:

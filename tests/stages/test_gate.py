@@ -12,7 +12,7 @@ import pytest
 from pipeline.digest import digest_of
 from pipeline.errors import RolloutError
 from pipeline.stages.explain import explain
-from pipeline.stages.gate import Answer, Outcome, VerifiedFiles, is_live, release, score_release
+from pipeline.stages.gate import Answer, Outcome, Unfit, VerifiedFiles, is_live, prove, release, score_release
 from pipeline.targets._memory import MemoryTarget
 from pipeline.targets.model import Observation, Release, State
 
@@ -141,11 +141,22 @@ def test_a_service_that_dies_fails_at_once_with_its_log_and_the_reason(verified:
     assert "exit code 3: the image lacks the Python module torch; there is no earlier verified revision" in text
     assert "pip layer" in caught.value.remedy
     assert text.endswith("\n    bye")
-    assert "line 17" in text
-    assert "line 16" not in text
+    assert "line 7" in text
+    assert "line 6" not in text
     assert target.observe().state == "stopped"
     assert verified.get("m/here") is None
     assert caught.value.exit_code == 5
+
+
+def test_proving_shows_the_log_and_puts_nothing_back() -> None:
+    target = Target({BAD.revision: "failed"}, ["ValueError: odd weights"], "it ended with exit code 3")
+    with pytest.raises(Unfit) as caught:
+        prove(target, BAD)
+    assert (
+        caught.value.message == "the service did not become healthy: it ended with exit code 3: ValueError: odd weights"
+    )
+    assert caught.value.log == ("ValueError: odd weights",)
+    assert target.history == [("rollout", BAD.revision)]
 
 
 def test_the_deadline_ends_the_wait(verified: VerifiedFiles) -> None:
@@ -245,6 +256,13 @@ ENV = {"AZUREML_MODEL_DIR": "/models/diabetes/1"}
             "the image lacks the shared library libgomp.so.1",
         ),
         (["OSError: [Errno 98] Address already in use"], "its port is already in use"),
+        # As gunicorn 25 writes it.
+        (
+            ["E [2] gunicorn.error - Worker (pid:540) exited with code 7.", "Booting worker with pid: 543"],
+            "its worker ends again and again, with exit code 7",
+        ),
+        (["Worker (pid:486) was sent SIGSEGV!"], "its worker is ended again and again by SIGSEGV"),
+        (["ValueError: odd", "Worker (pid:3) exited with code 3."], "ValueError: odd"),
         (
             ["ZeroDivisionError: division by zero", "azureml_inference_server_http.x.UserScriptException: Caught"],
             "ZeroDivisionError: division by zero",
