@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pipeline import reference
 from pipeline.http import Http, Transport
@@ -84,7 +85,8 @@ class Registries:
             http.close()
 
     def _plain(self, registry: str) -> bool:
-        return any(entry.address.startswith(f"http://{registry}") for entry in self.given)
+        addresses = (urlsplit(entry.address) for entry in self.given)
+        return any(address.scheme == "http" and address.netloc.lower() == registry for address in addresses)
 
     def _transport(self, host: str) -> Transport:
         if self.transport is not None:

@@ -89,7 +89,7 @@ class _Upload:
         try:
             self._send(session)
         except Refused as error:
-            if self._in_small_requests or "(413" not in error.message:
+            if self._in_small_requests or error.status != 413:
                 raise
             self._in_small_requests = True
             self._send(self._target.start_upload() or session)

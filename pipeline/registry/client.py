@@ -187,8 +187,10 @@ class RegistryClient:
                 if response.status == 401:
                     self.authentication.learn(response.headers.get("www-authenticate", ""), origin)
                     response.read()
+                elif response.status == 404:
+                    raise Refused(f"{origin} is no registry: it has no /v2/", remedy="check the address")
                 elif response.status != 200:
-                    raise problem(response, f"{origin}/v2/", "", self._clock)
+                    raise problem(response, self.registry, "", self._clock)
         except OutOfReach as error:
             if meant := likely_host(self.registry):
                 error.remedy = f"did you mean {meant}?"

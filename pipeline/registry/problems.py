@@ -26,10 +26,11 @@ class Denied(OutOfReach):
 
 
 class Refused(PipelineError):
-    """The registry does not accept what was sent; `codes` are its error codes."""
+    """The registry does not accept what was sent; `status` is HTTP's, `codes` are its error codes."""
 
-    def __init__(self, message: str, *, remedy: str = "", codes: tuple[str, ...] = (), transient: bool = False) -> None:
-        super().__init__(message, remedy=remedy, transient=transient)
+    def __init__(self, message: str, *, remedy: str = "", status: int = 0, codes: tuple[str, ...] = ()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
         self.codes = codes
 
 
@@ -51,10 +52,12 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
     if status == 404 and not any(code.endswith("BLOB_UNKNOWN") and code != "BLOB_UNKNOWN" for code in codes):
         return NotFound(fact, remedy="check the name, the tag and who may see it")
     if status == 413:
-        return Refused(fact, remedy="raise the limit of the registry, or of the proxy before it", codes=codes)
+        return Refused(
+            fact, remedy="raise the limit of the registry, or of the proxy before it", status=status, codes=codes
+        )
     if "DIGEST_INVALID" in codes:
         return Damaged(fact, remedy="the bytes changed on their way or on the disk: try again")
-    return Refused(fact, remedy="see the registry's log", codes=codes)
+    return Refused(fact, remedy="see the registry's log", status=status, codes=codes)
 
 
 def _busy(response: Response, where: str, fact: str, clock: Callable[[], float]) -> PipelineError:

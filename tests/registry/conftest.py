@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.manifest.model import Registry, Retry, Secret
 from pipeline.registry import Registries
 from pipeline.registry.memory import MemoryRegistry
 from pipeline.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
+from registry_doubles import USERS, opened
 from registry_server import RealRegistry, running
-
-USERS = {"bob": "s3cret-of-bob"}
-Opener = Callable[[str], Registries]
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +27,6 @@ def real() -> Iterator[RealRegistry]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
-
-
-def opened(address: str, transport: object = None, password: str = USERS["bob"], **more: object) -> Registries:
-    """Registries as bob sees them; waits take no time."""
-    given = [Registry("prod", address, "bob", Secret(password))]
-    more.setdefault("sleep", lambda _seconds: None)
-    return Registries({"PATH": ""}, given, transport=transport, retry=Retry(3, 0.01, 0.02), **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=["real", "memory"])

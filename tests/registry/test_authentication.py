@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import USERS, opened
-from doubles import Exchange, Recorder, TokenRegistry, served
-from images import layer_bytes, make_image
+from registry_doubles import USERS, Exchange, Recorder, TokenRegistry, opened, served
+from registry_images import layer_bytes, make_image
 from registry_server import running
 
 from pipeline.errors import OutOfReach, PipelineError

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from images import layer_bytes, make_image, make_index
+from registry_images import layer_bytes, make_image, make_index
 
 from pipeline.facts import Platform
 from pipeline.registry import Registries
@@ -135,8 +135,8 @@ def test_copy_within_a_registry_mounts(registries: Given, name: str, store: Stor
 
 
 def test_copy_to_another_registry_streams(registries: Given, name: str, store: Store) -> None:
-    from conftest import USERS
-    from conftest import opened as open_as_bob
+    from registry_doubles import USERS
+    from registry_doubles import opened as open_as_bob
 
     from pipeline.registry.memory import MemoryRegistry
 

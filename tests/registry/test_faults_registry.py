@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import USERS, opened
-from doubles import (
+from registry_doubles import (
+    USERS,
     Exchange,
     Fault,
     FaultyProxy,
@@ -17,11 +17,12 @@ from doubles import (
     in_memory,
     longer,
     lose_answer,
+    opened,
     served,
     silent,
     status,
 )
-from images import layer_bytes, make_image
+from registry_images import layer_bytes, make_image
 from registry_server import RealRegistry
 
 from pipeline.errors import Interrupted, OutOfReach, PipelineError, StoreError
@@ -29,7 +30,7 @@ from pipeline.http import Http
 from pipeline.oci.descriptor import LAYER, Descriptor
 from pipeline.registry.memory import MemoryRegistry
 from pipeline.registry.problems import Damaged, Refused, Unauthorized
-from pipeline.registry.transfers import pull, push
+from pipeline.registry.transfers import copy, pull, push
 from pipeline.store import Store
 
 BIG = layer_bytes("big", 3_000_000)
@@ -118,9 +119,11 @@ def test_retry_after_is_obeyed(real: RealRegistry, name: str, store: Store) -> N
 
 def test_a_wait_too_long_ends_the_run(real: RealRegistry, name: str) -> None:
     waits: list[float] = []
-    with failing(real.address, Fault("HEAD", "", status(429, Retry_After="86400"), times=9)) as (address, _):
-        with pytest.raises(OutOfReach, match="asks to wait 86400 seconds") as caught:
-            opened(address, sleep=waits.append).repository(f"{address}/{name}").resolve("v1")
+    with (
+        failing(real.address, Fault("HEAD", "", status(429, Retry_After="86400"), times=9)) as (address, _),
+        pytest.raises(OutOfReach, match="asks to wait 86400 seconds") as caught,
+    ):
+        opened(address, sleep=waits.append).repository(f"{address}/{name}").resolve("v1")
     assert not caught.value.transient
     assert waits == []
 
@@ -134,13 +137,27 @@ def test_a_blob_that_breaks_off_is_read_on_from_there(real: RealRegistry, name: 
     assert done.moved < len(BIG) + 10_000
 
 
+def test_a_copy_goes_on_when_its_source_breaks_off(real: RealRegistry, name: str, store: Store) -> None:
+    image = pushed(real, name, store)
+    fault = Fault("GET", "/blobs/", cut_answer(1_000_000))
+    with failing(real.address, fault) as (address, _proxy):
+        source = opened(address).repository(f"{address}/{name}")
+        target = opened(real.address).repository(f"{real.address}/{name}-copy")
+        done = copy(source, image.digest, target, parallel=1)
+    assert fault.times == 0
+    assert done.copied == 2
+    assert target.resolve(image.digest).digest == image.digest
+
+
 def test_an_altered_blob_is_refused_and_not_kept(real: RealRegistry, name: str, store: Store) -> None:
     image = pushed(real, name, store)
     other = Store(store.folder.with_name("other"))
     for fault in (altered, longer):
-        with failing(real.address, Fault("GET", "/blobs/", fault)) as (address, _proxy):
-            with pytest.raises(Damaged, match=f"{address}/{name}@sha256:") as caught:
-                pull(other, opened(address).repository(f"{address}/{name}"), image.digest, parallel=1)
+        with (
+            failing(real.address, Fault("GET", "/blobs/", fault)) as (address, _proxy),
+            pytest.raises(Damaged, match=f"{address}/{name}@sha256:") as caught,
+        ):
+            pull(other, opened(address).repository(f"{address}/{name}"), image.digest, parallel=1)
         assert not caught.value.transient
     assert not other.blobs.has(image.digest)
     assert not [path for path in other.folder.rglob("*") if path.is_file() and path.stat().st_size > 2_000_000]
@@ -148,9 +165,11 @@ def test_an_altered_blob_is_refused_and_not_kept(real: RealRegistry, name: str, 
 
 def test_an_altered_image_manifest_is_refused(real: RealRegistry, name: str, store: Store) -> None:
     image = pushed(real, name, store)
-    with failing(real.address, Fault("GET", "/manifests/", altered)) as (address, _proxy):
-        with pytest.raises(Damaged, match="are not those of"):
-            opened(address).repository(f"{address}/{name}").manifest(image.digest)
+    with (
+        failing(real.address, Fault("GET", "/manifests/", altered)) as (address, _proxy),
+        pytest.raises(Damaged, match="are not those of"),
+    ):
+        opened(address).repository(f"{address}/{name}").manifest(image.digest)
 
 
 def test_a_silent_registry_is_given_up(real: RealRegistry, name: str) -> None:
@@ -231,12 +250,16 @@ def test_the_user_stops_a_transfer(real: RealRegistry, name: str, store: Store) 
 
 
 def test_a_server_that_is_no_registry() -> None:
-    with served(lambda exchange: exchange.reply(404, {}, b"<html>nothing here</html>")) as address:
-        with pytest.raises(PipelineError, match=address):
-            opened(address).repository(f"{address}/a").resolve("v1")
-    with served(lambda exchange: exchange.reply(200, {}, b"<html>welcome</html>")) as address:
-        with pytest.raises(Refused, match="no image manifest"):
-            opened(address).repository(f"{address}/a").manifest("v1")
+    with (
+        served(lambda exchange: exchange.reply(404, {}, b"<html>nothing here</html>")) as address,
+        pytest.raises(PipelineError, match=f"{address} is no registry"),
+    ):
+        opened(address).repository(f"{address}/a").resolve("v1")
+    with (
+        served(lambda exchange: exchange.reply(200, {}, b"<html>welcome</html>")) as address,
+        pytest.raises(Refused, match="no image manifest"),
+    ):
+        opened(address).repository(f"{address}/a").manifest("v1")
 
 
 def test_a_wrong_password_is_named_and_never_shown(real: RealRegistry, name: str) -> None:

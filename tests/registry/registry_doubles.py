@@ -16,9 +16,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from pipeline.http import Body, Response
+from pipeline.manifest.model import Registry, Retry, Secret
+from pipeline.registry import Registries
 from pipeline.registry.memory import MemoryRegistry
 
+USERS = {"bob": "s3cret-of-bob"}
 Handler = Callable[["Exchange"], None]
+
+
+def opened(address: str, transport: object = None, password: str = USERS["bob"], **more: object) -> Registries:
+    """Registries as bob sees them; waits take no time."""
+    given = [Registry("prod", address, "bob", Secret(password))]
+    more.setdefault("sleep", lambda _seconds: None)
+    return Registries({"PATH": ""}, given, transport=transport, retry=Retry(3, 0.01, 0.02), **more)  # type: ignore[arg-type]
 
 
 class Exchange(BaseHTTPRequestHandler):
