@@ -1,7 +1,8 @@
 """Packs the bytecode of Python sources that layers below hold: what `pip install` compiles, with equal bytes each time.
 
-Sources are the wheels of a pip layer (`inputs["wheels"]`), or folders of the layers below (`inputs["trees"]`). They are
-compiled by the very version of Python that the image has (`inputs["python"]`, such as 3.11.2), or not at all.
+Sources are the wheels of a pip layer (`inputs["wheels"]`), or folders of the layers below (`inputs["trees"]`): all in
+them, or with `inputs["lacking"]` what has no bytecode there. They are compiled by the very version of Python that the
+image has (`inputs["python"]`, such as 3.11.2), or not at all.
 """
 
 from __future__ import annotations
@@ -70,15 +71,22 @@ def _from_wheels(recipe: Assemble, work: Work) -> Iterator[Source]:
 
 
 def _from_trees(recipe: Assemble, roots: Iterable[Path]) -> Iterator[Source]:
-    image = Merged(list(roots))
+    image, tag = Merged(list(roots)), cache_tag(recipe.inputs["python"])
+    lacking = recipe.inputs.get("lacking", False)
     for tree in recipe.inputs["trees"]:
         for path, here in image.files(tree.strip("/"), ".py").items():
-            if _wanted(posixpath.relpath(path, tree.strip("/"))):
-                yield Source(here, path)
+            source = Source(here, path)
+            if _wanted(posixpath.relpath(path, tree.strip("/"))) and not (lacking and image.host(source.compiled(tag))):
+                yield source
 
 
 def _wanted(path: str) -> bool:
     return path.endswith(".py") and not _SKIPPED.intersection(path.split("/")[:-1])
+
+
+def cache_tag(version: str) -> str:
+    """What the names of bytecode files hold (`sys.implementation.cache_tag`): cpython-311 of 3.11.2."""
+    return "cpython-" + "".join(version.split(".")[:2])
 
 
 def pack(sources: Iterable[Source], interpreter: Interpreter, version: str, workers: int = 0) -> Iterator[Entry]:
@@ -87,7 +95,7 @@ def pack(sources: Iterable[Source], interpreter: Interpreter, version: str, work
     A source that does not compile (a template, or for an older Python) is left out, as pip does. `workers` is the
     number of processes, by default one for each processor.
     """
-    tag = "cpython-" + "".join(version.split(".")[:2])
+    tag = cache_tag(version)
     ordered = sorted(sources, key=lambda source: source.compiled(tag))
     made: set[str] = set()
     with Compilers(interpreter, workers or os.cpu_count() or 1) as compilers:

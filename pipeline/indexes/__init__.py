@@ -10,6 +10,7 @@ from pipeline.home import Home
 from pipeline.kinds import Files
 
 if TYPE_CHECKING:
+    from pipeline.indexes.conda import Conda
     from pipeline.indexes.debian import DebianArchives
     from pipeline.indexes.pypi import PyPI
 
@@ -34,3 +35,9 @@ class Indexes:
         from pipeline.indexes.pypi import PyPI
 
         return PyPI(self._environ, self._say)
+
+    @cached_property
+    def conda(self) -> Conda:
+        from pipeline.indexes.conda import Conda
+
+        return Conda(self._home.cache / "conda", self._environ, self._say)

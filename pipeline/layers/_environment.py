@@ -6,22 +6,25 @@ conda, comments such as `# [linux]` select nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ManifestError, ResolveError, UsageError
 from pipeline.kinds import Files
 from pipeline.manifest.model import Path_, Secret
 from pipeline.manifest.words import did_you_mean
+from pipeline.noun import noun
 
 if TYPE_CHECKING:
     from pipeline.manifest.nodes import Document, Node
 
+_SPEC = re.compile(r"(?:\S+::)?\s*([A-Za-z0-9_][\w.-]*)")
 _KEYS = ("name", "channels", "dependencies", "prefix", "variables")
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Environment:
     """What a conda layer asks for. `pip` are lines of a requirement file, relative to the folder of `file`."""
 
@@ -72,6 +75,12 @@ def parse(text: str, file: str) -> Environment:
         tuple(pip),
         _variables(document, values.get("variables")),
     )
+
+
+def spec_name(spec: str) -> str:
+    """The package that a spec names: `numpy` of `conda-forge::numpy=2`; empty for none."""
+    match = _SPEC.match(spec)
+    return match[1].lower() if match else ""
 
 
 def _dependencies(document: Document, node: Node) -> tuple[list[str], list[str]]:

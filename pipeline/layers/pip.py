@@ -85,7 +85,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
 def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
     """The wheels that answer the request, for the parent's Python and platform."""
     needs(spec, parent)
-    python, platform = _python(parent).minor, _platform(parent)
+    python, platform = _python(parent).minor, platform_tag(parent)
     wanted = gather(spec, indexes.files)
     wheels = indexes.pypi.resolve(wanted, python=python, platform=platform, files=indexes.files)
     return {"python": python, "platform": platform, "wheels": wheels}
@@ -100,10 +100,10 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     Python does.
     """
     python = _python(parent)
-    if (locked["python"], locked["platform"]) != (python.minor, _platform(parent)):
+    if (locked["python"], locked["platform"]) != (python.minor, platform_tag(parent)):
         raise AssembleError(
             f"the lock has wheels for Python {locked['python']} on {locked['platform']}, and the base has Python "
-            f"{python.minor} on {_platform(parent)}",
+            f"{python.minor} on {platform_tag(parent)}",
             remedy="run `pipeline lock` again",
         )
     wheels = [[wheel["file"], wheel["sha256"]] for wheel in sorted(locked["wheels"], key=lambda wheel: wheel["file"])]
@@ -141,7 +141,7 @@ def _python(parent: Facts) -> Python:
     return parent.python
 
 
-def _platform(parent: Facts) -> str:
+def platform_tag(parent: Facts) -> str:
     """The newest platform tag the parent can load (PEP 600), such as manylinux_2_36_x86_64."""
     major, minor = parent.libc.split(".")[:2]
     return f"manylinux_{major}_{minor}_{_MACHINES.get(parent.platform.architecture, parent.platform.architecture)}"
