@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipeline.facts import Facts, Platform, Python
+from pipeline.noun import noun
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Suite:
     """A release of a distribution: its code name and its number (`VERSION_ID`), empty while it has none."""
 
@@ -125,7 +126,7 @@ def facts_of(packages: Mapping[str, str], distribution: str, release: str, paren
     )
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class ArchiveSettings:
     """Which suites of a distribution to use, and where a manifest says they are (empty: as apt is set, else public).
 

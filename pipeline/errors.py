@@ -15,10 +15,11 @@ PipelineError                      3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pipeline.noun import noun
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Location:
     """A place in a text file; line and column count from 1, 0 means the whole file."""
 
@@ -30,7 +31,7 @@ class Location:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Diagnostic:
     """One thing that is wrong in a manifest: where, what, what would be right, and the line itself."""
 

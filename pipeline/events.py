@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal
+
+from pipeline.noun import noun
 
 Outcome = Literal["hit", "made", "failed", "skipped"]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class RunStarted:
     manifest: str
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class StepStarted:
     step: str
     kind: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class StepSaid:
     """A step's own words: progress, a log line."""
 
@@ -30,7 +32,7 @@ class StepSaid:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class StepRetried:
     step: str
     attempt: int
@@ -38,7 +40,7 @@ class StepRetried:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class StepEnded:
     """How a step ended. `seconds` is wall time; `size` the bytes that are new in the store; `why` what changed."""
 
@@ -53,7 +55,7 @@ class StepEnded:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Locked:
     """The lock changed: one line for each change."""
 
@@ -62,12 +64,12 @@ class Locked:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Warned:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Report:
     """What happened in all. `images` name → digest, `services` target → address."""
 
@@ -81,7 +83,7 @@ class Report:
     services: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class RunEnded:
     report: Report
 

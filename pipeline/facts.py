@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from pipeline.noun import noun
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Platform:
     """An OCI platform, such as linux/amd64 or linux/arm/v7 (image-spec, image-index.md)."""
 
@@ -24,7 +26,7 @@ class Platform:
         return Platform(os_, architecture, variant)
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Python:
     """The interpreter an image holds: its full version, its absolute path, and where it looks for added packages."""
 
@@ -39,7 +41,7 @@ class Python:
         return ".".join(self.version.split(".")[:2])
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Facts:
     """What a layer may rely on in the layers below it.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.noun import noun
 
-@dataclass(frozen=True, slots=True)
+
+@noun
 class Home:
-    """The folders of one user: `store` (images and keys), `cache` (what can be fetched again), `state` (services, logs)."""
+    """The folders of one user: `store` (images, keys), `cache` (what can be fetched again), `state` (services, logs)."""
 
     store: Path
     cache: Path

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from pipeline.noun import noun
 
 Json = Any
 Compression = Literal["zstd", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Assemble:
     """One layer packed in-process by the packer `pipeline.assemble.PACKER`.
 
-    `inputs` (JSON types) is all that determines the layer's bytes, and is what its cache key is made of; `sources` tells
-    this machine where to find the inputs and never enters the key. `part` tells several layers of one entry apart.
+    `inputs` (JSON types) is all that determines the layer's bytes, and is what its cache key is made of; `sources`
+    tells this machine where to find the inputs and never enters the key. `part` tells several layers of one entry apart.
     `needs_root` says that the packer reads the unpacked file system of the layers below.
     """
 
@@ -28,7 +30,7 @@ class Assemble:
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Execute:
     """One layer that is what a command changes in a container made from the layers below; needs an engine.
 
@@ -36,8 +38,7 @@ class Execute:
     made of, with the keys of the layers below. The rest says how to run it here and never enters the key: `secrets`
     (name → text) become files under /run/secrets, `caches` are folders kept outside the image, `network` is host, none,
     default, or empty for what the manifest's `build` says. `timeout` is in seconds and `memory` in bytes, 0 without a
-    limit. `archive` names a suite (`debian bookworm`) that apt in the container is to have if it has none, from the
-    mirrors that this machine uses.
+    limit.
     """
 
     argv: tuple[str, ...]
@@ -51,12 +52,11 @@ class Execute:
     timeout: float = 0.0
     memory: int = 0
     cpus: float = 0.0
-    archive: str = ""
     part: str = ""
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Borrow:
     """Layers that exist already, as an image from elsewhere has them, lowest first; nothing is made.
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.facts import Facts
+from pipeline.noun import noun
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Work:
-    """A packer's surroundings: the project folder, the indexes, a scratch folder on the store's file system that is
-    removed afterwards, the facts of the layers below, their unpacked folders, lowest first (for recipes that need them),
-    and `say(text)` for progress.
+    """A packer's surroundings.
+
+    The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
+    of the layers below, their unpacked folders, lowest first (for recipes that need them), and `say(text)` for progress.
     """
 
     project: Path

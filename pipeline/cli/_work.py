@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.cli._shell import Shell
 from pipeline.errors import UsageError
 from pipeline.events import Event, Reporter, RunEnded, StepEnded
+from pipeline.noun import noun
 
 if TYPE_CHECKING:
     from pipeline.plan.model import Plan, StepKind
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.stages.bench import Bench
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Wanted:
     """What the user asked for, in words of the project."""
 

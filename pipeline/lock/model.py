@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from pipeline.digest import cache_key
 from pipeline.errors import Diagnostic, Location, ManifestError
+from pipeline.noun import noun
 
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class LockEntry:
     """One base or layer, resolved: `request` is the hash of what was asked, `locked` the kind's answer."""
 
@@ -26,7 +27,7 @@ class LockEntry:
         return self.kind == kind and self.request == request
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Lock:
     """All entries by id, such as `layers.science linux/amd64 libc=2.36 python=3.11`."""
 

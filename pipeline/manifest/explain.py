@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_
 from pipeline.manifest.walk import has_type, types_of
 from pipeline.manifest.words import article, did_you_mean, listed, shown, suggestion, type_name, type_names
+from pipeline.noun import noun
 
 RESERVED = {"schedule": "schedule is reserved for a later version"}
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Broken:
     """One rule that a value breaks: JSON Schema's keyword, its value, the schema it stands in, and the value there.
 

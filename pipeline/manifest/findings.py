@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pipeline.manifest.model import Path_
+from pipeline.noun import noun
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Finding:
     """What is wrong at a place; `at_key` when the key, and not its value, is to be pointed at."""
 

@@ -14,6 +14,7 @@ from pipeline.manifest import paths
 from pipeline.manifest.model import Path_, Secret
 from pipeline.manifest.nodes import Document, Node
 from pipeline.manifest.secrets import names_a_secret, password_in, reveal
+from pipeline.noun import noun
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -38,7 +39,7 @@ class Resolved:
     characters: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Sources:
     """Where values come from: the environment, `--set`, and files (read from the folder `base` of project `root`)."""
 

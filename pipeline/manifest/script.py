@@ -10,19 +10,19 @@ import ast
 import posixpath
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.manifest.paths import fixed_part, inside, is_glob
+from pipeline.noun import noun
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 LARGEST = 1 << 20
 APP_ROOT = "/var/azureml-app"
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Flaw:
     """What is wrong with a script, at a line and column that count from 1; 0 is the whole file."""
 

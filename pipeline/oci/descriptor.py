@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pipeline.digest import Digest
+from pipeline.noun import noun
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -16,7 +17,7 @@ LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Descriptor:
     """What a blob is, its digest and its size in bytes."""
 
@@ -46,9 +47,9 @@ class Descriptor:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Layer:
-    """One layer of an image: its blob, and the digest of its uncompressed tar (image-spec, config.md, "Layer DiffID")."""
+    """One layer of an image: its blob, and the digest of its uncompressed tar (config.md, "Layer DiffID")."""
 
     blob: Descriptor
     diff_id: Digest

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from pipeline.digest import CacheKey
 from pipeline.errors import Location
 from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Entry, Image
+from pipeline.noun import noun
 from pipeline.recipe import Assemble, Recipe
 
 StepKind = Literal["base", "layer", "image", "check", "tag", "target"]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class ResolvedEntry:
     """A base or layer on one platform: its locked inputs, what lies below it, what it adds, and its recipes."""
 
@@ -28,7 +29,7 @@ class ResolvedEntry:
     recipes: tuple[Recipe, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class ResolvedImage:
     """An image on one platform: its base first, then its layers, lowest first."""
 
@@ -37,7 +38,7 @@ class ResolvedImage:
     stack: tuple[ResolvedEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class LayerWork:
     """A step that makes the OCI layers of one recipe. `below`: the steps that it stands on, where it needs them.
 
@@ -50,7 +51,7 @@ class LayerWork:
     words: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class ImageWork:
     """A step that puts an image together: for each platform the steps of its layers, lowest first."""
 
@@ -58,7 +59,7 @@ class ImageWork:
     stacks: tuple[tuple[Platform, tuple[str, ...], Mapping[str, Any]], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class CheckWork:
     """A step that proves an image fit to serve: by its `python`, and healthy within `deadline` seconds."""
 
@@ -68,7 +69,7 @@ class CheckWork:
     deadline: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class TagWork:
     """A step that moves an image's tags, after every image of the run has passed its checks."""
 
@@ -76,7 +77,7 @@ class TagWork:
     built: str
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class TargetWork:
     """A step that makes an image live on a target."""
 
@@ -89,7 +90,7 @@ class TargetWork:
 StepWork = LayerWork | ImageWork | CheckWork | TagWork | TargetWork
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Step:
     """A node of the graph. `inputs` names all that entered `key`, with short values, for saying why it changed."""
 
@@ -104,7 +105,7 @@ class Step:
     place: Location
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Verdict:
     """Whether a step would be a hit, and if not, why not."""
 
@@ -112,7 +113,7 @@ class Verdict:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Plan:
     """Steps in an order in which each comes after what it needs, with a verdict for each."""
 

@@ -6,11 +6,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.errors import PipelineError, RolloutError
+from pipeline.noun import noun
 from pipeline.stages.explain import explain
 from pipeline.targets.model import Observation, Release, Target
 
@@ -64,7 +64,7 @@ Post = Callable[[str, bytes, float], Answer]
 """Sends JSON to a URL, waits at most so many seconds; raises OSError when no answer comes."""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Score:
     """What a scoring request got: the answer as JSON, and how long it took in milliseconds."""
 
@@ -72,7 +72,7 @@ class Score:
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Outcome:
     """A release that is live. `seconds` is from the rollout's start until it passed; `score` is None if none asked."""
 
@@ -85,7 +85,7 @@ class Unfit(RolloutError):
     """A release that does not pass the gate; `log` is the end of its service's output."""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class _Pace:
     """How long to wait for health, in seconds, and by which clock."""
 

@@ -13,13 +13,14 @@ from pipeline.digest import Digest, short
 from pipeline.errors import StoreError, UsageError
 from pipeline.facts import Platform
 from pipeline.manifest.words import listed, suggestion
+from pipeline.noun import noun
 from pipeline.oci.descriptor import INDEX, MANIFEST, Descriptor, Layer
 from pipeline.store import Store
 
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Found:
     """An image of the store: an image manifest or an index, and the name and tag by which it is known best."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.noun import noun
 from pipeline.targets.model import Release
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Process:
     """A service that was started here. `exit_code` is None while it runs, and when nobody was left to see its end."""
 

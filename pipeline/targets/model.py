@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Protocol
 
 from pipeline.digest import Digest
+from pipeline.noun import noun
 from pipeline.oci.descriptor import Layer
 
 State = Literal["absent", "starting", "running", "stopped", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Release:
     """An image wanted on a target.
 
@@ -52,7 +53,7 @@ class Release:
         return Release(**{**value, "layers": tuple(Layer.from_json(layer) for layer in value["layers"])})
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Observation:
     """What is live on a target: which revision of which image, in what state, and where to call it."""
 
