@@ -92,7 +92,7 @@ def _serves(work: CheckWork, built: Descriptor, bench: Bench) -> list[str]:
 
     with bench.store.scratch() as scratch:
         name = f"check-{work.image.name}"
-        target = local.target(name, {}, state=scratch, roots=bench.store.roots)
+        target = local.target(name, {}, state=scratch, roots=bench.store.roots, detached=False)
         wanted = release_of(bench.store, work.image, built, name, _free_port(), {})
         try:
             outcome = gate.prove(target, wanted, deadline=work.deadline, score=work.image.checks.score)

@@ -42,16 +42,24 @@ class NamespaceRuntime:
     """Runs one service below the folder `state`; `unpacked` gives the folder of a layer.
 
     `grace` is how many seconds a service has to end when asked; `log_bytes` is when its log is rotated (one older file
-    is kept).
+    is kept). A service that is not `detached` ends with this process, however that ends.
     """
 
     def __init__(
-        self, state: Path, unpacked: Callable[[Layer], Path], *, grace: float = 10, log_bytes: int = 10_000_000
+        self,
+        state: Path,
+        unpacked: Callable[[Layer], Path],
+        *,
+        grace: float = 10,
+        log_bytes: int = 10_000_000,
+        detached: bool = True,
     ) -> None:
         self._state = state
         self._unpacked = unpacked
         self._grace = grace
         self._log_bytes = log_bytes
+        self._detached = detached
+        self._leash = -1
 
     def start(self, release: Release, host: str) -> None:
         """Raises RolloutError for a port that is taken, SandboxError for a sandbox or a command that does not start."""
@@ -92,6 +100,7 @@ class NamespaceRuntime:
     def stop(self) -> None:
         with self._guard():
             self._end(self._status())
+        self._drop_leash()
 
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         from pipeline.targets._log import read
@@ -137,6 +146,7 @@ class NamespaceRuntime:
         from pipeline.targets import _sandbox
 
         read, write = os.pipe()
+        leash = self._new_leash()
         spec = {
             "folder": str(folder),
             "status": str(self._state / "status.json"),
@@ -147,9 +157,10 @@ class NamespaceRuntime:
             "grace": self._grace,
             "ready_fd": write,
             "socket_fd": listener.fileno() if listener else -1,
+            "leash_fd": leash,
         }
         file = _sandbox.memory_file(spec)
-        passed = (file, write, *([listener.fileno()] if listener else []))
+        passed = tuple(number for number in (file, write, spec["socket_fd"], leash) if number >= 0)
         with open(read, "rb") as ready:  # noqa: PTH123
             try:
                 subprocess.run(
@@ -161,11 +172,24 @@ class NamespaceRuntime:
                     check=False,
                 )
             finally:
-                os.close(write)
-                os.close(file)
+                for number in {write, file, leash} - {-1}:
+                    os.close(number)
             answer = ready.read()
         if answer != b"ok":
             raise _sandbox.refusal(answer or b'{"kind": "setup", "message": "its supervisor did not start"}')
+
+    def _new_leash(self) -> int:
+        """The end for the supervisor of a pipe whose other end the system closes when this process ends; or -1."""
+        self._drop_leash()
+        if self._detached:
+            return -1
+        given, self._leash = os.pipe()
+        return given
+
+    def _drop_leash(self) -> None:
+        if self._leash >= 0:
+            os.close(self._leash)
+        self._leash = -1
 
     def _end(self, status: dict[str, Any]) -> None:
         """Ends what `status` says, waits for it, and removes its writable layer."""

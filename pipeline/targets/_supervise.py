@@ -4,7 +4,8 @@
 
 FD holds a JSON object: `folder` (this start's own folder), `status` (the file that tells others about the service,
 and `facts` to put into it), `inside` (the sandbox's specification), `script` (`_inside.py`), `log_bytes`, `grace`
-(seconds between asking the service to end and ending it), `ready_fd`, and `socket_fd` (or -1).
+(seconds between asking the service to end and ending it), `ready_fd`, `socket_fd` (or -1), and `leash_fd` (or -1): a
+pipe, at whose end the service is asked to end.
 
 It keeps the service's output in `folder`/log, never more than twice `log_bytes`; writes down the exit code; holds the
 listening socket and hands it to whoever connects to `folder`/control, so that a successor takes over without refusing
@@ -86,15 +87,19 @@ class Supervisor:
             os.set_blocking(number, False)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         poll = select.poll()
-        control = self._control()
-        for number in (self._output, wake, *([control.fileno()] if control else [])):
-            poll.register(number, select.POLLIN)
+        control, leash = self._control(), self._spec["leash_fd"]
+        for number in (self._output, wake, leash, control.fileno() if control else -1):
+            if number >= 0:
+                poll.register(number, select.POLLIN)
         while not self._ended():
             for number, _event in poll.poll(None if self._kill_at is None else 100):
                 if number == self._output and not self._copy():
                     poll.unregister(self._output)
                 elif number == wake:
                     os.read(wake, 512)
+                elif number == leash:
+                    poll.unregister(leash)
+                    self.ask_to_end()
                 elif control and number == control.fileno():
                     self._hand_over(control)
         while self._copy():
@@ -153,7 +158,7 @@ def main() -> NoReturn:
     with open(int(sys.argv[1])) as file:
         spec = json.load(file)
     ready = spec["ready_fd"]
-    for number in (ready, spec["socket_fd"]):
+    for number in (ready, spec["socket_fd"], spec["leash_fd"]):
         if number >= 0:
             os.set_inheritable(number, False)
     if os.fork():

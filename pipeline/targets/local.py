@@ -128,12 +128,15 @@ def _observation(state: Any, process: Process, detail: str = "") -> Observation:
     return Observation(state, process.revision, process.image, address, detail, process.started)
 
 
-def target(service: str, spec: Mapping[str, Any], *, state: Path, roots: Roots) -> LocalTarget:
-    """The target of one manifest entry. `service` is unique on this machine, `state` holds all services' folders."""
+def target(service: str, spec: Mapping[str, Any], *, state: Path, roots: Roots, detached: bool = True) -> LocalTarget:
+    """The target of one manifest entry. `service` is unique on this machine, `state` holds all services' folders.
+
+    A service that is not `detached` ends with this process.
+    """
     from pipeline.targets._ports import health
     from pipeline.targets._service import NamespaceRuntime
 
     # Quoted as in a URL, so that no two services share a folder.
     folder = "".join(c if c.isalnum() or (c in "-_." and c.isascii()) else f"%{ord(c):02X}" for c in service)
-    runtime = NamespaceRuntime(state / "services" / folder.replace("..", "%2E%2E"), roots.layer)
+    runtime = NamespaceRuntime(state / "services" / folder.replace("..", "%2E%2E"), roots.layer, detached=detached)
     return LocalTarget(runtime, spec, probe=health)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -219,3 +221,35 @@ def test_what_is_observed(fields: dict[str, Any], wrong: str, state: str, detail
     observed = target.observe()
     assert (observed.state, observed.detail) == (state, detail)
     assert (observed.revision, observed.address) == ("r", "http://127.0.0.1:80")
+
+
+_STARTER = """
+import pickle, sys, time
+from pathlib import Path
+from pipeline.store.roots import Roots
+from pipeline.targets._service import NamespaceRuntime
+
+state, layers, release = pickle.load(sys.stdin.buffer)
+runtime = NamespaceRuntime(state, lambda layer: layers[layer.diff_id], detached=False)
+runtime.start(release, "127.0.0.1")
+print("started", flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_is_not_detached_ends_with_the_process_that_started_it(
+    image: Shelf, port: int, tmp_path: Path, until: Any
+) -> None:
+    state = tmp_path / "state"
+    layers = {layer.diff_id: image.roots.layer(layer) for layer in image.layers}
+    with subprocess.Popen([sys.executable, "-c", _STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
+        assert starter.stdin is not None
+        assert starter.stdout is not None
+        pickle.dump((state, layers, image.release(port)), starter.stdin)
+        starter.stdin.close()
+        assert starter.stdout.readline() == b"started\n"
+        watching = NamespaceRuntime(state, image.roots.layer)
+        assert (process := watching.inspect()) and process.alive
+        starter.kill()
+    until(lambda: not watching.inspect().alive)
+    assert watching.inspect().stopped
