@@ -147,7 +147,7 @@ class NamespaceRuntime:
 
         read, write = os.pipe()
         leash = self._new_leash()
-        spec = {
+        spec: dict[str, Any] = {
             "folder": str(folder),
             "status": str(self._state / "status.json"),
             "facts": facts,
