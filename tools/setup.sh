@@ -4,11 +4,19 @@ set -eu
 cd "$(dirname "$0")/.."
 want=${1:-run}
 
+# Where PYTHONDONTWRITEBYTECODE is set, every start of the command would compile the package anew: half of its time.
+compile() {
+    .venv/bin/python -m compileall -q pipeline
+}
+
 # What is installed depends on these files and, for an editable install, on where the checkout lies.
 state="$(cat pyproject.toml models/diabetes/requirements.txt tools/setup.sh | cksum) $PWD"
 if [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; then
     for stamp in ".venv/$want.stamp" .venv/dev.stamp; do
-        if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; then exit 0; fi
+        if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; then
+            compile
+            exit 0
+        fi
     done
 else
     rm -rf .venv
@@ -62,3 +70,4 @@ fi
     fail "pip could not install what is needed: see its message above." \
         "It uses your own settings: an index (pip config set global.index-url ...), a proxy (HTTPS_PROXY), a CA (PIP_CERT)."
 printf '%s' "$state" > ".venv/$want.stamp"
+compile
