@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.errors import Location
-from pipeline.manifest.model import Checks, Entry, Image, Path_, Registry, Retry, Secret, Serve
+from pipeline.manifest.model import Build, Checks, Entry, Image, Path_, Registry, Retry, Secret, Serve
 
 Where = Callable[[Path_], Location]
 
@@ -52,6 +52,10 @@ def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
             where(("registries", name)),
         )
     return found
+
+
+def build(data: Mapping[str, Any]) -> Build:
+    return Build(**data.get("build", {}))
 
 
 def retry(data: Mapping[str, Any]) -> Retry:

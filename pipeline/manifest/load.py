@@ -243,6 +243,7 @@ class _Loading:
             images=build.images(data, where),
             targets=build.entries(data, "targets", where),
             retry=build.retry(data),
+            build=build.build(data),
             secrets=tuple({reveal(secret): secret for secret in self.secrets}.values()),
             digest=digest_of(canonical(without_secrets(data))),
             where=functools.partial(_where, self.document),

@@ -97,6 +97,17 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """How commands are executed: `engine` is auto, docker, podman or none; `network` is default, host or none;
+    `ca_bundle` is auto (this machine's), none, or a path.
+    """
+
+    engine: str = "auto"
+    network: str = "default"
+    ca_bundle: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """An OCI registry (and path prefix) with its credentials."""
 
@@ -128,3 +139,4 @@ class Manifest:
     secrets: tuple[Secret, ...]
     digest: str
     where: Callable[[Path_], Location]
+    build: Build = field(default_factory=Build)

@@ -77,6 +77,23 @@ def retry() -> Schema:
     )
 
 
+def build() -> Schema:
+    engine = {"enum": ["auto", "docker", "podman", "none"], "default": "auto"}
+    network = {"enum": ["default", "host", "none"], "default": "default"}
+    bundle = "Certificates to trust while commands run: this machine's (auto), none, or a file; not left in the image."
+    return _object(
+        "How commands are executed.",
+        {
+            "engine": {**engine, "description": "The container engine; auto takes Docker, then Podman."},
+            "network": {
+                **network,
+                "description": "The network of commands: the engine's own, this machine's, or none.",
+            },
+            "ca_bundle": _text(bundle, minLength=1, default="auto", examples=["auto", "/etc/ssl/corporate.pem"]),
+        },
+    )
+
+
 def image() -> Schema:
     words: Schema = {"minItems": 1, "x-hint": "a list of words, as in [python3, app.py]"}
     return _object(

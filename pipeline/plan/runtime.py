@@ -46,13 +46,17 @@ def inherited(resolved: ResolvedImage) -> Mapping[str, Any]:
     return next((dict(recipe.config) for recipe in recipes if isinstance(recipe, Borrow)), {})
 
 
-def _environment(resolved: ResolvedImage, below: Mapping[str, Any]) -> Mapping[str, str]:
-    image = resolved.image
+def environment(facts: Facts, below: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that every program of an image gets: its base's, from the config `below`, and its layers'."""
     env = {"PATH": PATH, "LANG": "C.UTF-8"}
     env |= dict(pair.split("=", 1) for pair in below.get("Env") or () if "=" in pair)
-    facts = resolved.stack[-1].facts
     env["PATH"] = ":".join((*facts.path, env["PATH"]))
-    env |= facts.env
+    return {**env, **facts.env}
+
+
+def _environment(resolved: ResolvedImage, below: Mapping[str, Any]) -> Mapping[str, str]:
+    image, facts = resolved.image, resolved.stack[-1].facts
+    env = environment(facts, below)
     if facts.python:
         env["PYTHONUNBUFFERED"] = "1"
     if image.serve:

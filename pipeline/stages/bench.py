@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pipeline.errors import Interrupted, StoreError
 from pipeline.home import Home
@@ -19,6 +19,10 @@ from pipeline.manifest.paths import inside
 from pipeline.plan.model import Plan, Step
 from pipeline.store import Store
 from pipeline.store.files import ProjectFiles
+
+if TYPE_CHECKING:
+    from pipeline.engine.find import Choice
+    from pipeline.engine.model import Engine
 
 
 @dataclass
@@ -45,6 +49,17 @@ class Bench:
     @cached_property
     def indexes(self) -> Indexes:
         return Indexes(self.home, self.environ, self.files, lambda text: self.say("", text))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What executes commands. Raises OutOfReach when there is none."""
+        from pipeline.engine.find import connect, find, why_none
+
+        choice = cast("Choice", self.manifest.build.engine)
+        found = find(self.environ, choice)
+        if found is None:
+            raise why_none(self.environ, choice)
+        return connect(found)
 
     def stop(self) -> None:
         """Raises Interrupted once the user wants to stop: called now and then by whatever takes long."""
