@@ -191,6 +191,9 @@ class _Run:
                 lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
             )
         except PipelineError as error:
+            if self.bench.halt.is_set():
+                # A program that the step runs got the terminal's Ctrl-C, too: that it ended is no failure.
+                return False
             error.place = error.place or step.place
             self.errors.append(error)
             self._end(step, "failed", began, error=str(error))

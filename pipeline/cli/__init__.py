@@ -8,10 +8,14 @@ import sys
 
 def main() -> int:
     """The console script `pipeline`: this process's arguments, streams and signals; returns the exit code."""
-    from pipeline.cli._process import leave, prepare_process
+    try:
+        from pipeline.cli._process import leave, prepare_process
 
-    prepare_process()
-    from pipeline.cli._door import run
+        prepare_process()
+        from pipeline.cli._door import run
 
-    code = run(sys.argv[1:], environ=dict(os.environ), out=sys.stdout, err=sys.stderr)
-    return leave(code)
+        code = run(sys.argv[1:], environ=dict(os.environ), out=sys.stdout, err=sys.stderr)
+        return leave(code)
+    except KeyboardInterrupt:
+        # Ctrl-C while modules are still being imported.
+        return 130

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli._app import command as command_
 from pipeline.cli._files import write_text
-from pipeline.cli._options import MANIFEST_HELP, frozen_option, image_option, manifest_argument, set_option
+from pipeline.cli._options import (
+    MANIFEST_HELP,
+    frozen_option,
+    image_option,
+    manifest_argument,
+    output_option,
+    set_option,
+)
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, planned
+
+if TYPE_CHECKING:
+    from pipeline.plan.model import Plan
 
 EXAMPLES = """
 pipeline graph manifests/prod.yaml
@@ -27,6 +38,7 @@ pipeline graph manifests/prod.yaml --format svg -o prod.svg
 @set_option
 @image_option
 @frozen_option
+@output_option
 @click.pass_obj
 def command(
     shell: Shell,
@@ -44,4 +56,15 @@ def command(
     from pipeline.plan import graph
 
     draw = {"text": graph.text, "mermaid": graph.mermaid, "svg": graph.svg}[form]
-    write_text(shell, draw(planned(shell, Wanted(manifest, sets, images, frozen))), target)
+    plan = planned(shell, Wanted(manifest, sets, images, frozen))
+    if shell.json and target is None:
+        shell.value(as_json(plan))
+    else:
+        write_text(shell, draw(plan), target)
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """Nodes, and edges from what is needed to what needs it."""
+    nodes = [{"step": step.id, "kind": step.kind, "hit": plan.verdicts[step.id].hit} for step in plan.steps]
+    edges = [{"from": need, "to": step.id} for step in plan.steps for need in step.needs]
+    return {"manifest": plan.name, "nodes": nodes, "edges": edges}

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli._app import command as command_
 from pipeline.cli._files import write_text
+from pipeline.cli._options import output_option
 from pipeline.cli._shell import Shell
 
 EXAMPLES = """
@@ -19,6 +20,7 @@ pipeline schema -o manifest.schema.json
 
 @command_(examples=EXAMPLES)
 @click.option("-o", "target", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE.")
+@output_option
 @click.pass_obj
 def command(shell: Shell, target: Path | None) -> None:
     """Print the manifest's JSON Schema.

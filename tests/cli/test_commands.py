@@ -130,6 +130,12 @@ def test_graph_draws_text_mermaid_and_svg(shop: Any) -> None:
     assert (shop.folder / "g.svg").read_text().startswith("<svg ")
 
 
+def test_graph_as_json_has_nodes_and_edges(shop: Any) -> None:
+    drawn = shop("graph", "--output", "json").json
+    assert drawn["nodes"][0] == {"step": "base slim", "kind": "base", "hit": False}
+    assert {"from": "base slim", "to": "image web"} in drawn["edges"]
+
+
 def test_graph_into_a_folder_that_is_not_there(shop: Any) -> None:
     ended = shop("graph", "-o", "no/g.txt")
     assert ended.code == 2
@@ -160,7 +166,7 @@ def test_validate_as_json_is_one_list(shop: Any) -> None:
 
 
 def test_schema_is_json_with_the_kinds_that_are_installed(shop: Any) -> None:
-    schema = shop("schema").json
+    assert shop("schema", "--output", "json").json == (schema := shop("schema").json)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "remembered" in json.dumps(schema)
 

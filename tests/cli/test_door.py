@@ -20,6 +20,8 @@ from pipeline.cli._door import guarded, run
 from pipeline.cli._find import find_manifest
 from pipeline.cli._shell import Shell
 from pipeline.errors import Location, OutOfReach, UsageError
+from pipeline.events import Event, StepEnded, StepStarted
+from pipeline.run import open_bench, perform, prepare
 
 PIPELINE = [sys.executable, "-m", "pipeline"]
 
@@ -250,6 +252,40 @@ def test_ctrl_c_ends_a_command_that_waits(shop: Any, tmp_path: Path) -> None:
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
     assert err.strip() == "interrupted"
+
+
+_INTERRUPTED_IMPORT = """
+import sys
+import pipeline.cli
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "pipeline.cli._door":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+sys.exit(pipeline.cli.main())
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback() -> None:
+    ended = subprocess.run([sys.executable, "-c", _INTERRUPTED_IMPORT], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, b"")
+
+
+def test_a_program_that_ctrl_c_ended_is_no_failed_step(shop: Any) -> None:
+    shop.write("pipeline.yaml", Path("pipeline.yaml").read_text().replace("port: 8890", "port: 8890, broken: true"))
+    bench = open_bench(Path("pipeline.yaml"), shop.environ, {})
+    seen = []
+
+    def report(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, StepStarted) and event.kind == "target":
+            bench.halt.set()
+
+    perform(bench, prepare(bench), report)
+    assert "target here" not in {event.step for event in seen if isinstance(event, StepEnded)}
+    assert seen[-1].report.failed == 0
 
 
 def test_on_a_terminal_a_run_moves_and_ends_with_the_same_last_line(shop: Any) -> None:
