@@ -29,8 +29,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pysequoia": ("indexes/debian_openpgp.py", "indexes/debian_release.py"),
     "debian": ("indexes/debian_version.py",),
     "zstandard": ("compression.py", "assemble/layer.py", "indexes/debian.py", "store/tarstream.py"),
+    "isal": ("store/recompress.py",),
     "uv": ("indexes/pypi.py",),
-    "packaging": ("indexes/pypi.py", "indexes/pypi_wheels.py"),
+    "packaging": ("indexes/pypi.py", "indexes/pypi_wheels.py", "oci/requires_versions.py"),
 }
 """Library → the one file (or folder) that imports it: what it takes to replace the library."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.errors import Location
 from pipeline.manifest.model import Build, Checks, Entry, Image, Path_, Registry, Retry, Secret, Serve
+from pipeline.manifest.requires import normal
 
 Where = Callable[[Path_], Location]
 
@@ -35,8 +36,8 @@ def entries(data: Mapping[str, Any], section: str, where: Where) -> dict[str, En
     """The bases, layers or targets."""
     found = {}
     for name, value in (data.get(section) or {}).items():
-        ((kind, spec),) = value.items()
-        found[name] = Entry(name, kind, spec, where((section, name)))
+        ((kind, spec),) = ((kind, spec) for kind, spec in value.items() if kind != "requires")
+        found[name] = Entry(name, kind, spec, where((section, name)), normal(value.get("requires")))
     return found
 
 
@@ -87,6 +88,7 @@ def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
         platforms=tuple(value.get("platforms", ())),
         tags=tuple(value.get("tags", ("latest",))),
         checks=_checks(value.get("checks", {})),
+        requires=normal(value.get("requires")),
     )
 
 

@@ -57,12 +57,13 @@ def _name(broken: Broken) -> str:
 def _unknown_keys(broken: Broken) -> Iterator[Finding]:
     known = [*broken.schema.get("properties", {})]
     noun = broken.schema.get("x-kinds")
+    kinds = broken.schema.get("x-known", known)
     for key in [key for key in broken.value if key not in known and not key.startswith("x-")][:20]:
         path = (*broken.path, key)
         if len(broken.path) == 0 and key in RESERVED:
             yield Finding(path, RESERVED[key], "remove it", at_key=True)
         elif noun:
-            remedy = did_you_mean(key, known) or _one_kind(noun, known)
+            remedy = did_you_mean(key, known) or _one_kind(noun, kinds)
             yield Finding(path, f"unknown kind of {noun} {shown(key)}", remedy, at_key=True)
         else:
             yield Finding(path, f"unknown key {shown(key)}", suggestion(key, known), at_key=True)
@@ -183,13 +184,13 @@ def _form(broken: Broken) -> Iterator[Finding]:
 def _length(broken: Broken) -> Iterator[Finding]:
     count = len(broken.value)
     if broken.keyword == "minProperties" and (noun := broken.schema.get("x-kinds")):
-        known = broken.schema.get("properties", {})
-        yield Finding(broken.path, f"{_name(broken)} has no kind", _one_kind(noun, list(known)), at_key=True)
+        yield Finding(broken.path, f"{_name(broken)} has no kind", _one_kind(noun, _kinds(broken)), at_key=True)
     elif broken.keyword == "maxProperties" and (noun := broken.schema.get("x-kinds")):
-        known = broken.schema.get("properties", {})
-        if set(broken.value) <= set(known):  # Otherwise the unknown key is the error.
-            message = f"{_name(broken)} has {count} kinds: {listed(broken.value)}"
-            yield Finding((*broken.path, list(broken.value)[1]), message, _one_kind(noun, list(known)), at_key=True)
+        known = _kinds(broken)
+        given = [key for key in broken.value if key not in broken.schema.get("x-beside", ())]
+        if set(given) <= set(known):  # Otherwise the unknown key is the error.
+            message = f"{_name(broken)} has {len(given)} kinds: {listed(given)}"
+            yield Finding((*broken.path, given[1]), message, _one_kind(noun, known), at_key=True)
     elif count == 0:
         yield Finding(broken.path, f"{_name(broken)} is empty", f"give it a value{_as_in(broken.schema)}", at_key=True)
     elif isinstance(broken.value, str):
@@ -198,6 +199,11 @@ def _length(broken: Broken) -> Iterator[Finding]:
     else:
         words = "at least" if broken.keyword.startswith("min") else "at most"
         yield Finding(broken.path, f"{_name(broken)} has {count} items", f"{words} {broken.rule}", at_key=True)
+
+
+def _kinds(broken: Broken) -> list[str]:
+    """The kinds that an entry can have."""
+    return [*broken.schema.get("x-known", broken.schema.get("properties", {}))]
 
 
 def _as_in(schema: Mapping[str, Any]) -> str:

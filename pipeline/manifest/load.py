@@ -125,7 +125,7 @@ class _Loading:
     def _used(self, section: Section) -> dict[str, Schema]:
         values = self.data.get(section)
         entries = values.values() if isinstance(values, dict) else ()
-        names = sorted({kind for entry in entries if isinstance(entry, dict) for kind in entry})
+        names = sorted({kind for entry in entries if isinstance(entry, dict) for kind in entry if kind != "requires"})
         if len(names) > _FEW:  # Looking for a kind that is not there is slow.
             names = sorted({*names} & {*kinds.names(section)})
         found = {name: schemas.of_kind(section, name) for name in names}

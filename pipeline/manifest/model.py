@@ -36,13 +36,15 @@ class Secret(str):
 class Entry:
     """A base, layer or target: its kind, and the kind's own settings as its SCHEMA describes them (JSON types).
 
-    Text in them may be a Secret: `reveal()` it where it is used, for `str()` and f-strings mask it.
+    Text in them may be a Secret: `reveal()` it where it is used, for `str()` and f-strings mask it. `requires` is
+    what a base must hold (manifest.requires.normal).
     """
 
     name: str
     kind: str
     spec: Any
     location: Location
+    requires: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Image:
     platforms: tuple[str, ...] = ()
     tags: tuple[str, ...] = ("latest",)
     checks: Checks = field(default_factory=Checks)
+    requires: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Beside the standard keywords it uses `format: project-path` (a path of the project, which load() checks), `writeOnly`
 (a secret), `x-secret-ok` (may hold one), `x-may-be-missing` (a path that need not exist), `x-hint` (what would be
-right) and `x-noun` (what a mapping's keys name). `python -m pipeline.manifest.schema` prints it.
+right), `x-noun` (what a mapping's keys name), and for entries `x-kinds`, `x-known` and `x-beside` (keys that are kinds,
+and those beside one). `python -m pipeline.manifest.schema` prints it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, cast
 
 from pipeline import kinds
 from pipeline.kinds import Section
-from pipeline.manifest import sections
+from pipeline.manifest import requires, sections
 from pipeline.manifest.sections import Schema
 
 SECTIONS: tuple[Section, ...] = ("bases", "layers", "targets")
@@ -54,7 +55,8 @@ def compose(settings: Mapping[Section, Mapping[str, Schema]]) -> Schema:
 
     def kinds_of(section: Section, description: str) -> Schema:
         noun = NOUNS[section]
-        return sections.entries(noun, _kinds(noun, settings[section]), description)
+        beside = {"requires": requires.schema()} if section == "bases" else {}
+        return sections.entries(noun, _kinds(noun, settings[section], beside), description)
 
     return {
         "type": "object",
@@ -86,8 +88,13 @@ def compose(settings: Mapping[Section, Mapping[str, Schema]]) -> Schema:
     }
 
 
-def _kinds(noun: str, settings: Mapping[str, Schema]) -> Schema:
-    """An entry: a mapping whose one key names its kind. (An editor completes this; it does not complete `oneOf`.)"""
+def _kinds(noun: str, settings: Mapping[str, Schema], beside: Mapping[str, Schema]) -> Schema:
+    """An entry: a mapping whose one key names its kind. (An editor completes this; it does not complete `oneOf`.)
+
+    `beside` are keys that may stand beside that one.
+    """
+    if beside:
+        return _kinds_beside(noun, settings, beside)
     return {
         "type": "object",
         "description": f"A {noun}: exactly one kind.",
@@ -96,6 +103,25 @@ def _kinds(noun: str, settings: Mapping[str, Schema]) -> Schema:
         "minProperties": 1,
         "maxProperties": 1,
         "x-kinds": noun,
+    }
+
+
+def _kinds_beside(noun: str, settings: Mapping[str, Schema], beside: Mapping[str, Schema]) -> Schema:
+    known = {"x-kinds": noun, "x-known": [*settings], "x-beside": [*beside]}
+
+    def keys(count: int) -> Schema:
+        return {"minProperties": count, "maxProperties": count, **known}
+
+    (key,) = beside
+    return {
+        "type": "object",
+        "description": f"A {noun}: exactly one kind, and what it {key}.",
+        "properties": {**settings, **beside},
+        "additionalProperties": False,
+        "if": {"required": [key]},
+        "then": keys(2),
+        "else": keys(1),
+        **known,
     }
 
 

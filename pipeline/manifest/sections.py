@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.manifest import requires
+
 Schema = dict[str, Any]
 
 NAME = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"
@@ -131,6 +133,7 @@ def image() -> Schema:
             "platforms": _platforms(),
             "tags": _tags(),
             "checks": _checks(),
+            "requires": requires.schema(),
         },
         ("base",),
     )

@@ -53,10 +53,14 @@ class LayerWork:
 
 @noun
 class ImageWork:
-    """A step that puts an image together: for each platform the steps of its layers, lowest first."""
+    """A step that puts an image together: for each platform the steps of its layers, lowest first.
+
+    `requires` is what the layers of its base must hold; the image's own requirements are its own.
+    """
 
     image: Image
     stacks: tuple[tuple[Platform, tuple[str, ...], Mapping[str, Any]], ...]
+    requires: Mapping[str, Any] = field(default_factory=dict)
 
 
 @noun

@@ -110,7 +110,12 @@ class _Maker:
         inputs |= {f"config {key}": _short(value) for _, _, config in stacks for key, value in config.items()}
         inputs["libraries ignored"] = " ".join(image.checks.libraries_ignore)
         material = [[str(p), [self._told(id_) for id_ in stack], config] for p, stack, config in stacks]
-        self._put("image", image, [material, image.checks.libraries_ignore], inputs, layers, ImageWork(image, stacks))
+        whole: list[Any] = [material, image.checks.libraries_ignore]
+        base = group[0][0].stack[0].entry
+        if required := {name: asked for name, asked in (("base", base.requires), ("image", image.requires)) if asked}:
+            whole.append(_plain(required))
+            inputs |= {f"required of the {name}": _short(asked) for name, asked in required.items()}
+        self._put("image", image, whole, inputs, layers, ImageWork(image, stacks, base.requires))
 
     def _told(self, id_: str) -> list[str]:
         """What an image takes from the step of a layer: its content, and its words in the history."""

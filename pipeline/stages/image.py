@@ -23,13 +23,14 @@ def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     # Only now: a run with nothing to do must not import it.
-    from pipeline.stages import libraries
+    from pipeline.stages import libraries, requires
 
     assert isinstance(step.work, ImageWork)
     manifests, blobs = [], []
     for platform, ids, config in step.work.stacks:
         layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
         libraries.check(step, plan, bench, platform, ids)
+        requires.check(step, plan, bench, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
         blobs += [*parts, *(layer.blob for layer in layers)]

@@ -6,7 +6,7 @@ import functools
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, cast
@@ -124,6 +124,25 @@ def content(store: Store, layers: Sequence[Layer], tree: Mapping[str, Member], p
     if member.type != "file":
         raise UsageError(f"/{member.path} is a {_WORDS.get(member.type, member.type)}", remedy="name a file")
     return _pieces(store, layers[member.layer - 1], member)
+
+
+def lookup(tree: Mapping[str, Member], path: str) -> Member | None:
+    """The member that a path leads to once every link in it is followed; None when there is none."""
+    try:
+        return _followed(tree, path)
+    except UsageError:
+        return None
+
+
+def contents(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, bytes]:
+    """Several small files of one layer, read in one pass; those that it does not hold are left out."""
+    found: dict[str, bytes] = {}
+    with _opened(store, layer) as tar:
+        for info in tar:
+            _forget(tar)
+            if (path := _plain(info.name)) in paths and info.isreg() and (file := tar.extractfile(info)):
+                found[path] = file.read()
+    return found
 
 
 _WORDS = {"dir": "folder", "char": "device", "block": "device", "fifo": "pipe"}

