@@ -71,7 +71,7 @@ class Warned:
 
 @noun
 class Report:
-    """What happened in all. `images` name → digest, `services` target → address."""
+    """What happened in all. `images` name → digest, `services` target → address, `pushed` image → its reference."""
 
     seconds: float
     made: int
@@ -81,6 +81,7 @@ class Report:
     size: int
     images: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, str] = field(default_factory=dict)
+    pushed: Mapping[str, str] = field(default_factory=dict)
 
 
 @noun

@@ -81,6 +81,17 @@ def repository(text: str, place: Location | None = None) -> Reference:
     return Reference(first, rest)
 
 
+def below(address: str, path: str, place: Location | None = None) -> Reference:
+    """The repository `path` of a registry's address, as a manifest has it: host[:port][/prefix]."""
+    host, _, prefix = address.partition("://")[2 if "://" in address else 0].strip("/").lower().partition("/")
+    text = f"{host}/{prefix}/{path}" if prefix else f"{host}/{path}"
+    if not _HOST.fullmatch(host):
+        raise _wrong(text, f"{host!r} is no host name", "write it as host or host:port", place)
+    found = Reference(DOCKER_HUB if host in _HUB_ALIASES else host, text.partition("/")[2])
+    _check_path(found.repository, text, place)
+    return found
+
+
 def api_host(registry: str) -> str:
     """The host[:port] to call for a registry: Docker Hub's differs from its name."""
     return _HUB_API if registry == DOCKER_HUB else registry

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,7 @@ from pipeline.home import Home
 from pipeline.lock.model import Lock, changes, dump, parse, path_of
 from pipeline.manifest.load import load
 from pipeline.plan import plan as make_plan
-from pipeline.plan.model import Plan, Step, StepKind
+from pipeline.plan.model import Plan, PushWork, Step, StepKind
 from pipeline.stages.bench import Bench, Result
 from pipeline.stages.resolve import Resolution, resolve
 
@@ -34,6 +35,7 @@ STAGES: Mapping[StepKind, str] = {
     "base": "assemble",
     "layer": "assemble",
     "image": "image",
+    "push": "publish",
     "check": "check",
     "tag": "tag",
     "target": "release",
@@ -70,7 +72,13 @@ def open_bench(
 def read_lock(bench: Bench) -> Lock:
     """The lock beside the manifest; an empty one when there is none yet."""
     path = path_of(bench.manifest.path)
-    return parse(path.read_text(encoding="utf-8"), str(path)) if path.exists() else Lock()
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        return Lock()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise PipelineError(f"the lock {path} cannot be read: {why}", remedy="give back what Git has") from error
 
 
 def write_lock(
@@ -87,8 +95,14 @@ def write_lock(
     if new == old:
         return []
     scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(dump(new), encoding="utf-8")
-    scratch.replace(path)
+    try:
+        scratch.write_text(dump(new), encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            scratch.unlink()
+        remedy = "check its folder's permissions and space; --frozen uses the lock that is there, and writes none"
+        raise PipelineError(f"the lock {path} cannot be written: {error.strerror}", remedy=remedy) from error
     moved = changes(old, new)
     if report:
         report(Locked(str(path), moved, seconds))
@@ -103,21 +117,32 @@ def prepare(
     update: Callable[[str], bool] = lambda _id: False,
     only: Iterable[str] | None = None,
     write: bool = True,
+    kinds: Collection[StepKind] = tuple(STAGES),
 ) -> Plan:
-    """Resolves what the lock does not answer, writes the lock, and plans."""
+    """Resolves what the lock does not answer, writes the lock, and plans. Steps that are not of `kinds` are not looked
+    at: whether an image is in its registry takes a request.
+    """
     started = time.monotonic()
     lock = read_lock(bench)
     resolution = resolve(bench, lock, frozen=frozen, update=update, only=only)
     if write:
         write_lock(bench, lock, resolution, report, time.monotonic() - started)
-    return plan_of(bench, resolution)
+    return plan_of(bench, resolution, kinds)
 
 
-def plan_of(bench: Bench, resolution: Resolution) -> Plan:
+def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = tuple(STAGES)) -> Plan:
     def done(step: Step) -> bool:
-        return bool(stage(step.kind).done(step, None, bench))
+        return step.kind in kinds and bool(stage(step.kind).done(step, None, bench))
 
-    return make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs)
+    def lost(step: Step) -> str:
+        why: Callable[[Step, Bench], str] | None = getattr(stage(step.kind), "lost", None)
+        return why(step, bench) if why and step.kind in kinds else ""
+
+    def expect(steps: Sequence[Step]) -> None:
+        if tags := [tag for step in steps if isinstance(step.work, PushWork) for tag in step.work.tags]:
+            bench.sightings.expect(tags)
+
+    return make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs, lost, expect)
 
 
 def perform(bench: Bench, plan: Plan, report: Reporter, kinds: Iterable[StepKind] = tuple(STAGES)) -> Report:
@@ -226,6 +251,8 @@ class _Run:
     def _title(self, step: Step) -> str:
         if step.kind == "image" and (record := self.bench.store.database.record(step.key)):
             return str(record["image"]["digest"])
+        if step.kind == "push" and (record := self.bench.store.database.record(step.key)):
+            return str(record["reference"])
         if step.kind == "target" and (record := self.bench.store.database.record(step.key)):
             return str(record.get("address") or step.title)
         return step.title
@@ -242,6 +269,7 @@ class _Run:
             size=sum(event.size for event in self.ended.values()),
             images={event.name: event.title for event in done if event.kind == "image"},
             services={event.name: event.title for event in done if event.kind == "target"},
+            pushed={event.name: self._title(self.plan.step(event.step)) for event in done if event.kind == "push"},
         )
         self.report(RunEnded(report))
         return report

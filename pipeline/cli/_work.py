@@ -110,7 +110,7 @@ def performed(
         manifest = bench.manifest
         show.fit([*manifest.bases, *manifest.layers, *manifest.images, *manifest.targets])
         try:
-            plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None)
+            plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None, kinds=tuple(kinds))
             show.fit(step.name for step in plan.steps)
             perform(bench, plan, door, kinds)
         finally:

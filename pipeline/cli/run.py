@@ -42,7 +42,7 @@ pipeline run --frozen --output json      in CI: only what the lock says, one eve
 def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
     """Build, check and deploy what changed.
 
-    Every image is built and checked before any tag moves, and every tag moves before any
+    Every image is built, pushed by digest and checked before any tag moves, and every tag moves before any
     target is rolled out; a target that does not become healthy gets its last good revision back.
     """
     run(shell, Wanted(manifest, sets, images, frozen))
@@ -58,4 +58,4 @@ def run(shell: Shell, wanted: Wanted) -> None:
             for line in hints(shell, wanted.manifest, plan, door.deployed):
                 shell.line(line)
 
-    performed(shell, wanted, ("base", "layer", "image", "check", "tag", "target"), next_steps)
+    performed(shell, wanted, ("base", "layer", "image", "push", "check", "tag", "target"), next_steps)

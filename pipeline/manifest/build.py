@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.errors import Location
-from pipeline.manifest.model import Build, Checks, Entry, Image, Path_, Registry, Retry, Secret, Serve
+from pipeline.manifest.model import Build, Checks, Entry, Image, Path_, Push, Registry, Retry, Secret, Serve
 from pipeline.manifest.requires import normal
 
 Where = Callable[[Path_], Location]
@@ -51,6 +51,9 @@ def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
             value.get("username", ""),
             password if password is None or isinstance(password, Secret) else Secret(password),
             where(("registries", name)),
+            value.get("ca", ""),
+            value.get("insecure", False),
+            value.get("compression", "zstd"),
         )
     return found
 
@@ -89,7 +92,16 @@ def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
         tags=tuple(value.get("tags", ("latest",))),
         checks=_checks(value.get("checks", {})),
         requires=normal(value.get("requires")),
+        push=_push(name, value),
     )
+
+
+def _push(name: str, value: Mapping[str, Any]) -> Push | None:
+    given = value.get("push")
+    if given is None:
+        return None
+    tags = given.get("tags") or value.get("tags", ("latest",))
+    return Push(given["to"], given.get("repository", name), tuple(tags))
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import Location
+from pipeline.noun import noun
 
 Path_ = tuple[str | int, ...]
 """Where a value stands in the manifest: ("layers", "science", "pip", "packages", 0)."""
@@ -32,7 +33,7 @@ class Secret(str):
         return str.__str__(self)
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Entry:
     """A base, layer or target: its kind, and the kind's own settings as its SCHEMA describes them (JSON types).
 
@@ -47,7 +48,7 @@ class Entry:
     requires: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Serve:
     """The serving contract: a script with init() and run(), relative to `app_root` in the image, and its port."""
 
@@ -56,7 +57,7 @@ class Serve:
     app_root: str = "/var/azureml-app"
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Checks:
     """What an image must prove: modules that import, a scoring request, and a largest size in bytes."""
 
@@ -66,7 +67,16 @@ class Checks:
     libraries_ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@noun
+class Push:
+    """Where an image is published: `to` names a registry of the manifest, `repository` is below its address."""
+
+    to: str
+    repository: str
+    tags: tuple[str, ...]
+
+
+@noun
 class Image:
     """An image entry. `base` names a base, or another image that this one builds on (never both, never in a cycle);
     `layers` names layers, lowest first. No platforms: the caller's choice.
@@ -86,9 +96,10 @@ class Image:
     tags: tuple[str, ...] = ("latest",)
     checks: Checks = field(default_factory=Checks)
     requires: Mapping[str, Any] = field(default_factory=dict)
+    push: Push | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Retry:
     """How a step that failed for a passing reason is tried again: `attempts` in all, waits growing from `wait` seconds
     to `max_wait`.
@@ -99,7 +110,7 @@ class Retry:
     max_wait: float = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Build:
     """How commands are executed: `engine` is auto, docker, podman or none; `network` is default, host or none;
     `ca_bundle` is auto (this machine's), none, or a path.
@@ -110,18 +121,25 @@ class Build:
     ca_bundle: str = "auto"
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Registry:
-    """An OCI registry (and path prefix) with its credentials."""
+    """An OCI registry (and path prefix) with its credentials.
+
+    `ca` is a file of the project with certificate authorities (PEM); `insecure` allows plain HTTP; `compression` is
+    what layers get that are pushed there.
+    """
 
     name: str
     address: str
     username: str = ""
     password: Secret | None = None
     location: Location = field(default_factory=lambda: Location(""))
+    ca: str = ""
+    insecure: bool = False
+    compression: Literal["zstd", "gzip"] = "zstd"
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Manifest:
     """A whole manifest. `root` is the project folder that no path may leave; `secrets` are texts to mask in any output.
 

@@ -23,6 +23,7 @@ def check(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _base(("images", name), image.get("base"), bases, images)
             yield from _layers(("images", name, "layers"), image.get("layers"), layers)
             yield from _distinct(("images", name), image, ("tags", "platforms"))
+    yield from _pushes(images, _section(data, "registries"))
     yield from _cycles(images)
     yield from _targets(_section(data, "targets"), images)
 
@@ -61,6 +62,25 @@ def _distinct(path: Path_, image: Section, keys: tuple[str, ...]) -> Iterator[Fi
                 yield Finding((*path, key, index), f"{shown(value)} is listed twice", "remove one of them")
             elif isinstance(value, str):
                 seen.add(value)
+
+
+def _pushes(images: Section, registries: Section) -> Iterator[Finding]:
+    """Registries that are not there, and images that would take each other's tags."""
+    taken: dict[tuple[str, str, str], str] = {}
+    for name, image in images.items():
+        push = image.get("push") if isinstance(image, dict) else None
+        if not isinstance(push, dict) or not isinstance(to := push.get("to"), str):
+            continue
+        if to not in registries:
+            remedy = suggestion(to, registries, "there are") or "add it under 'registries'"
+            yield Finding(("images", name, "push", "to"), f"unknown registry {shown(to)}", remedy)
+        yield from _distinct(("images", name, "push"), push, ("tags",))
+        repository = push.get("repository", name)
+        tags = push.get("tags") or image.get("tags") or ["latest"]
+        for tag in tags if isinstance(tags, list) and isinstance(repository, str) else ():
+            if isinstance(tag, str) and (other := taken.setdefault((to, repository, tag), name)) != name:
+                message = f"the images '{other}' and '{name}' are both pushed as {shown(f'{repository}:{tag}')}"
+                yield Finding(("images", name, "push"), message, "give one of them another repository or tag")
 
 
 def _cycles(images: Section) -> Iterator[Finding]:

@@ -56,6 +56,17 @@ def registry() -> Schema:
             "address": {**address, "examples": ["registry.example.com/ml"]},
             "username": _text("Who signs in.", **{"x-secret-ok": True}),
             "password": _text("A secret: give it as ${env:NAME} or ${file:PATH}.", writeOnly=True),
+            "ca": _text("A file of certificate authorities (PEM) to trust for it.", format="project-path"),
+            "insecure": {
+                "type": "boolean",
+                "default": False,
+                "description": "Use plain HTTP, not encrypted. A loopback address needs no such word.",
+            },
+            "compression": {
+                "enum": ["zstd", "gzip"],
+                "default": "zstd",
+                "description": "Of the layers pushed there: gzip for readers older than containerd 1.5 and Docker 23.",
+            },
         },
         ("address",),
     )
@@ -131,7 +142,8 @@ def image() -> Schema:
                 "additionalProperties": _TEXT_OR_NUMBER,
             },
             "platforms": _platforms(),
-            "tags": _tags(),
+            "tags": _tags("Names of this version of the image.", default=["latest"]),
+            "push": _push(),
             "checks": _checks(),
             "requires": requires.schema(),
         },
@@ -165,13 +177,28 @@ def _platforms() -> Schema:
     return _list("What the image is built for; this machine's platform when left out.", item, minItems=1)
 
 
-def _tags() -> Schema:
+def _push() -> Schema:
+    # distribution-spec, "Pulling manifests": the grammar of a repository's name.
+    part = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+    grammar = {"pattern": f"^{part}(/{part})*$", "maxLength": 200, "examples": ["diabetes/scoring"]}
+    hint = "lower-case letters and digits, joined by '.', '_' or '-', with '/' between parts"
+    return _object(
+        "Where the image is published.",
+        {
+            "to": _text("The name of a registry.", examples=["prod"]),
+            "repository": _text("Below the registry's address; the image's name if left out.", **grammar)
+            | {"x-hint": hint},
+            "tags": _tags("Names of this version there; the image's tags if left out."),
+        },
+        ("to",),
+    )
+
+
+def _tags(description: str, **more: Any) -> Schema:
     # distribution-spec, "Pulling manifests": the grammar of a tag.
     hint = "letters, digits, '_', '.' and '-', at most 128, not starting with '.' or '-'"
     item = {"type": "string", "pattern": "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "x-hint": hint}
-    return _list(
-        "Names of this version of the image.", item, minItems=1, default=["latest"], examples=[["latest", "v1"]]
-    )
+    return _list(description, item, minItems=1, **more, examples=[["latest", "v1"]])
 
 
 def _checks() -> Schema:

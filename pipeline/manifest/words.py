@@ -65,5 +65,19 @@ def type_names(types: Iterable[str]) -> str:
     return " or ".join(_TYPES.get(name, name) for name in types)
 
 
+def size(count: int) -> str:
+    """Bytes for people, in powers of 1000: `512 B`, `1.2 MB`, `81 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 9.95:
+            return f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+    return f"{value:.0f} TB"
+
+
 def article(noun: str) -> str:
     return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"

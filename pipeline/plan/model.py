@@ -12,8 +12,9 @@ from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Entry, Image
 from pipeline.noun import noun
 from pipeline.recipe import Assemble, Recipe
+from pipeline.reference import Reference
 
-StepKind = Literal["base", "layer", "image", "check", "tag", "target"]
+StepKind = Literal["base", "layer", "image", "push", "check", "tag", "target"]
 
 
 @noun
@@ -64,6 +65,17 @@ class ImageWork:
 
 
 @noun
+class PushWork:
+    """A step that puts an image into a registry by its digest; `tags` are moved later, by another step."""
+
+    image: Image
+    built: str
+    where: Reference
+    tags: tuple[Reference, ...]
+    compression: Literal["zstd", "gzip"] = "zstd"
+
+
+@noun
 class CheckWork:
     """A step that proves an image fit to serve: by its `python`, and healthy within `deadline` seconds."""
 
@@ -75,10 +87,15 @@ class CheckWork:
 
 @noun
 class TagWork:
-    """A step that moves an image's tags, after every image of the run has passed its checks."""
+    """A step that moves an image's tags, after every image of the run has passed its checks.
+
+    `pushed` is the step that pushed it, where one did; `published` are its tags in the registry.
+    """
 
     image: Image
     built: str
+    pushed: str = ""
+    published: tuple[Reference, ...] = ()
 
 
 @noun
@@ -91,7 +108,7 @@ class TargetWork:
     service: str
 
 
-StepWork = LayerWork | ImageWork | CheckWork | TagWork | TargetWork
+StepWork = LayerWork | ImageWork | PushWork | CheckWork | TagWork | TargetWork
 
 
 @noun

@@ -14,6 +14,7 @@ from pipeline.plan.model import (
     CheckWork,
     ImageWork,
     LayerWork,
+    PushWork,
     ResolvedEntry,
     ResolvedImage,
     Step,
@@ -24,10 +25,11 @@ from pipeline.plan.model import (
 )
 from pipeline.plan.runtime import runtime
 from pipeline.recipe import Assemble, Borrow, Execute, Recipe
+from pipeline.reference import below
 
 
 def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step, ...]:
-    """Every step of a manifest, sections in the order base, layer, image, check, tag, target."""
+    """Every step of a manifest, sections in the order base, layer, image, push, check, tag, target."""
     maker = _Maker(several_platforms=len({image.platform for image in images}) > 1)
     by_image: dict[str, list[tuple[ResolvedImage, tuple[str, ...]]]] = {}
     for image in images:
@@ -35,13 +37,15 @@ def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step,
     for group in by_image.values():
         maker.image(group)
     for group in by_image.values():
+        maker.push(group[0][0].image, manifest)
+    for group in by_image.values():
         maker.check(group[0][0], _deadline(manifest, group[0][0].image))
     for group in by_image.values():
         maker.tag(group[0][0].image)
     for target in manifest.targets.values():
         if target.spec["image"] in by_image:
             maker.target(target, manifest.images[target.spec["image"]], manifest)
-    order: list[StepKind] = ["base", "layer", "image", "check", "tag", "target"]
+    order: list[StepKind] = ["base", "layer", "image", "push", "check", "tag", "target"]
     return tuple(sorted(maker.steps.values(), key=lambda step: order.index(step.kind)))
 
 
@@ -122,6 +126,19 @@ class _Maker:
         work = self.steps[id_].work
         return [self.steps[id_].key, work.words if isinstance(work, LayerWork) else ""]
 
+    def push(self, image: Image, manifest: Manifest) -> None:
+        """By digest alone: no tag moves before every check of the run has passed (two-phase publish)."""
+        if image.push is None:
+            return
+        registry = manifest.registries[image.push.to]
+        where = below(registry.address, image.push.repository, registry.location)
+        built = f"image {image.name}"
+        material = [self.steps[built].key, str(where), registry.compression]
+        inputs = {"image": self.steps[built].key[:12], "repository": str(where), "compression": registry.compression}
+        tags = tuple(where.at(tag=tag) for tag in image.push.tags)
+        work = PushWork(image, built, where, tags, registry.compression)
+        self._put("push", image, material, inputs, (built,), work)
+
     def check(self, resolved: ResolvedImage, deadline: float) -> None:
         image, python = resolved.image, resolved.stack[-1].facts.python
         checks = image.checks
@@ -129,14 +146,22 @@ class _Maker:
         inputs = {"image": self.steps[f"image {image.name}"].key[:12], **{k: _short(v) for k, v in asked.items() if v}}
         built = f"image {image.name}"
         work = CheckWork(image, built, python.executable if python else "", deadline)
-        self._put("check", image, [self.steps[built].key, asked], inputs, (built,), work)
+        pushed = tuple(id_ for id_ in (f"push {image.name}",) if id_ in self.steps)
+        self._put("check", image, [self.steps[built].key, asked], inputs, (built, *pushed), work)
 
     def tag(self, image: Image) -> None:
         """Waits for every check of the run: one failed image moves no tag (two-phase publish)."""
-        checks = tuple(step.id for step in self.steps.values() if step.kind == "check")
+        checks = tuple(step.id for step in self.steps.values() if step.kind in ("push", "check"))
         built = f"image {image.name}"
         inputs = {"image": self.steps[built].key[:12], "tags": " ".join(image.tags)}
-        self._put("tag", image, [self.steps[built].key, image.tags], inputs, checks, TagWork(image, built))
+        material: list[Any] = [self.steps[built].key, image.tags]
+        work = TagWork(image, built)
+        if push := self.steps.get(f"push {image.name}"):
+            assert isinstance(push.work, PushWork)
+            work = TagWork(image, built, push.id, push.work.tags)
+            material += [push.key, [str(tag) for tag in push.work.tags]]
+            inputs["published"] = " ".join(map(str, push.work.tags))
+        self._put("tag", image, material, inputs, checks, work)
 
     def target(self, target: Entry, image: Image, manifest: Manifest) -> None:
         built = f"image {image.name}"
@@ -164,7 +189,7 @@ class _Maker:
         needs: tuple[str, ...],
         work: StepWork,
     ) -> None:
-        title = " ".join(image.tags) if kind == "tag" else ""
+        title = ", ".join(image.tags) if kind == "tag" else str(work.where) if isinstance(work, PushWork) else ""
         key = cache_key([kind, image.name, material])
         self._add(Step(f"{kind} {image.name}", kind, image.name, title, key, inputs, needs, work, image.location))
 

@@ -113,9 +113,12 @@ class RegistryClient:
 
     def ping(self) -> str:
         """Checks that this is a registry; gives its address. OutOfReach when it is not."""
+        return self.retry(self._reached)
+
+    def _reached(self) -> str:
         with self._connecting:
             if not self._origin:
-                self._origin = self.retry(self._connect)
+                self._origin = self._connect()
             return self._origin
 
     def call(self, request: Request) -> Answer:
@@ -135,7 +138,7 @@ class RegistryClient:
         """An answer to be read by the caller, and the address that gave it; tried once."""
         # Asking for a token, or for the scheme, is part of what a request costs.
         self._thread.tally = request.tally
-        origin = self.ping()
+        origin = self._reached()
         sent = self.authentication.header(request.scopes)
         with self._follow(request, sent) as (response, url):
             challenge = response.headers.get("www-authenticate", "")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pipeline.digest import short
 from pipeline.events import Locked, Report, StepEnded, StepRetried
+from pipeline.manifest.words import size as size
 
 NAME = 9
 """Least width of the name column."""
@@ -21,20 +22,6 @@ def width(names: Iterable[str], least: int = NAME) -> int:
 def number(count: int, noun: str, plural: str = "") -> str:
     """`1 hit`, `2 hits`."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
-
-
-def size(count: int) -> str:
-    """Bytes for people, in powers of 1000: `512 B`, `1.2 MB`, `81 MB`."""
-    if count < 1000:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 9.95:
-            return f"{value:.1f} {unit}"
-        if value < 999.5:
-            return f"{value:.0f} {unit}"
-    return f"{value:.0f} TB"
 
 
 def seconds(value: float) -> str:

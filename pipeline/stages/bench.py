@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -16,13 +16,17 @@ from pipeline.home import Home
 from pipeline.indexes import Indexes
 from pipeline.manifest.model import Manifest
 from pipeline.manifest.paths import inside
+from pipeline.noun import noun
 from pipeline.plan.model import Plan, Step
+from pipeline.reference import below
 from pipeline.store import Store
 from pipeline.store.files import ProjectFiles
 
 if TYPE_CHECKING:
     from pipeline.engine.find import Choice
     from pipeline.engine.model import Engine
+    from pipeline.registry import Registries
+    from pipeline.stages.sightings import Sightings
 
 
 @dataclass
@@ -45,6 +49,28 @@ class Bench:
         return ProjectFiles(
             base, lambda path: inside(self.manifest.root, base, path), self.store.database, time.time_ns
         )
+
+    @cached_property
+    def registries(self) -> Registries:
+        """The registries that the manifest names, and all others."""
+        from pipeline.registry import Registries
+
+        def waiting(text: str, seconds: float) -> None:
+            self.say("", f"{text}; trying again in {seconds:.1f} s")
+
+        given = self.manifest.registries.values()
+        ca_files = {below(entry.address, "any").registry: self.files.path(entry.ca) for entry in given if entry.ca}
+        # The client knows by the address that plain HTTP is allowed.
+        plain = [replace(entry, address=f"http://{entry.address}") if entry.insecure else entry for entry in given]
+        retry = self.manifest.retry
+        return Registries(self.environ, plain, ca_files=ca_files, retry=retry, waiting=waiting)
+
+    @cached_property
+    def sightings(self) -> Sightings:
+        """What the tags of the manifest's images are in their registries now."""
+        from pipeline.stages.sightings import Sightings
+
+        return Sightings(lambda where: self.registries.repository(where))
 
     @cached_property
     def indexes(self) -> Indexes:
@@ -74,7 +100,7 @@ class Bench:
         return record
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Result:
     """What a stage made: the record to keep under the step's key, new bytes in the store, and words for the report."""
 

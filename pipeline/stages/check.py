@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from pipeline.errors import CheckError, RolloutError
 from pipeline.facts import Platform
 from pipeline.oci.descriptor import Descriptor, Layer
@@ -14,8 +12,8 @@ from pipeline.stages.release import release_of
 from pipeline.store.lookup import ImageDocuments, documents
 
 _IMPORTS = """
-import importlib, json, sys
-for name in json.loads(sys.argv[1]):
+import importlib, sys
+for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
     except BaseException as error:
@@ -73,7 +71,7 @@ def _imports(work: CheckWork, image: ImageDocuments, bench: Bench) -> list[str]:
     roots = [bench.store.roots.layer(layer) for layer in image.layers]
     python = work.python or "python3"
     with bench.store.scratch() as scratch:
-        argv = [python, "-c", _IMPORTS, json.dumps(names)]
+        argv = [python, "-c", _IMPORTS, *names]
         ended = sandbox.run(roots, image.config, argv, scratch=scratch, timeout=_IMPORT_SECONDS)
     if ended.returncode:
         said = ended.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {ended.returncode}"]

@@ -1,0 +1,81 @@
+"""Stage: puts an image into its registry by digest; its tags there are moved by the stage `tag`, after all checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.digest import short
+from pipeline.errors import PipelineError
+from pipeline.manifest.words import size
+from pipeline.oci.descriptor import Descriptor
+from pipeline.plan.model import Plan, PushWork, Step
+from pipeline.stages.bench import Bench, Result
+from pipeline.store.lookup import documents
+
+
+def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
+    """Whether the registry has the image now: it does when one of its tags says so, else it is asked for the digest."""
+    record = bench.store.database.record(step.key)
+    if record is None:
+        return False
+    assert isinstance(step.work, PushWork)
+    digest = record["image"]["digest"]
+    try:
+        if any(bench.sightings.digest(tag) == digest for tag in step.work.tags):
+            return True
+        return bench.registries.repository(step.work.where).has_manifest(digest)
+    except PipelineError:
+        # The run goes on to the push itself, whose error has its place and is tried again.
+        return False
+
+
+def lost(step: Step, bench: Bench) -> str:
+    assert isinstance(step.work, PushWork)
+    try:
+        bench.sightings.digest(step.work.tags[0])
+    except PipelineError as error:
+        return f"the registry does not tell: {error.message}"
+    return f"{step.work.where} has the image no more"
+
+
+def run(step: Step, plan: Plan, bench: Bench) -> Result:
+    """Raises OutOfReach for a registry that does not answer or refuses the credentials."""
+    from pipeline.registry import transfers
+
+    assert isinstance(step.work, PushWork)
+    image = Descriptor.from_json(bench.record(plan.step(step.work.built))["image"])
+    if step.work.compression == "gzip":
+        from pipeline.store.recompress import gzipped
+
+        bench.say(step.id, "compressing its layers by gzip")
+        image = gzipped(bench.store, image, bench.stop)
+    with tried_enough():
+        moved = transfers.push(
+            bench.store,
+            image,
+            bench.registries.repository(step.work.where),
+            like=[tag.tag for tag in step.work.tags],
+            progress=lambda _count: bench.stop(),
+        )
+    reference = step.work.where.at(digest=image.digest)
+    there = max(0, _size(image, bench) - moved.moved)
+    shown = f"{step.work.where}@sha256:{short(image.digest)}…"
+    record = {"image": image.to_json(), "reference": str(reference)}
+    return Result(record, title=f"{shown}  {size(moved.moved)} moved, {size(there)} there")
+
+
+@contextmanager
+def tried_enough() -> Iterator[None]:
+    """The client tries again by itself, and goes on where a transfer broke off: the step is not to do so as well."""
+    try:
+        yield
+    except PipelineError as error:
+        error.transient = False
+        raise
+
+
+def _size(image: Descriptor, bench: Bench) -> int:
+    """The bytes of an image's configs and layers, each counted once."""
+    parts = documents(bench.store, image)
+    return sum({b.digest: b.size for p in parts for b in (p.config_blob, *(la.blob for la in p.layers))}.values())
