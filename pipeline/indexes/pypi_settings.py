@@ -114,6 +114,8 @@ def uv_settings(
     """
     env = {name: value for name, value in environ.items() if name not in _NOT_OURS}
     env |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+    # Steps are tried again as the manifest's `retry` says; both together would be many times.
+    env.setdefault("UV_HTTP_RETRIES", "0")
     pip = pip_settings(environ, etc, prefix)
     _network(env, pip)
     no_index = wanted.no_index

@@ -110,7 +110,7 @@ def changes(old: Lock, new: Lock) -> list[str]:
             if before.get(n) != after.get(n)
         ]
         if id_ not in old.entries:
-            lines.append(f"{id_}: new, {len(after)} packages")
+            lines.append(f"{id_}: new, {len(after)} package{'s' * (len(after) != 1)}")
         elif id_ not in new.entries:
             lines.append(f"{id_}: gone")
         else:

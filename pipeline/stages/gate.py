@@ -39,6 +39,9 @@ class VerifiedFiles:
             return Release.from_json(json.loads(self._path(service).read_bytes()))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError, KeyError):
+            # A file that a crash of the machine left empty: nothing is known to have passed.
+            return None
 
     def put(self, release: Release) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

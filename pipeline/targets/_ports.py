@@ -47,18 +47,30 @@ def _refusal(host: str, port: int, error: OSError) -> RolloutError:
 
 
 def port_holder(port: int) -> str:
-    """`process 123 (its command)` of whoever listens on a TCP port; empty where /proc does not tell this user."""
+    """`process 123 (its command)` of whoever listens on a TCP port, or `the service quickstart-here`, process and all,
+    for one of ours; empty where /proc does not tell this user.
+    """
     inodes = {f"socket:[{inode}]" for inode in _listening(port)}
     for process in Path("/proc").iterdir():
         if not (inodes and process.name.isdecimal()):
             continue
         try:
             if any(os.readlink(fd.path) in inodes for fd in os.scandir(process / "fd")):  # noqa: PTH115
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                return f"process {process.name} ({command[:120]})"
+                return _described(process)
         except OSError:
             continue
     return ""
+
+
+def _described(process: Path) -> str:
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    if any(word.endswith("/targets/_supervise.py") for word in words):
+        from urllib.parse import unquote
+
+        # The supervisor's working folder: STATE/services/SERVICE/start-...
+        folder = (process / "cwd").readlink()
+        return f"the service {unquote(folder.parent.name)} of {folder.parents[2]}, process {process.name}"
+    return f"process {process.name} ({' '.join(words).strip()[:120]})"
 
 
 def _listening(port: int) -> list[str]:

@@ -261,6 +261,9 @@ class NamespaceRuntime:
             value: dict[str, Any] = json.loads((self._state / "status.json").read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except ValueError:
+            # Left empty by a crash of the machine, which no service survives.
+            return {}
         return value
 
     def _record(self, status: dict[str, Any]) -> None:

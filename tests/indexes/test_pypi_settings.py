@@ -57,6 +57,7 @@ proxy = http://proxy:3128
     assert made["UV_INDEX_STRATEGY"] == "unsafe-best-match"
     assert made["UV_FIND_LINKS"] == f"{tmp_path}/house"
     assert made["UV_INSECURE_HOST"] == "main one"
+    assert made["UV_HTTP_RETRIES"] == "0"
     assert made["SSL_CERT_FILE"] == "/ca.pem"
     assert made["ALL_PROXY"] == "http://proxy:3128"
 

@@ -87,6 +87,6 @@ def test_ids_say_what_an_entry_depends_on_in_a_fixed_order() -> None:
 def test_changes_are_told_by_package() -> None:
     (line,) = changes(lock(numpy="1", scipy="2"), lock(numpy="3", scipy="2"))
     assert line == "layers.science linux/amd64: numpy 1 (11111111) → 3 (33333333)"
-    assert changes(Lock(), lock(numpy="1")) == ["layers.science linux/amd64: new, 1 packages"]
+    assert changes(Lock(), lock(numpy="1")) == ["layers.science linux/amd64: new, 1 package"]
     assert changes(lock(numpy="1"), Lock()) == ["layers.science linux/amd64: gone"]
     assert changes(lock(numpy="1"), lock(numpy="1")) == []

@@ -219,6 +219,16 @@ def test_another_runs_release_is_not_undone(verified: VerifiedFiles) -> None:
     assert target.observe().revision == NEXT.revision
 
 
+@pytest.mark.parametrize("left", ["", "{", "[]", "{}"])
+def test_a_file_that_a_crash_left_broken_verifies_nothing(verified: VerifiedFiles, tmp_path: Path, left: str) -> None:
+    verified.put(GOOD)
+    (file,) = (tmp_path / "verified").iterdir()
+    file.write_text(left)
+    assert verified.get("m/here") is None
+    verified.put(NEXT)
+    assert verified.get("m/here") == NEXT
+
+
 def test_verified_releases_are_kept_by_service(verified: VerifiedFiles) -> None:
     verified.put(GOOD)
     verified.put(NEXT)

@@ -117,6 +117,25 @@ def test_a_taken_port_is_found_before_anything_is_touched(
     assert target.observe().state == "running"
 
 
+def test_a_port_that_a_service_of_ours_has_names_the_service(
+    target: LocalTarget, image: Shelf, port: int, tmp_path: Path
+) -> None:
+    target.rollout(image.release(port))
+    other = local_target("tests/there", {}, state=tmp_path / "state", roots=image.roots)
+    with pytest.raises(RolloutError, match=rf"is taken by the service tests/here of {tmp_path}/state, process \d+"):
+        other.rollout(image.release(port))
+
+
+def test_a_status_that_a_crash_left_empty_is_no_service(
+    target: LocalTarget, image: Shelf, port: int, until: Any, tmp_path: Path
+) -> None:
+    target.rollout(image.release(port))
+    target.stop()
+    (tmp_path / "state/services/tests%2Fhere/status.json").write_text("")
+    assert target.observe().state == "absent"
+    live(target, image.release(port), until)
+
+
 def test_a_service_that_dies_says_how(target: LocalTarget, image: Shelf, port: int, until: Any) -> None:
     target.rollout(image.release(port, env={"FAIL": "3"}))
     observed = until(lambda: (now := target.observe()).state != "starting" and now)
