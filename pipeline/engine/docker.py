@@ -57,7 +57,7 @@ def client(address: str, timeout: float = TIMEOUT) -> docker.APIClient:
 
 
 @contextmanager
-def answering(address: str, doing: str = "") -> Iterator[None]:
+def answering(address: str, doing: str = "the engine refuses") -> Iterator[None]:
     """Turns the SDK's errors into OutOfReach (the engine is gone, or too busy) and EngineError (it refuses)."""
     import docker.errors
     import requests
@@ -68,7 +68,8 @@ def answering(address: str, doing: str = "") -> Iterator[None]:
     except docker.errors.APIError as error:
         said = str(error.explanation or error)
         busy = error.status_code in (502, 503, 504)
-        raise (OutOfReach if busy else EngineError)(f"{doing or 'the engine'}: {said}", transient=busy) from error
+        remedy = "see that the image has the program and the user" if "exec" in said or "user" in said else ""
+        raise (OutOfReach if busy else EngineError)(f"{doing}: {said}", remedy=remedy, transient=busy) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, docker.errors.DockerException) as error:
         refused = "permission denied" in str(error).lower()
         remedy = "join the group docker, or run as root" if refused else "see that its service runs"
@@ -78,8 +79,9 @@ def answering(address: str, doing: str = "") -> Iterator[None]:
 
 def _innermost(error: BaseException) -> str:
     """The cause in a few words: requests wraps it three times."""
-    while error.__context__ is not None and isinstance(error.__context__, OSError):
-        error = error.__context__
+    inner = [part for part in error.args if isinstance(part, BaseException)]
+    if inner:
+        return _innermost(inner[-1])
     return (getattr(error, "strerror", "") or str(error) or type(error).__name__)[:200]
 
 
@@ -111,7 +113,7 @@ class DockerEngine:
 
     def load(self, archive: Iterable[bytes]) -> None:
         with answering(self._about.address, "loading an image"):
-            for said in self.api.load_image(archive):
+            for said in self.api.load_image(iter(archive)):
                 if error := said.get("error"):
                     raise EngineError(f"the engine does not take an image: {error}")
 
@@ -154,14 +156,14 @@ class DockerContainer:
     def run(self, line: Callable[[str], None]) -> Ended:
         from docker.utils.socket import frames_iter
 
-        with answering(self._about.address, self._job.title):
+        with answering(self._about.address, "the command does not start"):
             wanted = {"stdin": int(bool(self._job.secrets)), "stdout": 1, "stderr": 1, "stream": 1}
             stream = self._api.attach_socket(self.id, params=wanted)
             try:
                 self._api.start(self.id)
                 if self._job.secrets:
                     getattr(stream, "_sock", stream).sendall(stdin(self._job.secrets))
-                for text in lines(piece for _, piece in frames_iter(stream, tty=False)):
+                for text in lines(frames_iter(stream, tty=False)):
                     line(text)
             finally:
                 stream.close()
@@ -192,17 +194,17 @@ class DockerContainer:
             yield from cast(Iterable[bytes], self._api.export(self.id, chunk_size=CHUNK))
 
 
-def lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines of an output that comes in pieces; of a line that rewrites itself (progress bars) its last state."""
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
+def lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[str]:
+    """Whole lines of the pieces of several streams; of a line that rewrites itself (progress bars) its last state."""
+    rests: dict[int, bytes] = {}
+    for stream, piece in frames:
+        *whole, rest = (rests.get(stream, b"") + piece).split(b"\n")
         yield from map(_text, whole)
         if len(rest) > CHUNK:
             yield _text(rest)
             rest = b""
-    if rest:
-        yield _text(rest)
+        rests[stream] = rest
+    yield from map(_text, filter(None, rests.values()))
 
 
 def _text(line: bytes) -> str:

@@ -34,11 +34,6 @@ _KILLED = 137
 class CommandFailed(AssembleError):
     """A command that did not end well; `log` is the end of its output."""
 
-    log: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "\n    ".join((super().__str__(), *self.log))
-
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     """Raises CommandFailed; OutOfReach when the engine is not there, or goes."""
@@ -125,7 +120,7 @@ def log_file(bench: Bench, step: Step) -> Path:
     """Where the output of a step's last command is kept."""
     folder = bench.home.state / "logs" / bench.manifest.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder / f"{step.id.replace('/', '_')}.log"
+    return folder / f"{step.id.replace(' ', '-').replace('/', '_')}.log"
 
 
 def _watched(container: Container, line: Callable[[str], None], recipe: Execute, bench: Bench) -> tuple[Ended, str]:

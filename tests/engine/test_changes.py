@@ -1,0 +1,82 @@
+"""From what changed to the members of a layer: what surrounds a command stays out, times do not matter."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline.assemble.entry import MTIME, Entry
+from pipeline.engine.changes import Metadata, entries
+from pipeline.engine.memory import MemoryEngine, Scene
+from pipeline.engine.model import Job
+from pipeline.errors import AssembleError
+
+BELOW = {"opt": Metadata(0o755, 0, 0), "run": Metadata(0o755, 0, 0)}
+
+
+def made(perform: Callable[[Scene], None], tmp_path: Path, **more: object) -> dict[str, Entry]:
+    def act(scene: Scene) -> int:
+        perform(scene)
+        return 0
+
+    def below(paths: set[str]) -> Mapping[str, Metadata]:
+        return {path: BELOW[path] for path in paths & BELOW.keys()}
+
+    with MemoryEngine(act).container(Job("i", ())) as container:
+        container.run(lambda _: None)
+        return {entry.path: entry for entry in entries(container, below, tmp_path, **more)}  # type: ignore[arg-type]
+
+
+def test_what_surrounds_a_command_stays_out(tmp_path: Path) -> None:
+    def perform(scene: Scene) -> None:
+        for path in ("run/pipeline/ca.crt", "etc/hosts", "run/secrets/T", ".dockerenv", "root/.cache/pip/x"):
+            scene.write(path)
+
+    assert list(made(perform, tmp_path, mounts=["/root/.cache/pip"])) == []
+
+
+def test_a_folder_of_the_layers_below_is_kept_when_its_mode_differs(tmp_path: Path) -> None:
+    assert list(made(lambda scene: scene.folder("opt"), tmp_path)) == []
+    assert list(made(lambda scene: scene.folder("opt", mode=0o700), tmp_path)) == ["opt"]
+
+
+def test_folders_above_a_change_are_as_below(tmp_path: Path) -> None:
+    found = made(lambda scene: scene.delete("opt/a/b"), tmp_path)
+    assert list(found) == ["opt", "opt/a", "opt/a/.wh.b"]
+    assert found["opt"].mode == 0o755
+
+
+def test_members_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    def perform(scene: Scene) -> None:
+        for path in ("b", "a.b", "a/c", "a/.d"):
+            scene.write(path)
+
+    assert list(made(perform, tmp_path)) == ["a", "a/.d", "a/c", "a.b", "b"]
+
+
+def pyc(time: int, flags: int = 0) -> bytes:
+    return b"\xa7\r\r\n" + struct.pack("<III", flags, time, 3) + b"code"
+
+
+def test_bytecode_follows_its_source_to_the_layers_time(tmp_path: Path) -> None:
+    def perform(scene: Scene) -> None:
+        scene.write("m/a.py", b"x=1", mtime=1000)
+        scene.write("m/__pycache__/a.cpython-311.pyc", pyc(1000))
+        scene.write("m/__pycache__/b.cpython-311.pyc", pyc(1000))
+        scene.write("m/__pycache__/a.cpython-39.pyc", pyc(999))
+        scene.write("m/__pycache__/a.cpython-38.pyc", pyc(1000, flags=1))
+
+    found = made(perform, tmp_path)
+    assert found["m/__pycache__/a.cpython-311.pyc"].source == pyc(MTIME)
+    assert found["m/__pycache__/b.cpython-311.pyc"].source == pyc(1000)
+    assert found["m/__pycache__/a.cpython-39.pyc"].source == pyc(999)
+    assert found["m/__pycache__/a.cpython-38.pyc"].source == pyc(1000, flags=1)
+
+
+def test_a_secret_in_a_large_file_is_found(tmp_path: Path) -> None:
+    content = bytes(3_000_000) + b"hunter22" + bytes(100)
+    with pytest.raises(AssembleError, match="the secret T into /big"):
+        made(lambda scene: scene.write("big", content), tmp_path, secrets={"T": "hunter22\n"})

@@ -1,0 +1,106 @@
+"""A real container engine for tests: Debian's docker.io, installed when need be, with a daemon of the tests' own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine.ask import NoAnswer, ask
+
+PROGRAM = "dockerd"
+
+
+@dataclass
+class RealDocker:
+    """A daemon that runs, without a bridge: containers have the host's network, or none."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        return f"unix://{self.folder / 'sock'}"
+
+    def kill(self) -> None:
+        """Ends the daemon without a chance to clean up, and its containers with it."""
+        self.process.kill()
+        self.process.wait()
+
+
+@cache
+def program() -> str:
+    """The daemon's program; skips the test where it cannot run."""
+    if os.geteuid() != 0:
+        pytest.skip("a Docker daemon for the tests needs root")
+    if found := shutil.which(PROGRAM):
+        return found
+    if not shutil.which("apt-get"):
+        pytest.skip("docker.io is not installed, and this is not Debian")
+    # No daemon beside the tests' own is to be started.
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", "docker.io"]):
+        done = subprocess.run(["apt-get", *command], capture_output=True, text=True, env=environ)
+    if done.returncode != 0 or not (found := shutil.which(PROGRAM)):
+        pytest.skip(f"docker.io cannot be installed: {done.stderr.strip()[-200:]}")
+    return found
+
+
+@contextlib.contextmanager
+def running() -> Iterator[RealDocker]:
+    """A daemon with its own storage; it and its containers are ended afterwards."""
+    daemon = program()
+    # A socket's path may have no more than 108 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="docker-"))
+    server = RealDocker(folder, _start(daemon, folder))
+    try:
+        _wait(server)
+        yield server
+    finally:
+        _stop(server)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(daemon: str, folder: Path) -> subprocess.Popen[bytes]:
+    options = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
+    options += [f"--host=unix://{folder}/sock", "--bridge=none", "--iptables=false", "--shutdown-timeout=1"]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen([daemon, *options], stdout=log, stderr=log, start_new_session=True)
+
+
+def _wait(server: RealDocker) -> None:
+    for _ in range(200):
+        if server.process.poll() is not None:
+            said = (server.folder / "log").read_text(errors="replace").strip().splitlines() or ["nothing"]
+            pytest.skip(f"a Docker daemon cannot be started here: {said[-1][-300:]}")
+        with contextlib.suppress(NoAnswer):
+            if ask(server.address, "/version")[0] == 200:
+                return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(timeout=0.05)
+    pytest.skip("the Docker daemon does not answer")
+
+
+def _stop(server: RealDocker) -> None:
+    if server.process.poll() is None:
+        server.process.terminate()
+        try:
+            server.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
+    # What a killed daemon leaves: its containerd, of which the number is in its folder.
+    with contextlib.suppress(OSError, ValueError):
+        os.kill(int((server.folder / "exec/containerd/containerd.pid").read_text()), signal.SIGKILL)
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        if (point := line.split()[1]).startswith(str(server.folder)):
+            subprocess.run(["umount", "-l", point], check=False, capture_output=True)
