@@ -12,7 +12,7 @@ from pipeline.errors import AssembleError, ResolveError, UsageError
 from pipeline.facts import Facts, Python
 from pipeline.kinds import Files
 from pipeline.layers import pip
-from pipeline.layers._environment import read
+from pipeline.layers._environment import read, spec_name
 from pipeline.layers._requirements import gather, normalise, public
 from pipeline.recipe import Assemble, Json, Recipe
 
@@ -117,7 +117,7 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any)
     """The packages, and the wheels of the `pip:` list for the Python among them. ResolveError, OutOfReach."""
     needs(spec, parent)
     subdir, asked = _subdir(parent), read(spec, indexes.files)
-    if asked.pip:
+    if asked.pip and "python" not in map(spec_name, asked.dependencies):
         # As conda does it: whoever asks for wheels gets an interpreter.
         asked = replace(asked, dependencies=(*asked.dependencies, "python"))
     packages = indexes.conda.solve(

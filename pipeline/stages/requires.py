@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.digest import cache_key
-from pipeline.errors import CheckError, Location
+from pipeline.errors import CheckError
 from pipeline.oci.descriptor import Layer
+from pipeline.oci.requires import Lack
 from pipeline.oci.requires import check as lacks
 from pipeline.oci.requires_find import READ
 from pipeline.plan.model import ImageWork, Plan, Step
@@ -17,28 +18,33 @@ from pipeline.store.image_files import ImageFiles
 
 
 def check(step: Step, plan: Plan, bench: Bench, ids: Sequence[str]) -> None:
-    """Raises CheckError with everything that the base, or the image, has not."""
+    """Raises CheckError with everything that the base and the image have not."""
     assert isinstance(step.work, ImageWork)
     image, steps = step.work.image, [plan.step(id_) for id_ in ids]
     below = [layer for one in steps if one.kind == "base" for layer in layers_of(one, bench)]
-    base = bench.manifest.bases.get(image.base)
-    _check(f"base {image.base}", step.work.requires, below, bench, base.location if base else step.place)
     whole = [layer for one in steps for layer in layers_of(one, bench)]
-    _check(f"image {image.name}", image.requires, whole, bench, step.place)
+    wrong = {
+        f"base {image.base}": _lacks(step.work.requires, below, bench),
+        f"image {image.name}": _lacks(image.requires, whole, bench),
+    }
+    if any(wrong.values()):
+        told = [f"{what} lacks what it requires:" + _lines(found) for what, found in wrong.items() if found]
+        base = bench.manifest.bases.get(image.base)
+        place = base.location if base and wrong[f"base {image.base}"] else step.place
+        remedy = "add what is lacking, take another base, or change `requires`"
+        raise CheckError("\n".join(told), remedy=remedy, place=place)
 
 
-def _check(what: str, required: Mapping[str, Any], layers: Sequence[Layer], bench: Bench, place: Location) -> None:
-    if not required:
-        return
+def _lacks(required: Mapping[str, Any], layers: Sequence[Layer], bench: Bench) -> Sequence[Lack]:
+    """What is required and not there; that nothing is lacking is remembered."""
     memo = "requires " + cache_key([[layer.diff_id for layer in layers], dict(required)])
-    if bench.store.database.memo(memo):
-        return
+    if not required or bench.store.database.memo(memo):
+        return ()
     found = lacks(required, ImageFiles(bench.store, layers, READ))
-    if found:
-        lines = "".join(f"\n  {lack}" for lack in found)
-        raise CheckError(
-            f"{what} lacks what it requires:{lines}",
-            remedy="add it, take another base, or change `requires`",
-            place=place,
-        )
-    bench.store.database.remember(memo, True)
+    if not found:
+        bench.store.database.remember(memo, True)
+    return found
+
+
+def _lines(found: Sequence[Lack]) -> str:
+    return "".join(f"\n  {lack}" for lack in found)
