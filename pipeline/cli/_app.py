@@ -85,10 +85,16 @@ NAMES = (
     "validate",
     "schema",
     "image",
+    "push",
+    "pull",
+    "copy",
+    "tag",
+    "login",
     "status",
     "logs",
     "score",
     "stop",
+    "doctor",
     "version",
 )
 
