@@ -92,6 +92,12 @@ def below(address: str, path: str, place: Location | None = None) -> Reference:
     return found
 
 
+def names_host(text: str) -> bool:
+    """Whether a name begins with a registry's host, and so means an image there and not one of the store."""
+    first, slash, _ = text.partition("/")
+    return bool(slash) and _is_host(first)
+
+
 def api_host(registry: str) -> str:
     """The host[:port] to call for a registry: Docker Hub's differs from its name."""
     return _HUB_API if registry == DOCKER_HUB else registry

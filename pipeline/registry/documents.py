@@ -10,11 +10,9 @@ from typing import Any
 from pipeline.digest import digest_of
 from pipeline.errors import ResolveError
 from pipeline.facts import Platform
-from pipeline.oci.descriptor import INDEX, MANIFEST, Descriptor
+from pipeline.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor
 from pipeline.registry.problems import Damaged, Refused
 
-DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ACCEPT = ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
 _LONG_GONE = "application/vnd.docker.distribution.manifest.v1"
 _ELSEWHERE = ("nondistributable", "foreign")
@@ -77,6 +75,17 @@ def for_platform(index: Document, platform: Platform, where: str) -> Descriptor:
                 return entry
     there = [str(_platform(entry.platform)) for entry in index.manifests if entry.platform.get("os") != "unknown"]
     raise ResolveError(f"{where} has no image for {platform}", remedy=f"it has {', '.join(there) or 'none'}")
+
+
+def check_platform(config: bytes, platform: Platform, where: str) -> None:
+    """Raises ResolveError for an image whose config names another platform."""
+    try:
+        value = json.loads(config)
+        found = Platform(value.get("os") or "linux", value["architecture"], value.get("variant") or "")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Refused(f"{where}: its config is none of an image", remedy="check that it is an image") from None
+    if found not in _acceptable(platform) and Platform(found.os, found.architecture) not in _acceptable(platform):
+        raise ResolveError(f"{where} is for {found}, and not for {platform}", remedy="name another image or platform")
 
 
 def _acceptable(platform: Platform) -> Sequence[Platform]:

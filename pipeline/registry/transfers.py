@@ -9,7 +9,7 @@ from pipeline.errors import StoreError
 from pipeline.facts import Platform
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.blobs import FromFile, FromRepository, Progress, Source, download
-from pipeline.registry.documents import Document, document, for_platform
+from pipeline.registry.documents import Document, check_platform, document, for_platform
 from pipeline.registry.problems import Refused
 from pipeline.registry.publish import Publication, Transfer, distinct, each
 from pipeline.registry.recall import Recall
@@ -95,8 +95,13 @@ def pull(
     before = source.tally.requests, source.tally.moved
     documents = _of_repository(source, wanted, platform)
     wanted_blobs = distinct(blob for found in documents for blob in (found.blobs if layers else found.blobs[:1]))
-    missing = [blob for blob in wanted_blobs if not store.blobs.has(blob.digest, blob.size)]
-    each(missing, lambda blob, moved: download(source, blob, store.blobs, moved), parallel, progress)
+    copied = 0
+    if platform:
+        # Before any layer: it may be the wrong one.
+        config = documents[0].blobs[0]
+        copied = _fetch(store, source, [config], parallel, progress)
+        check_platform(store.blobs.read(config.digest), platform, f"{source.address}:{wanted}")
+    copied += _fetch(store, source, wanted_blobs, parallel, progress)
     for found in documents:
         store.blobs.put(found.data)
     known = [(found.descriptor.digest, [blob.digest for blob in found.blobs]) for found in documents if found.blobs]
@@ -105,9 +110,16 @@ def pull(
         documents[-1].descriptor,
         requests=source.tally.requests - before[0],
         moved=source.tally.moved - before[1],
-        copied=len(missing),
-        present=len(wanted_blobs) - len(missing),
+        copied=copied,
+        present=len(wanted_blobs) - copied,
     )
+
+
+def _fetch(store: Store, source: Repository, blobs: Sequence[Descriptor], parallel: int, progress: Progress) -> int:
+    """Fetches what the store lacks of these blobs; how many that were."""
+    missing = [blob for blob in blobs if not store.blobs.has(blob.digest, blob.size)]
+    each(missing, lambda blob, moved: download(source, blob, store.blobs, moved), parallel, progress)
+    return len(missing)
 
 
 def tag(store: Store, image: Descriptor, target: Repository, tags: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.facts import Platform
 from pipeline.manifest.words import listed, suggestion
 from pipeline.noun import noun
-from pipeline.oci.descriptor import INDEX, MANIFEST, Descriptor, Layer
+from pipeline.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, Layer
 from pipeline.store import Store
 
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
@@ -103,12 +103,15 @@ def _whole(name: str, names: Collection[str]) -> str:
 def documents(store: Store, image: Descriptor) -> list[ImageDocuments]:
     """The image of each platform, in the index's order. Raises StoreError when a document is missing or damaged."""
     value = _read(store, image.digest)
-    if image.media_type == INDEX or "manifests" in value:
+    if image.media_type in (INDEX, DOCKER_INDEX) or "manifests" in value:
         entries = [Descriptor.from_json(entry) for entry in value["manifests"]]
-        return [
-            _documents(store, entry, _read(store, entry.digest)) for entry in entries if entry.media_type == MANIFEST
-        ]
+        return [_documents(store, entry, _read(store, entry.digest)) for entry in entries if _is_image(entry)]
     return [_documents(store, image, value)]
+
+
+def _is_image(entry: Descriptor) -> bool:
+    """Not what BuildKit puts beside an image to attest how it was built, for the platform unknown/unknown."""
+    return entry.media_type in (MANIFEST, DOCKER_MANIFEST) and entry.platform.get("os") != "unknown"
 
 
 def choose(store: Store, found: Found, platform: Platform | None, machine: Platform | None = None) -> ImageDocuments:
@@ -172,7 +175,8 @@ def _older(store: Store, digest: Digest) -> Descriptor:
     value: Any = None
     if store.blobs.path(digest).stat().st_size <= _MOST:
         value = _json(store.blobs.read(digest))
-    if not isinstance(value, dict) or value.get("mediaType") not in (INDEX, MANIFEST):
+    kinds = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
+    if not isinstance(value, dict) or value.get("mediaType") not in kinds:
         raise UsageError(
             f"{short(digest)} is a blob but not an image", remedy="'pipeline image ls' shows what there is"
         )
