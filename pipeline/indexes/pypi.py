@@ -13,10 +13,12 @@ import threading
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
 from pipeline.indexes.pypi_errors import explain
+from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_settings import uv_settings
 from pipeline.indexes.pypi_wheels import best, uv_platform
 from pipeline.kinds import Files
@@ -46,15 +48,25 @@ class PyPI:
         self._unpacked: dict[tuple[str, ...], dict[str, Path]] = {}
         self._private: tempfile.TemporaryDirectory[str] | None = None
 
-    def resolve(self, wanted: Requested, *, python: str, platform: str, files: Files) -> list[dict[str, Any]]:
+    def resolve(
+        self,
+        wanted: Requested,
+        *,
+        python: str,
+        platform: str,
+        files: Files,
+        installed: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[dict[str, Any]]:
         """The wheels that answer `wanted` on Python `3.N` and a manylinux platform tag, sorted by name.
 
-        Each is {name, version, file, sha256, size}. Raises ResolveError, or OutOfReach when an index does not answer.
+        Each is {name, version, file, sha256, size}. Distributions `installed` (normalised name to version) stay
+        and are left out. Raises ResolveError, or OutOfReach when an index does not answer.
         """
         _check([*wanted.requirements, *wanted.constraints])
         with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
             asked, limits, answer = (Path(folder, name) for name in ("asked.in", "limits.in", "pylock.toml"))
-            asked.write_text(lines(wanted.requirements), encoding="utf-8")
+            stays = stand_ins(installed, Path(folder))
+            asked.write_text(lines([*wanted.requirements, *stays]), encoding="utf-8")
             limits.write_text(lines(wanted.constraints), encoding="utf-8")
             arguments = ["pip", "compile", str(asked), "--constraint", str(limits), "--output-file", str(answer)]
             arguments += ["--format", "pylock.toml", "--generate-hashes", "--only-binary", ":all:", "--no-header"]
@@ -65,7 +77,8 @@ class PyPI:
             if done.returncode:
                 raise explain(done.stderr, python, platform)
             packages = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
-        chosen = [_choose(package, wanted, python, platform) for package in packages]
+        added = (package for package in packages if normalise(package["name"]) not in installed)
+        chosen = [_choose(package, wanted, python, platform) for package in added]
         return sorted(chosen, key=lambda wheel: (wheel["name"], wheel["file"]))
 
     def unpacked(

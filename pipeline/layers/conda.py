@@ -148,10 +148,10 @@ def _wheels(spec: Mapping[str, Any], locked: Json, parent: Facts, indexes: Any) 
     brought = [package for package in locked["packages"] if _is_python(package)]
     have = indexes.conda.distributions(brought, read(spec, indexes.files), indexes.files)
     known = {normalise(name): version for name, version in have.items()}
-    wanted.constraints += [f"{name}=={version}" for name, version in sorted(known.items())]
-    platform = pip.platform_tag(parent)
-    wheels = indexes.pypi.resolve(wanted, python=python.minor, platform=platform, files=indexes.files)
-    return [wheel for wheel in wheels if wheel["name"] not in known]
+    found: list[dict[str, Any]] = indexes.pypi.resolve(
+        wanted, python=python.minor, platform=pip.platform_tag(parent), files=indexes.files, installed=known
+    )
+    return found
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:

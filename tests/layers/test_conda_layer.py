@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import struct
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +249,37 @@ def test_what_moves_which_layer(indexes: Indexes) -> None:
     # Neither another base nor another place of the channel is part of what the packages' bytes depend on.
     other = replace(BASE, release="13", libc="2.41")
     assert conda.recipes(spec, _solve(indexes, spec), other)[0].inputs == made[0].inputs
+
+
+def _wheel(files: Folder, name: str, version: str, requires: str = "") -> None:
+    info, folder = f"{name}-{version}.dist-info", files.root / "wheels"
+    folder.mkdir(exist_ok=True)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "x = 1\n")
+        wheel.writestr(f"{info}/METADATA", metadata + (f"Requires-Dist: {requires}\n" if requires else ""))
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def test_wheels_of_the_pip_list_fit_beside_what_conda_brings(channel: Channel, indexes: Indexes, files: Folder) -> None:
+    """Python comes with the list, as in conda; a distribution that conda brings stays, though no index has it."""
+    info = {"site-packages/numeric-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: numeric\nVersion: 1.0\n"}
+    channel.package("numeric", "1.0", info, subdir="noarch", depends=["python"])
+    _wheel(files, "thing", "1.0", "numeric>=1")
+    _wheel(files, "thing", "2.0", "numeric>=2")
+    _wheel(files, "numeric", "2.0")
+    (files.root / "more.txt").write_text("other\n")
+    _wheel(files, "other", "1.0")
+    pip = {"pip": ["--no-index", "--find-links wheels", "thing", "-r more.txt"]}
+    locked = _solve(indexes, _spec("numeric", pip))
+    assert _versions(locked) == {"numeric": "1.0", "python": VERSION, "libz": "1.2.13"}
+    assert {wheel["name"]: wheel["version"] for wheel in locked["pip"]} == {"other": "1.0", "thing": "1.0"}
+    made = conda.recipes(_spec("numeric", pip), locked, BASE)
+    assert [recipe.part for recipe in made] == ["", "bytecode", "pip", "pip-bytecode"]
+    assert made[2].inputs["site"] == f"/opt/conda/lib/python{MINOR}/site-packages"
+    with pytest.raises(ResolveError, match=r"only numeric<2 is available and thing>=2\.0 depends on numeric>=2"):
+        _solve(indexes, _spec("numeric", {"pip": ["--no-index", "--find-links wheels", "thing==2.0"]}))
 
 
 def test_credentials_are_in_no_request(indexes: Indexes) -> None:
