@@ -53,7 +53,8 @@ def _guarded(shell: Shell, call: Callable[[], object]) -> int:
     except click.ClickException as error:
         return _told(shell, _usage(error))
     except (click.Abort, KeyboardInterrupt):
-        shell.error_line("interrupted")
+        if not shell.told_interruption:
+            shell.error_line("interrupted")
         return INTERRUPTED
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1

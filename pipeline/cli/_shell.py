@@ -38,6 +38,7 @@ class Shell:
     verbose: bool = False
     home_option: str = ""
     shown: set[str] = field(default_factory=set)
+    told_interruption: bool = False
     started: float = 0.0
 
     def __post_init__(self) -> None:

@@ -40,6 +40,7 @@ class Door:
     shell: Shell
     show: Show
     deployed: list[tuple[str, str]] = field(default_factory=list)
+    ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, event: Event) -> None:
@@ -48,6 +49,7 @@ class Door:
 
     def _pass(self, event: Event) -> None:
         if isinstance(event, RunEnded):
+            self.ended = True
             event = RunEnded(replace(event.report, seconds=self.shell.clock() - self.shell.started))
         if isinstance(event, StepEnded):
             if event.outcome == "failed":
@@ -113,6 +115,10 @@ def performed(
             plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None, kinds=tuple(kinds))
             show.fit(step.name for step in plan.steps)
             perform(bench, plan, door, kinds)
+        except KeyboardInterrupt:
+            # The run's last line says so, and how far it came.
+            shell.told_interruption = door.ended
+            raise
         finally:
             bench.halt.set()
     after(plan, door)

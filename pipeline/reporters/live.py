@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pipeline.events import Event, RunEnded, StepEnded, StepSaid, StepStarted
+from pipeline.events import Event, RunEnded, RunStarted, StepEnded, StepSaid, StepStarted
 from pipeline.reporters import lines
 from pipeline.reporters.plain import Plain
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]")
 _STYLES = {"failed": "red", "error": "red", "hit": "dim", "skipped": "dim"}
 _RESOLVING = ""
-"""The step that words belong to which are said before there are steps."""
+"""The step that words belong to which are said before there are steps, or by what several steps share."""
 
 
 @dataclass
@@ -54,8 +54,10 @@ class Live:
         self._width = lines.NAME
         self._live: RichLive | None = None
         self._closed = False
+        self._started = False
 
     def fit(self, names: Iterable[str]) -> None:
+        names = list(names)
         self._width = lines.width(names, self._width)
         self._plain.fit(names)
 
@@ -69,6 +71,10 @@ class Live:
         if self._closed:
             return
         match event:
+            case RunStarted():
+                self._started = True
+                self._steps.pop(_RESOLVING, None)
+                self._plain(event)
             case StepStarted():
                 self._plain(event)
                 self._steps.pop(_RESOLVING, None)
@@ -89,7 +95,7 @@ class Live:
     def _heard(self, event: StepSaid) -> None:
         self._plain(event)
         if event.step == _RESOLVING and event.step not in self._steps:
-            self._steps[_RESOLVING] = _Running("lock", "", self._clock())
+            self._steps[_RESOLVING] = _Running("" if self._started else "lock", "", self._clock())
             self._move()
         if running := self._steps.get(event.step):
             running.words = clean(event.text)

@@ -41,6 +41,35 @@ def test_finished_steps_are_printed_as_plain_lines_and_the_cursor_is_given_back(
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0
 
 
+def test_finished_and_running_steps_stand_in_the_same_columns() -> None:
+    from rich.console import Console
+
+    terminal = Terminal()
+    live = live_on(terminal)
+    live.fit(name for name in ("science/bytecode", "a"))
+    live(StepEnded("layer a", "layer", "a", "made", "1 file", 0.2, 100))
+    live(StepStarted("layer b", "layer", "b"))
+    live(StepSaid("layer b", "unpacking"))
+    screen = Console(file=io.StringIO(), width=80, height=20)
+    screen.print(live)
+    live.close()
+    assert terminal.getvalue().index("1 file") == screen.file.getvalue().index("unpacking")
+
+
+def test_words_of_no_step_are_not_the_locks_once_steps_run() -> None:
+    from rich.console import Console
+
+    live = Live(Terminal(), lambda _text: None, clock=lambda: 0.0)
+    shown = []
+    for event in (StepSaid("", "resolving"), RunStarted("shop", 1), StepSaid("", "fetching")):
+        live(event)
+        screen = Console(file=io.StringIO(), width=60, height=20)
+        screen.print(live)
+        shown.append(screen.file.getvalue().split(" 0.0 s")[0].split())
+    live.close()
+    assert shown == [["lock", "resolving"], [], ["fetching"]]
+
+
 def test_the_running_steps_show_their_last_words() -> None:
     from rich.console import Console
 
