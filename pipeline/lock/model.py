@@ -66,8 +66,15 @@ def _pretty(value: Any, indent: str) -> str:
         body = (f"{deeper}{json.dumps(key)}: {_pretty(value[key], deeper)}" for key in value)
         return "{\n" + ",\n".join(body) + f"\n{indent}}}"
     if isinstance(value, list) and value and any(isinstance(item, dict | list) for item in value):
-        return "[\n" + ",\n".join(deeper + _pretty(item, deeper) for item in value) + f"\n{indent}]"
+        return "[\n" + ",\n".join(deeper + _item(item, deeper) for item in value) + f"\n{indent}]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _item(value: Any, indent: str) -> str:
+    """A package on one line, lists of texts in it included."""
+    parts = value.values() if isinstance(value, Mapping) else ()
+    deep = any(isinstance(inner, dict) for part in parts for inner in (part if isinstance(part, list) else [part]))
+    return _pretty(value, indent) if deep else json.dumps(value, ensure_ascii=False)
 
 
 def _nested(value: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from pipeline.facts import Facts, Platform
 from pipeline.home import Home
 from pipeline.indexes import Indexes
 from pipeline.layers import conda
+from pipeline.lock.model import Lock, LockEntry, dump
 from pipeline.recipe import Assemble
 from pipeline.store.blobs import Blobs
 
@@ -105,6 +106,8 @@ def test_the_lock_has_names_hashes_and_no_place(indexes: Indexes, tmp_path: Path
     assert tool["channel"] == "channel"
     assert len(tool["sha256"]) == 64
     assert str(tmp_path) not in json.dumps(locked)
+    text = dump(Lock({"layers.env linux/amd64": LockEntry("conda", "x", locked)}))
+    assert [line.split('"')[3] for line in text.splitlines() if "sha256" in line] == ["libz", "python", "tool"]
 
 
 def test_a_file_and_the_same_in_the_manifest_ask_for_the_same(indexes: Indexes, files: Folder) -> None:
