@@ -25,6 +25,8 @@ _DAMAGED = re.compile(r"hash|sha256|[Ii]nvalid|[Cc]orrupt|EOF|end of file|decomp
 def explain(error: dict[str, Any], specs: Sequence[str], subdir: str) -> PipelineError:
     """The error for rattler's exception `kind` with its `text`."""
     kind, text = error["kind"], public(error["text"]).strip()
+    if kind in ("ModuleNotFoundError", "ImportError"):
+        return ResolveError(f"conda packages need rattler: {text}", remedy="pip install py-rattler==0.28.0")
     if kind == "SolverError":
         return _unsolved(error, text, specs, subdir)
     if kind.startswith("Invalid"):

@@ -157,9 +157,9 @@ def _record(package: Json) -> rattler.RepoDataRecord:
 def _client(asked: Json) -> rattler.Client:
     import rattler
 
-    return rattler.Client.from_config(
-        rattler.Config.from_toml(f"tls-no-verify = {str(not asked['verify']).lower()}"), user_agent="pipeline"
-    )
+    settings = rattler.Config.from_toml(f"tls-no-verify = {str(not asked['verify']).lower()}")
+    # Who asks tries again by a policy of its own.
+    return rattler.Client.from_config(settings, max_retries=1, user_agent="pipeline")
 
 
 if __name__ == "__main__":
