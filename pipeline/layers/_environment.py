@@ -16,7 +16,6 @@ from pipeline.kinds import Files
 from pipeline.manifest.model import Path_, Secret
 from pipeline.manifest.words import did_you_mean
 from pipeline.noun import noun
-from pipeline.noun import noun
 
 if TYPE_CHECKING:
     from pipeline.manifest.nodes import Document, Node
