@@ -110,8 +110,10 @@ class _Maker:
         image = group[0][0].image
         stacks = tuple((resolved.platform, layers, runtime(resolved)) for resolved, layers in group)
         layers = tuple(dict.fromkeys(layer for _, stack, _ in stacks for layer in stack))
-        inputs = {f"layer {layer}": self.steps[layer].key[:12] for layer in layers}
-        inputs |= {f"config {key}": _short(value) for _, _, config in stacks for key, value in config.items()}
+        inputs = {layer: self.steps[layer].key[:12] for layer in layers}
+        inputs["order"] = _short(" ".join(self.steps[layer].name for layer in layers))
+        for _, _, config in stacks:
+            inputs |= _config_inputs(config)
         inputs["libraries ignored"] = " ".join(image.checks.libraries_ignore)
         material = [[str(p), [self._told(id_) for id_ in stack], config] for p, stack, config in stacks]
         whole: list[Any] = [material, image.checks.libraries_ignore]
@@ -166,7 +168,7 @@ class _Maker:
     def target(self, target: Entry, image: Image, manifest: Manifest) -> None:
         built = f"image {image.name}"
         score = image.checks.score
-        inputs = {"image": self.steps[built].key[:12], "settings": _short(dict(target.spec)), "score": _short(score)}
+        inputs = {"image": self.steps[built].key[:12], "score": _short(score), **_flat("", target.spec)}
         step = Step(
             id=f"target {target.name}",
             kind="target",
@@ -219,7 +221,7 @@ def _recipe_inputs(recipe: Recipe) -> dict[str, str]:
     """Each input by name, lists of packages and files member by member: what `why` compares."""
     if isinstance(recipe, Borrow):
         layers = {f"layer {number}": layer["diff_id"][7:19] for number, layer in enumerate(recipe.layers, 1)}
-        return {**layers, **{f"config {name}": _short(value) for name, value in recipe.config.items()}}
+        return {**layers, **_config_inputs(recipe.config)}
     found: dict[str, str] = {"packer": PACKER}
     for name, value in recipe.inputs.items():
         if isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
@@ -233,6 +235,20 @@ def _recipe_inputs(recipe: Recipe) -> dict[str, str]:
     return found
 
 
+def _config_inputs(config: Mapping[str, Any]) -> dict[str, str]:
+    """Each setting, label and environment variable of an image's config by its name."""
+    env = dict(pair.partition("=")[::2] for pair in config.get("Env") or ())
+    return _flat("config", {**config, "Env": env})
+
+
+def _flat(name: str, value: Any) -> dict[str, str]:
+    """A value by its name; a mapping entry by entry, so that `why` names the one that changed."""
+    if not isinstance(value, Mapping):
+        return {name: _short(value)}
+    entries = (_flat(f"{name} {key}".strip(), entry) for key, entry in value.items())
+    return {key: text for found in entries for key, text in found.items()}
+
+
 def _wheel(file: str) -> str:
     return str(file).partition("-")[0].replace("_", "-").lower()
 
@@ -241,13 +257,14 @@ def _label(item: Mapping[str, Any]) -> str:
     version = str(item.get("version", ""))
     content = str(item.get("digest") or item.get("sha256") or "")
     rest = {k: v for k, v in item.items() if k not in ("name", "version", "digest", "sha256", "path", "size", "file")}
-    detail = f" {_short(rest)}" if rest and not version else ""
-    return f"{version} {content.removeprefix('sha256:')[:12]}".strip() + detail
+    detail = [f"{key} {value:04o}" if key == "mode" else f"{key} {_short(value)}" for key, value in rest.items()]
+    return " ".join(filter(None, (version, content.removeprefix("sha256:")[:12], *(detail if not version else ()))))
 
 
 def _short(value: Any) -> str:
     """A value as one short text: itself when small, else its hash."""
-    text = value if isinstance(value, str) else repr(_plain(value))
+    plain = _plain(value)
+    text = plain if isinstance(plain, str) else repr(plain)
     return text if len(text) <= 80 else f"#{cache_key(text)[:12]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,10 @@ from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Secret, Serve
 from pipeline.plan import plan
-from pipeline.plan.model import Step
+from pipeline.plan.model import ResolvedImage, Step
 from pipeline.plan.steps import steps_of
 from pipeline.plan.why import why
+from pipeline.recipe import Assemble
 
 
 def keys(steps: Iterable[Step]) -> dict[str, str]:
@@ -145,6 +147,52 @@ def test_a_plan_says_hit_or_why_not() -> None:
     assert again.verdicts["layer science"].why.startswith("packer 0 → ")
     assert again.verdicts["tag scoring"].why == "its result is no longer in the store"
     assert "diabetes tag scoring" in asked
+
+
+def _why(step: str, before: ResolvedImage, now: ResolvedImage, *specs: dict[str, Any]) -> str:
+    """Why `step` is a miss after a run of `before`, and `specs` of the target before and now."""
+    old, new = specs or ({}, {})
+    past = {
+        s.id: s.inputs for s in steps_of(manifest(before, targets={"here": target("here", "scoring", **old)}), [before])
+    }
+    made = plan(
+        manifest(now, targets={"here": target("here", "scoring", **new)}),
+        [now],
+        lambda _step: False,
+        lambda id_: past.get(id_.removeprefix("diabetes ")),
+    )
+    return made.verdicts[step].why
+
+
+def test_why_names_the_setting_that_changed_and_not_its_neighbours() -> None:
+    one, two = layer("code", CODE), layer("science", SCIENCE)
+    here = image("scoring", one, two, labels={"a": "1"}, env={"X": "1"})
+    assert _why("image scoring", here, image("scoring", two, one, labels={"a": "1"}, env={"X": "1"})) == (
+        "order slim code science → slim science code"
+    )
+    assert _why("image scoring", here, image("scoring", one, two, labels={"a": "2"}, env={"X": "1"})) == (
+        "config Labels a 1 → 2"
+    )
+    assert _why("image scoring", here, image("scoring", one, two, labels={"a": "1"}, env={"X": "2"})) == (
+        "config Env X 1 → 2"
+    )
+    assert _why("target here", here, here, {"port": 8890}, {"port": 8891}) == "port 8890 → 8891"
+    assert _why("target here", here, here, {}, {"env": {"DEBUG": "1"}}) == "env DEBUG is new"
+
+
+def test_why_tells_a_files_mode_as_people_write_it() -> None:
+    def code(mode: int) -> ResolvedImage:
+        member = {"path": "app/a.py", "digest": "sha256:" + "ef" * 32, "size": 1, "mode": mode}
+        return image("scoring", layer("code", Assemble("tree", {"members": [member]})))
+
+    assert _why("layer code", code(0o644), code(0o755)) == ("app/a.py efefefefefef mode 0644 → efefefefefef mode 0755")
+
+
+def test_no_secret_is_among_the_inputs_that_are_kept() -> None:
+    scoring = image("scoring", layer("code", CODE))
+    whole = manifest(scoring, targets={"here": target("here", "scoring", env={"TOKEN": Secret("hunter2hunter2")})})
+    kept = [text for step in steps_of(whole, [scoring]) for text in step.inputs.values()]
+    assert "hunter2" not in json.dumps(kept)
 
 
 def test_why_names_what_changed_from_what_to_what() -> None:
