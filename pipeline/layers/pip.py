@@ -95,6 +95,13 @@ def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noq
     return parent
 
 
+def _file_name(name: str) -> str:
+    """Raises ValueError for what is no file name of a wheel (PyPA binary distribution format, "File name convention")."""
+    if "/" in name or name.count("-") < 4 or not name.endswith(".whl"):
+        raise ValueError(f"{name!r} is not the file name of a wheel")
+    return name
+
+
 def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Recipe]:
     """The wheels, which a new base with the same Python does not move, and their bytecode, which a new patch release of
     Python does.
@@ -106,7 +113,7 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
             f"{python.minor} on {platform_tag(parent)}",
             remedy="run `pipeline lock` again",
         )
-    wheels = [[wheel["file"], wheel["sha256"]] for wheel in sorted(locked["wheels"], key=lambda wheel: wheel["file"])]
+    wheels = sorted([_file_name(wheel["file"]), wheel["sha256"]] for wheel in locked["wheels"])
     if not wheels:
         return ()
     prefix, site = _places(spec, python)

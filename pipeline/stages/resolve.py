@@ -116,10 +116,15 @@ class _Resolver:
             )
         else:
             locked = kind.resolve(entry.spec, request, parent, self._bench.indexes)
-        facts = kind.facts(entry.spec, locked, parent)
-        return ResolvedEntry(
-            section, entry, id_, locked, parent, facts, tuple(kind.recipes(entry.spec, locked, parent))
-        )
+        try:
+            facts = kind.facts(entry.spec, locked, parent)
+            recipes = tuple(kind.recipes(entry.spec, locked, parent))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if (known := self._lock.entries.get(id_)) is None or known.locked is not locked:
+                raise
+            remedy = f"take the one that Git has, or run 'pipeline lock --update {entry.name}'"
+            raise ResolveError(f"the lock's entry of {entry.name} is damaged", remedy=remedy) from error
+        return ResolvedEntry(section, entry, id_, locked, parent, facts, recipes)
 
     def _locked(self, id_: str, entry: Entry, request: Any, ask: Callable[[], Any]) -> Any:
         """The lock's answer while what was asked is the same; else a new one."""

@@ -161,3 +161,9 @@ def test_parts_and_what_they_need() -> None:
 def test_a_lock_for_another_base_is_refused() -> None:
     with pytest.raises(AssembleError, match=r"3\.11 on manylinux_2_36_x86_64.*manylinux_2_41_x86_64"):
         _recipes(None, replace(BASE, libc="2.41"))
+
+
+@pytest.mark.parametrize("name", ["../../a-1-py3-none-any.whl", "a.whl", "a-1-py3-none-any.tar.gz"])
+def test_a_lock_cannot_name_files_elsewhere(name: str) -> None:
+    with pytest.raises(ValueError, match="not the file name of a wheel"):
+        _recipes(None, BASE, {**LOCKED, "wheels": [{"name": "a", "version": "1", "file": name, "sha256": "0" * 64}]})
