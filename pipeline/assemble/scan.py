@@ -11,6 +11,8 @@ from pipeline.assemble import elf
 from pipeline.assemble.entry import Entry, EntryType
 from pipeline.assemble.layer import Contents
 from pipeline.errors import AssembleError
+from pipeline.oci.descriptor import Layer
+from pipeline.store import Store
 from pipeline.store.tarstream import Stream, open_tar
 
 _TYPES: dict[bytes, EntryType] = {
@@ -21,6 +23,15 @@ _TYPES: dict[bytes, EntryType] = {
     tarfile.BLKTYPE: "block",
     tarfile.FIFOTYPE: "fifo",
 }
+
+
+def describe(store: Store, layer: Layer) -> None:
+    """Keeps what a layer of the store holds, read from its blob, unless that is known."""
+    if store.has_layer(layer):
+        return
+    with store.scratch() as folder:
+        contents = scan(store.blobs.path(layer.blob.digest), layer.blob.media_type, folder / "member")
+    store.put_contents(layer, contents.to_json())
 
 
 def scan(blob: Path, media_type: str, scratch: Path) -> Contents:

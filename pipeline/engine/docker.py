@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.engine import owner
 from pipeline.engine.ask import NoAnswer
-from pipeline.engine.model import About, Change, ChangeKind, Ended, EngineError, Job
+from pipeline.engine.buildkit import INSTALL, Output
+from pipeline.engine.model import About, Change, ChangeKind, Dockerfile, Ended, EngineError, Job
 from pipeline.engine.secrets import SECRETS, script, stdin
 from pipeline.errors import OutOfReach
 
@@ -117,6 +118,35 @@ class DockerEngine:
                 if error := said.get("error"):
                     raise EngineError(f"the engine does not take an image: {error}")
 
+    def build(self, wanted: Dockerfile, line: Callable[[str], None], halted: Callable[[], bool]) -> str:
+        """With BuildKit where a docker program can drive it, else with what the engine has: Podman's own is as good."""
+        from pipeline.engine import buildkit
+
+        program = buildkit.program(os.environ.get("PATH", "")) if self._about.name == "Docker" else None
+        if program:
+            return buildkit.build(program, self._about.address, wanted, line, halted)
+        if wanted.secrets and self._about.name == "Docker":
+            raise EngineError("a Dockerfile with secrets needs BuildKit", remedy=INSTALL)
+        return self._build(wanted, line)
+
+    def _build(self, wanted: Dockerfile, line: Callable[[str], None]) -> str:
+        """By the engine's interface. Raises EngineError with the end of the output."""
+        output = Output(line)
+        built = ""
+        with answering(self._about.address, "the Dockerfile cannot be built"):
+            for said in self.api.build(**_building(wanted)):
+                for text in str(said.get("stream") or said.get("error") or "").splitlines():
+                    output(text)
+                if "error" in said:
+                    raise output.failed("the Dockerfile's build failed")
+                # Each build stage has an ID; the last one is the image's.
+                built = (said.get("aux") or {}).get("ID") or built
+        return built or output.last_id()
+
+    def save(self, image: str) -> Iterable[bytes]:
+        with answering(self._about.address, f"image {image}"):
+            yield from cast(Iterable[bytes], self.api.get_image(image, chunk_size=CHUNK))
+
     @contextmanager
     def container(self, job: Job) -> Iterator[DockerContainer]:
         self.sweep()
@@ -192,6 +222,21 @@ class DockerContainer:
     def export(self) -> Iterable[bytes]:
         with answering(self._about.address, "reading a container's files"):
             yield from cast(Iterable[bytes], self._api.export(self.id, chunk_size=CHUNK))
+
+
+def _building(wanted: Dockerfile) -> dict[str, Any]:
+    """The arguments that build a Dockerfile."""
+    return {
+        "path": str(wanted.context),
+        "dockerfile": str(wanted.path),
+        "buildargs": dict(wanted.args),
+        "target": wanted.target or None,
+        "network_mode": None if wanted.network == "default" else wanted.network,
+        "platform": wanted.platform or None,
+        "rm": True,
+        "forcerm": True,
+        "decode": True,
+    }
 
 
 def lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[str]:

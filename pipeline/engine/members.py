@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from pipeline.assemble.entry import Entry, EntryType
 from pipeline.engine.model import Container
 from pipeline.errors import AssembleError
+from pipeline.store.pieces import as_file
 
 _SMALL = 1 << 16
 _CAPABILITY = "security.capability"
@@ -90,8 +90,7 @@ def _attributes(file: Path) -> tuple[tuple[str, bytes], ...]:
 
 def _from_export(pieces: Iterable[bytes], paths: set[str], scratch: Path) -> dict[str, Found]:
     found: dict[str, Found] = {}
-    reader = io.BufferedReader(_Pieces(iter(pieces)), 1 << 20)
-    with tarfile.open(fileobj=cast(BinaryIO, reader), mode="r|", errors="surrogateescape") as tar:
+    with tarfile.open(fileobj=as_file(pieces), mode="r|", errors="surrogateescape") as tar:
         for member in tar:
             path = member.name.strip("/")
             if path in paths:
@@ -119,25 +118,3 @@ def _member(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile, scratch: P
         while piece := file.read(1 << 20):
             copy.write(piece)
     return replace(entry, source=scratch, size=member.size, xattrs=xattrs)
-
-
-class _Pieces(io.RawIOBase):
-    """Pieces of bytes as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        target = memoryview(cast(bytearray, buffer))
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        size = min(len(target), len(self._rest))
-        target[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.engine.model import About, Change, Ended, Job
+from pipeline.engine.model import About, Change, Dockerfile, Ended, Job
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Scene:
 class MemoryEngine:
     """Has the images that it was given to load; `perform(scene)` stands for every command and gives its exit code.
 
-    `jobs` holds what was asked, oldest first; `loaded` the archives.
+    `jobs` and `built` hold what was asked, oldest first; `loaded` the archives that were given, `saved` those to give.
     """
 
     def __init__(self, perform: Callable[[Scene], int | Ended] = lambda _scene: 0) -> None:
@@ -62,6 +62,8 @@ class MemoryEngine:
         self._images: dict[str, tuple[str, ...]] = {}
         self.jobs: list[Job] = []
         self.loaded: list[bytes] = []
+        self.built: list[Dockerfile] = []
+        self.saved: dict[str, bytes] = {}
 
     def about(self) -> About:
         return About("Memory", "1", "linux/amd64", "memory://")
@@ -84,6 +86,15 @@ class MemoryEngine:
                 config = json.loads(read(image["Config"]))
                 for name in image["RepoTags"]:
                     self._images[name] = tuple(config["rootfs"]["diff_ids"])
+
+    def build(self, wanted: Dockerfile, line: Callable[[str], None], halted: Callable[[], bool]) -> str:  # noqa: ARG002
+        """Pretends: `saved` holds what is built, by the Dockerfile's name."""
+        self.built.append(wanted)
+        line(f"built {wanted.path.name}")
+        return wanted.path.name
+
+    def save(self, image: str) -> Iterable[bytes]:
+        return [self.saved[image]]
 
     @contextmanager
     def container(self, job: Job) -> Iterator[MemoryContainer]:

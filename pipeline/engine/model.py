@@ -55,6 +55,22 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """An image to build from a Dockerfile at `path`, with the folder `context`; `target` names a build stage, if any.
+
+    `secrets` (id → text) are for `RUN --mount=type=secret`, and reach no layer. `network` is default, host or none.
+    """
+
+    path: Path
+    context: Path
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    network: str = "default"
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """How a command ended; `out_of_memory` says that the kernel killed it for the memory that it used."""
 
@@ -105,6 +121,14 @@ class Engine(Protocol):
 
     def load(self, archive: Iterable[bytes]) -> None:
         """Takes the images of a `docker save` archive, given in pieces. Layers that the engine has may be left out."""
+        ...
+
+    def build(self, wanted: Dockerfile, line: Callable[[str], None], halted: Callable[[], bool]) -> str:
+        """Builds an image, and gives its ID; `line` is called with each line of output, `halted` says when to stop."""
+        ...
+
+    def save(self, image: str) -> Iterable[bytes]:
+        """An image as a `docker save` archive, in pieces."""
         ...
 
     def container(self, job: Job) -> AbstractContextManager[Container]:

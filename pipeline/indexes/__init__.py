@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+from pipeline.errors import ResolveError
+from pipeline.facts import Platform
 from pipeline.home import Home
 from pipeline.kinds import Files
+from pipeline.recipe import Json
 
 if TYPE_CHECKING:
     from pipeline.indexes.conda import Conda
@@ -15,14 +18,37 @@ if TYPE_CHECKING:
     from pipeline.indexes.pypi import PyPI
 
 
+class Dockerfiles(Protocol):
+    """Images built from Dockerfiles."""
+
+    def image(self, spec: Mapping[str, Any], request: Json, platform: Platform) -> Json:
+        """The image's layers, config and facts (JSON); built when it is not in the store."""
+        ...
+
+
 class Indexes:
     """Every index a kind may ask, made when first asked. `environ` is the user's environment (proxies, CA bundles)."""
 
-    def __init__(self, home: Home, environ: Mapping[str, str], files: Files, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        environ: Mapping[str, str],
+        files: Files,
+        say: Callable[[str], None],
+        dockerfiles: Callable[[], Dockerfiles] | None = None,
+    ) -> None:
         self.files = files
+        self._dockerfiles = dockerfiles
         self._home = home
         self._environ = environ
         self._say = say
+
+    @property
+    def dockerfiles(self) -> Dockerfiles:
+        """Raises ResolveError where there is nothing to build with."""
+        if self._dockerfiles is None:
+            raise ResolveError("a Dockerfile cannot be built here", remedy="use another kind of base")
+        return self._dockerfiles()
 
     @cached_property
     def debian(self) -> DebianArchives:

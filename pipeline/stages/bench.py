@@ -25,6 +25,7 @@ from pipeline.store.files import ProjectFiles
 if TYPE_CHECKING:
     from pipeline.engine.find import Choice
     from pipeline.engine.model import Engine
+    from pipeline.indexes import Dockerfiles
     from pipeline.registry import Registries
     from pipeline.stages.sightings import Sightings
 
@@ -74,7 +75,12 @@ class Bench:
 
     @cached_property
     def indexes(self) -> Indexes:
-        return Indexes(self.home, self.environ, self.files, lambda text: self.say("", text))
+        return Indexes(self.home, self.environ, self.files, lambda text: self.say("", text), self._dockerfiles)
+
+    def _dockerfiles(self) -> Dockerfiles:
+        from pipeline.stages.dockerfiles import Dockerfiles
+
+        return Dockerfiles(self)
 
     @cached_property
     def engine(self) -> Engine:

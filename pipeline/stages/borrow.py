@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.assemble.scan import describe
 from pipeline.digest import short
 from pipeline.errors import StoreError
 from pipeline.oci.descriptor import Layer
@@ -20,16 +21,5 @@ def run(step: Step, _plan: Plan, bench: Bench) -> Result:
         bench.stop()
         if not bench.store.blobs.has(layer.blob.digest, layer.blob.size):
             raise StoreError(f"layer {short(layer.blob.digest)} of {step.name} is not in the store", remedy="run again")
-        describe(layer, bench)
+        describe(bench.store, layer)
     return Result(record_of(layers, recipe), size=0)
-
-
-def describe(layer: Layer, bench: Bench) -> None:
-    """Keeps what a layer holds, read from its blob, unless that is known."""
-    from pipeline.assemble.scan import scan
-
-    if bench.store.has_layer(layer):
-        return
-    with bench.store.scratch() as folder:
-        contents = scan(bench.store.blobs.path(layer.blob.digest), layer.blob.media_type, folder / "member")
-    bench.store.put_contents(layer, contents.to_json())

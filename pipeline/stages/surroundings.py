@@ -42,12 +42,12 @@ def surroundings(
     `ca_bundle` is the manifest's `build.ca_bundle`, relative to `base`; `has_sources` says whether the image has apt
     sources of its own; `root` is this machine's root folder. UsageError for a bundle that cannot be read.
     """
-    env = {name: value for name, value in environ.items() if name.lower() in _PROXIES and value}
+    env = proxies(environ)
     files: dict[str, bytes] = {}
     apt: list[str] = []
     settings = AptSettings.read(root / "etc", {})
-    if bundle := _bundle(environ, ca_bundle, base, root):
-        files[_BUNDLE] = bundle
+    if trusted := bundle(environ, ca_bundle, base, root):
+        files[_BUNDLE] = trusted
         env |= dict.fromkeys(_BUNDLE_VARIABLES, _BUNDLE)
         apt.append(f'Acquire::https::CAInfo "{_BUNDLE}";')
     apt += [
@@ -64,7 +64,13 @@ def surroundings(
     return env, files
 
 
-def _bundle(environ: Mapping[str, str], wanted: str, base: Path, root: Path) -> bytes:
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that name proxies, as the user has them."""
+    return {name: value for name, value in environ.items() if name.lower() in _PROXIES and value}
+
+
+def bundle(environ: Mapping[str, str], wanted: str, base: Path, root: Path = Path("/")) -> bytes:
+    """The certificates to trust, as the manifest wants them; empty for none. UsageError."""
     if wanted == "none":
         return b""
     if wanted != "auto":

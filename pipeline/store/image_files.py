@@ -46,6 +46,11 @@ class ImageFiles:
             known |= contents(self._store, self._layers[member.layer - 1], {name, *also})
         return known.get(name)
 
+    def real(self, path: str) -> str:
+        """The path of the file that `path` leads to once every link in it is followed; empty for none."""
+        member = lookup(self._tree, path)
+        return f"/{member.path}" if member is not None and member.type in ("file", "hardlink") else ""
+
     def glob(self, pattern: str) -> list[str]:
         """The files and links that fit an absolute pattern, sorted; `*` stays in a folder, `**/` is any folders."""
         plain = pattern.lstrip("/")

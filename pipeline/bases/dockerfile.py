@@ -1,0 +1,140 @@
+"""Base kind `dockerfile`: an image built from a Dockerfile by the container engine, its layers taken as they are."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.digest import cache_key
+from pipeline.errors import UsageError
+from pipeline.facts import Facts
+from pipeline.kinds import Files
+from pipeline.manifest.model import Secret
+from pipeline.oci.image_facts import from_json
+from pipeline.recipe import Borrow, Json, Recipe
+
+LOCKED = False
+
+SCHEMA: dict[str, Any] = {
+    "title": "A base from a Dockerfile",
+    "description": "Builds a Dockerfile with the container engine, again only when it or what it copies has changed.",
+    "type": "object",
+    "required": ["path"],
+    "additionalProperties": False,
+    "properties": {
+        "path": {"type": "string", "format": "project-path", "description": "The Dockerfile."},
+        "context": {
+            "type": "string",
+            "format": "project-path",
+            "description": "The folder that it copies from; default: the one it is in. Its .dockerignore applies.",
+        },
+        "args": {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "x-noun": "build argument"},
+            "additionalProperties": {"type": ["string", "integer"]},
+            "description": "Build arguments, as `docker build --build-arg` has them.",
+            "examples": [{"PYTHON_VERSION": "3.11"}],
+        },
+        "target": {"type": "string", "minLength": 1, "description": "The build stage to take; default: the last one."},
+        "secrets": {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "x-noun": "secret"},
+            "additionalProperties": {"type": "string", "writeOnly": True},
+            "description": "For RUN --mount=type=secret,id=NAME, as ${env:NAME} or ${file:PATH}; needs BuildKit.",
+        },
+    },
+}
+
+_INSTRUCTION = re.compile(r"^\s*(\w+)\s+(.*)$", re.DOTALL)
+_FLAG = re.compile(r"^--(\w+)(?:=(\S+))?\s+(.*)$", re.DOTALL)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+
+
+def request(spec: Mapping[str, Any], files: Files) -> Json:
+    """All that determines the image, but for what its parents are; of secrets only their names."""
+    for name, value in (spec.get("args") or {}).items():
+        if isinstance(value, Secret):
+            raise UsageError(
+                f"the build argument {name} holds a secret, which the image's history would show",
+                remedy="give it under `secrets`, for RUN --mount=type=secret",
+            )
+    text = files.text(spec["path"])
+    args = {name: str(value) for name, value in sorted((spec.get("args") or {}).items())}
+    return {
+        "dockerfile": text,
+        "context": _context(spec, files) if copies(text) else "",
+        "args": args,
+        "target": spec.get("target", ""),
+        "secrets": sorted(spec.get("secrets") or {}),
+        "parents": sorted(set(parents(text, args))),
+    }
+
+
+def context_of(spec: Mapping[str, Any]) -> str:
+    """The context's folder, relative to the manifest."""
+    return str(spec.get("context") or posixpath.dirname(spec["path"]) or ".")
+
+
+def _context(spec: Mapping[str, Any], files: Files) -> str:
+    """The hash of every file that the build may copy (docs.docker.com, "Build context", ".dockerignore files")."""
+    folder, own = context_of(spec), f"{spec['path']}.dockerignore"
+    ignore = next((path for path in (own, f"{folder}/.dockerignore") if files.path(path).is_file()), None)
+    rules = files.text(ignore).splitlines() if ignore else []
+    return cache_key(files.tree(folder, rules))
+
+
+def instructions(text: str) -> Iterator[tuple[str, str]]:
+    """(instruction in capitals, the rest) of each, lines that go on joined (Dockerfile reference, "Format")."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    for line in re.sub(r"\\\s*\n", " ", "\n".join(lines)).splitlines():
+        if found := _INSTRUCTION.match(line):
+            yield found[1].upper(), found[2].strip()
+
+
+def copies(text: str) -> bool:
+    """Whether a Dockerfile takes anything from its context."""
+    for name, rest in instructions(text):
+        if name in ("COPY", "ADD") and not re.search(r"(?:^|\s)--from=", rest.partition(" <<")[0]):
+            return True
+        if name == "RUN" and "type=bind" in rest:
+            return True
+    return False
+
+
+def parents(text: str, args: Mapping[str, str]) -> Iterator[str]:
+    """The images that a Dockerfile starts from, arguments put in; not `scratch`, and not its own stages."""
+    known: dict[str, str] = {}
+    stages: set[str] = set()
+    for name, rest in instructions(text):
+        if name == "ARG" and not stages:
+            for key, _, default in (word.partition("=") for word in rest.split()):
+                known[key] = args.get(key, default.strip("\"'"))
+        if name == "FROM":
+            while flag := _FLAG.match(rest):
+                rest = flag[3]
+            words = [_VARIABLE.sub(lambda m: known.get(m[1] or m[3]) or m[2] or "", word) for word in rest.split()]
+            if words[0] != "scratch" and words[0] not in stages:
+                yield words[0]
+            stages.add(words[2] if len(words) > 2 else f"#{len(stages)}")
+
+
+def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
+    return {}
+
+
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:
+    """The image's layers, config and facts: it is built here when it is not in the store, for only the result tells
+    what layers on top may rely on.
+    """
+    return indexes.dockerfiles.image(spec, request, parent.platform)
+
+
+def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
+    return from_json(locked["facts"], parent.platform)
+
+
+def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
+    summary = f"{posixpath.basename(spec['path'])}, {len(locked['layers'])} layers"
+    return (Borrow(tuple(locked["layers"]), locked["config"], summary=summary),)

@@ -1,0 +1,132 @@
+"""Builds Dockerfiles with BuildKit, which only the docker program can drive: it serves files over its own session."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.engine.model import Dockerfile, EngineError
+
+INSTALL = "install Docker's program with BuildKit (package docker-buildx; in Docker 20.10 it is built in)"
+SHOWN = 15
+"""Lines of its output that a failed build shows."""
+
+_BUILT_IN = range(18, 23)
+_PAUSE = 0.2
+
+
+class Output:
+    """What a build prints: passed on line by line, the end of it kept."""
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        self._line = line
+        self._shown: deque[str] = deque(maxlen=SHOWN)
+
+    def __call__(self, text: str) -> None:
+        if text.strip():
+            self._shown.append(text)
+            self._line(text)
+
+    def failed(self, message: str) -> EngineError:
+        """The error for a build that failed: with what it said, and for what older builders cannot do, the remedy."""
+        said = "\n".join(self._shown)
+        error = EngineError(message, remedy=INSTALL if "requires BuildKit" in said else "correct the Dockerfile")
+        error.log = tuple(self._shown)
+        return error
+
+    def last_id(self) -> str:
+        """The image ID that the last lines tell, as older engines do."""
+        for text in reversed(self._shown):
+            if found := re.search(r"(?:^|Successfully built )((?:sha256:)?[0-9a-f]{12,64})$", text.strip()):
+                return found[1]
+        raise self.failed("the build ended and named no image")
+
+
+def program(path: str) -> list[str] | None:
+    """The first docker program in PATH that can drive BuildKit, and the words that make it build; None for none."""
+    for folder in path.split(os.pathsep):
+        docker = Path(folder or ".") / "docker"
+        if not os.access(docker, os.X_OK):
+            continue
+        if subprocess.run([docker, "buildx", "version"], capture_output=True).returncode == 0:
+            return [str(docker), "buildx", "build", "--load"]
+        told = subprocess.run([docker, "--version"], capture_output=True, text=True).stdout
+        if (version := re.search(r"version (\d+)\.", told)) and int(version[1]) in _BUILT_IN:
+            return [str(docker), "build"]
+    return None
+
+
+def build(
+    program: list[str], address: str, wanted: Dockerfile, line: Callable[[str], None], halted: Callable[[], bool]
+) -> str:
+    """The ID of the image that was built. Raises EngineError with the end of the output."""
+    output = Output(line)
+    with tempfile.TemporaryDirectory() as folder:
+        id_file = Path(folder) / "id"
+        # As environment variables: a command line can be read by everyone on the machine.
+        secrets = {f"PIPELINE_SECRET_{number}": text for number, text in enumerate(wanted.secrets.values())}
+        environ = {
+            **os.environ,
+            **secrets,
+            "DOCKER_HOST": address,
+            "DOCKER_BUILDKIT": "1",
+            "BUILDKIT_PROGRESS": "plain",
+        }
+        environ.pop("DOCKER_CONTEXT", None)
+        words = [*program, *_words(wanted, id_file, secrets), str(wanted.context)]
+        with subprocess.Popen(
+            words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        ) as process:
+            assert process.stdout is not None
+            with _stopping(process, halted):
+                for text in process.stdout:
+                    output(_plain(text))
+        if process.returncode:
+            raise output.failed(f"the Dockerfile's build failed (exit code {process.returncode})")
+        return id_file.read_text().strip()
+
+
+def _words(wanted: Dockerfile, id_file: Path, secrets: Mapping[str, str]) -> Iterator[str]:
+    yield from ("--progress", "plain", "--iidfile", str(id_file), "--file", str(wanted.path))
+    for name, value in sorted(wanted.args.items()):
+        yield from ("--build-arg", f"{name}={value}")
+    for id_, variable in zip(wanted.secrets, secrets, strict=True):
+        yield from ("--secret", f"id={id_},env={variable}")
+    for option, text in (("--target", wanted.target), ("--platform", wanted.platform)):
+        if text:
+            yield from (option, text)
+    if wanted.network != "default":
+        yield from ("--network", wanted.network)
+
+
+def _plain(text: bytes) -> str:
+    """A line without its step's number and time; empty for one that only names a step by its digest, as 20.10 does."""
+    line = re.sub(r"^#\d+ (?:\d+\.\d+ )?", "", text.decode(errors="replace").rstrip())
+    return "" if re.fullmatch(r"sha256:[0-9a-f]{64}", line) else line
+
+
+@contextmanager
+def _stopping(process: subprocess.Popen[bytes], halted: Callable[[], bool]) -> Iterator[None]:
+    """Ends the process once the user wants to stop."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_PAUSE):
+            if halted():
+                process.terminate()
+                return
+
+    thread = threading.Thread(target=watch, name="build", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

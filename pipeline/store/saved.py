@@ -1,0 +1,92 @@
+"""Takes images out of `docker save` archives into the store, in one pass: both forms, before Docker 25 and since."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, Any
+
+from pipeline import compression
+from pipeline.assemble.layer import take
+from pipeline.assemble.scan import describe
+from pipeline.errors import StoreError
+from pipeline.oci.descriptor import Layer
+from pipeline.store import Store
+from pipeline.store.pieces import CHUNK, as_file
+
+_DOCUMENT = 4 << 20
+"""The largest size in bytes of what may be a document."""
+
+_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
+
+
+def take_saved(
+    pieces: Iterable[bytes], store: Store, stop: Callable[[], None] = lambda: None
+) -> tuple[list[Layer], Mapping[str, Any]]:
+    """The layers, lowest first, and the config of the archive's one image; the layers are in the store.
+
+    Raises StoreError for an archive that is damaged or holds no image.
+    """
+    archive = _Archive(store, stop)
+    try:
+        with tarfile.open(fileobj=as_file(pieces), mode="r|") as tar:
+            for member in tar:
+                archive.add(member, tar)
+        return archive.image()
+    except (tarfile.TarError, ValueError, KeyError, IndexError, *compression.damage()) as error:  # type: ignore[misc]
+        raise StoreError(f"the image's archive is damaged: {error}", remedy="save or build it again") from error
+
+
+class _Archive:
+    """An archive as it is read: its documents, its layers, and the links between them, by their paths."""
+
+    def __init__(self, store: Store, stop: Callable[[], None]) -> None:
+        self._store = store
+        self._stop = stop
+        self._documents: dict[str, bytes] = {}
+        self._layers: dict[str, Layer] = {}
+        self._links: dict[str, str] = {}
+
+    def add(self, member: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
+        path = posixpath.normpath(member.name)
+        if member.issym() or member.islnk():
+            folder = posixpath.dirname(path) if member.issym() else ""
+            self._links[path] = posixpath.normpath(posixpath.join(folder, member.linkname))
+        elif member.isreg() and (file := tar.extractfile(member)):
+            start = file.read(512)
+            if member.size <= _DOCUMENT and start[:1] in (b"{", b"["):
+                self._documents[path] = start + file.read()
+            elif member.size >= 512:
+                self._layers[path] = self._layer(start, file)
+
+    def _layer(self, start: bytes, rest: IO[bytes]) -> Layer:
+        kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+        source = compression.reader(as_file(_read(start, rest)), kind)
+        return take(iter(lambda: source.read(CHUNK), b""), self._store.blobs, "zstd", self._stop)
+
+    def image(self) -> tuple[list[Layer], Mapping[str, Any]]:
+        listing = json.loads(self._documents["manifest.json"])[0]
+        config: Mapping[str, Any] = json.loads(self._documents[posixpath.normpath(listing["Config"])])
+        layers = [self._layers[self._target(posixpath.normpath(path))] for path in listing["Layers"]]
+        if [layer.diff_id for layer in layers] != config["rootfs"]["diff_ids"]:
+            raise ValueError("its layers are not those that its config names")
+        history = [entry for entry in config.get("history") or () if not entry.get("empty_layer")]
+        if len(history) == len(layers):
+            words = [entry.get("created_by", "") for entry in history]
+            layers = [Layer(one.blob, one.diff_id, said) for one, said in zip(layers, words, strict=True)]
+        for layer in layers:
+            describe(self._store, layer)
+        return layers, config
+
+    def _target(self, path: str) -> str:
+        for _ in range(8):
+            path = self._links.get(path, path)
+        return path
+
+
+def _read(start: bytes, rest: IO[bytes]) -> Iterator[bytes]:
+    yield start
+    while piece := rest.read(CHUNK):
+        yield piece
