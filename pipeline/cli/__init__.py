@@ -14,7 +14,7 @@ def main() -> int:
         prepare_process()
         from pipeline.cli._door import run
 
-        code = run(sys.argv[1:], environ=dict(os.environ), out=sys.stdout, err=sys.stderr)
+        code = run(sys.argv[1:], environ=dict(os.environ), out=sys.stdout, err=sys.stderr, program=sys.argv[0])
         return leave(code)
     except KeyboardInterrupt:
         # Ctrl-C while modules are still being imported.

@@ -18,9 +18,9 @@ BUG, INTERRUPTED, READER_GONE = 70, 130, 141
 """sysexits.h EX_SOFTWARE; 128 + SIGINT; 128 + SIGPIPE, as a shell reports it."""
 
 
-def run(args: Sequence[str], *, environ: Mapping[str, str], out: TextIO, err: TextIO) -> int:
+def run(args: Sequence[str], *, environ: Mapping[str, str], out: TextIO, err: TextIO, program: str = "pipeline") -> int:
     """Runs one command line; the exit code. Nothing is raised, whatever happens."""
-    shell = Shell(environ, out, err)
+    shell = Shell(environ, out, err, program=program)
     # Known before the parser has seen it, so that its own errors come as JSON too.
     shell.json = "--output=json" in args or any(pair == ("--output", "json") for pair in pairwise(args))
     return guarded(

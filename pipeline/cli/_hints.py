@@ -23,17 +23,28 @@ def hints(shell: Shell, manifest: Path, plan: Plan, addresses: Sequence[tuple[st
     return [line for name, address in addresses for line in _of(shell, manifest, plan, name, address)]
 
 
+def _command(shell: Shell) -> str:
+    """How to call this program again: by the path it was called by, where the name alone does not find it."""
+    import shutil
+
+    path = Path(shell.program)
+    if path.name != "pipeline" or shutil.which("pipeline", path=shell.environ.get("PATH")) == shell.program:
+        return "pipeline"
+    return shell.program
+
+
 def _of(shell: Shell, manifest: Path, plan: Plan, name: str, address: str) -> list[str]:
     work = plan.step(f"target {name}").work
     assert isinstance(work, TargetWork)
     home = f" --home {shlex.quote(shell.home_option)}" if shell.home_option else ""
     service = shlex.quote(work.service)
-    lines = [f"logs: pipeline logs {service} -f{home}", f"stop: pipeline stop {service}{home}"]
+    command = shlex.quote(_command(shell))
+    lines = [f"logs: {command} logs {service} -f{home}", f"stop: {command} stop {service}{home}"]
     score = work.image.checks.score
     if not score or "request" not in score:
         return [f"try:  curl -s {address}/", *lines] if address else lines
     body = json.dumps(score["request"], ensure_ascii=False)
     if not address or len(body) > _LONGEST:
-        return [f"try:  pipeline score {shlex.quote(str(manifest))} {shlex.quote(name)}{home}", *lines]
+        return [f"try:  {command} score {shlex.quote(str(manifest))} {shlex.quote(name)}{home}", *lines]
     header = "-H 'Content-Type: application/json'"
     return [f"try:  curl -s {address}/score {header} -d {shlex.quote(body)}", *lines]

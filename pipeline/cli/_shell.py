@@ -27,7 +27,9 @@ class OutputError(BaseException):
 
 @dataclass
 class Shell:
-    """One call of the command line. `json`: facts are wanted as JSON; `shown`: errors that were told already."""
+    """One call of the command line. `json`: facts are wanted as JSON; `shown`: errors that were told already;
+    `program`: how the user calls this one.
+    """
 
     environ: Mapping[str, str]
     out: TextIO
@@ -37,6 +39,7 @@ class Shell:
     json: bool = False
     verbose: bool = False
     home_option: str = ""
+    program: str = "pipeline"
     shown: set[str] = field(default_factory=set)
     told_interruption: bool = False
     started: float = 0.0

@@ -96,7 +96,7 @@ def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noq
 
 
 def _file_name(name: str) -> str:
-    """Raises ValueError for what is no file name of a wheel (PyPA binary distribution format, "File name convention")."""
+    """Raises ValueError for what is no wheel's (PyPA, binary distribution format, "File name convention")."""
     if "/" in name or name.count("-") < 4 or not name.endswith(".whl"):
         raise ValueError(f"{name!r} is not the file name of a wheel")
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pipeline.cli._door import run
 
 FIRST_PLAN = """\
 base    slim  miss  1 file      first time
@@ -121,6 +124,24 @@ def test_a_failed_run_as_json_ends_with_the_error(shop: Any) -> None:
     assert ended.code == last["exit_code"] == 5
     assert (last["event"], last["place"]["line"]) == ("error", 14)
     assert "did not become healthy" in last["message"]
+
+
+def test_what_to_do_next_is_called_as_the_user_called_this(shop: Any) -> None:
+    program = shop.folder / "env/bin/pipeline"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for path, called in (("/usr/bin", str(program)), (str(program.parent), "pipeline")):
+        out = io.StringIO()
+        environ = {**shop.environ, "PATH": path}
+        run(
+            ["run", "--set", f"targets.here.remembered.port={len(path)}"],
+            environ=environ,
+            out=out,
+            err=out,
+            program=str(program),
+        )
+        assert f"logs: {called} logs shop-here -f" in out.getvalue()
 
 
 def test_graph_draws_text_mermaid_and_svg(shop: Any) -> None:
