@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pipeline.cli._find import find_manifest
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, known, opened
 from pipeline.errors import UsageError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SERVICE_HELP = """
 SERVICE: a service, as 'pipeline status' names it
-MANIFEST TARGET: or a manifest and one of its targets; TARGET may be left out when there is only one
+MANIFEST TARGET: or a manifest and one of its targets; either may be left out when there is only one
 """
 
 
@@ -67,15 +68,21 @@ def of_machine(shell: Shell) -> dict[str, Service]:
 
 
 def one(shell: Shell, words: Sequence[str], sets: Mapping[str, str]) -> Service:
-    """The service that `words` mean: SERVICE, MANIFEST, or MANIFEST TARGET. Raises UsageError for none."""
+    """The service that `words` mean: SERVICE, MANIFEST, MANIFEST TARGET, or none where there is one manifest with one
+    target. Raises UsageError for no service.
+    """
     if len(words) > 2:
         raise UsageError(f"'{words[2]}' is one word too many", remedy="give SERVICE, or MANIFEST and TARGET")
     if len(words) == 2 or (words and _is_manifest(words[0])):
         return _of_target(shell, Wanted(Path(words[0]), sets), words[1] if len(words) == 2 else "")
     services = of_machine(shell)
-    names = ", ".join(services) or "none"
     if not words:
-        raise UsageError("no service is named", remedy=f"services here: {names}")
+        try:
+            manifest = find_manifest(shell.cwd)
+        except UsageError:
+            names = ", ".join(services) or "none"
+            raise UsageError("no service is named", remedy=f"services here: {names}") from None
+        return _of_target(shell, Wanted(manifest, sets), "")
     if words[0] not in services:
         from pipeline.manifest.words import suggestion
 

@@ -208,7 +208,14 @@ def test_services_are_shown_and_stopped(shop: Any) -> None:
     assert (facts["service"], facts["state"], facts["image"][:7]) == ("shop-here", "running", "sha256:")
     assert shop("stop", "pipeline.yaml", "here").out == "shop-here is stopped\n"
     assert shop("stop", "pipeline.yaml").out == "shop-here was not running (stopped)\n"
+    assert shop("stop").out == "shop-here was not running (stopped)\n"
     assert shop("run").steady.splitlines()[-4] == "done in 0.0 s: 1 made, 5 hits"
+
+
+def test_where_no_manifest_is_a_service_has_to_be_named(shop: Any) -> None:
+    (shop.folder / "pipeline.yaml").unlink()
+    ended = shop("stop")
+    assert (ended.code, ended.err) == (2, "error: no service is named\n  services here: none\n")
 
 
 def test_logs_of_a_service(shop: Any) -> None:
@@ -222,7 +229,6 @@ def test_logs_of_a_service(shop: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ([], "no service is named"),
         (["shop-here"], "there is no service 'shop-here'"),
         (["pipeline.yaml", "hree"], "pipeline.yaml has no target 'hree'\n  did you mean 'here'?"),
         (["a", "b", "c"], "'c' is one word too many"),
