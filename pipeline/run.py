@@ -63,7 +63,7 @@ def open_bench(
         remember=lambda key: store.database.remember(f"manifest {key}", True),
     )
     bench = Bench(manifest, home, environ)
-    bench.__dict__["store"] = store
+    bench.adopt(store)
     if report:
         bench.say = lambda step, text: report(StepSaid(step, text))
     return bench

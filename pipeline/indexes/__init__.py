@@ -26,6 +26,14 @@ class Dockerfiles(Protocol):
         ...
 
 
+class Images(Protocol):
+    """Images that exist already: their layers, config and facts (JSON)."""
+
+    def registry(self, name: str, registry: str, platform: Platform) -> Json: ...
+    def layout(self, path: str, name: str, platform: Platform) -> Json: ...
+    def archive(self, path: str, name: str, platform: Platform) -> Json: ...
+
+
 class Indexes:
     """Every index a kind may ask, made when first asked. `environ` is the user's environment (proxies, CA bundles)."""
 
@@ -36,9 +44,11 @@ class Indexes:
         files: Files,
         say: Callable[[str], None],
         dockerfiles: Callable[[], Dockerfiles] | None = None,
+        images: Callable[[], Images] | None = None,
     ) -> None:
         self.files = files
         self._dockerfiles = dockerfiles
+        self._images = images
         self._home = home
         self._environ = environ
         self._say = say
@@ -49,6 +59,13 @@ class Indexes:
         if self._dockerfiles is None:
             raise ResolveError("a Dockerfile cannot be built here", remedy="use another kind of base")
         return self._dockerfiles()
+
+    @property
+    def images(self) -> Images:
+        """Raises ResolveError where there is no store to take them into."""
+        if self._images is None:
+            raise ResolveError("images from elsewhere cannot be had here", remedy="use another kind of base")
+        return self._images()
 
     @cached_property
     def debian(self) -> DebianArchives:

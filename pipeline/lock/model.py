@@ -8,7 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from pipeline.digest import cache_key
+from pipeline.digest import cache_key, short
 from pipeline.errors import Diagnostic, Location, ManifestError
 from pipeline.noun import noun
 
@@ -117,7 +117,8 @@ def changes(old: Lock, new: Lock) -> list[str]:
             if before.get(n) != after.get(n)
         ]
         if id_ not in old.entries:
-            lines.append(f"{id_}: new, {len(after)} package{'s' * (len(after) != 1)}")
+            count = len(after) - ("image" in after)
+            lines.append(f"{id_}: new, {count} package{'s' * (count != 1)}")
         elif id_ not in new.entries:
             lines.append(f"{id_}: gone")
         else:
@@ -133,5 +134,8 @@ def _versions(entry: LockEntry | None) -> dict[str, str]:
     )
     for item in (item for group in lists for item in group):
         if isinstance(item, dict) and "name" in item and "version" in item:
-            found[item["name"]] = f"{item['version']} ({str(item.get('sha256', ''))[:8]})"
+            content = str(item.get("sha256", ""))[:8]
+            found[item["name"]] = f"{item['version']} ({content})" if content else item["version"]
+    if entry and isinstance(entry.locked, dict) and entry.locked.get("reference"):
+        found["image"] = f"{entry.locked['reference']}@{short(str(entry.locked.get('digest')))}"
     return found

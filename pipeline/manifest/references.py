@@ -23,7 +23,12 @@ def check(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _base(("images", name), image.get("base"), bases, images)
             yield from _layers(("images", name, "layers"), image.get("layers"), layers)
             yield from _distinct(("images", name), image, ("tags", "platforms"))
-    yield from _pushes(images, _section(data, "registries"))
+    registries = _section(data, "registries")
+    yield from _pushes(images, registries)
+    for name, base in bases.items():
+        spec = base.get("image") if isinstance(base, dict) else None
+        if isinstance(spec, dict) and isinstance(to := spec.get("registry"), str) and to not in registries:
+            yield _unknown_registry(("bases", name, "image", "registry"), to, registries)
     yield from _cycles(images)
     yield from _targets(_section(data, "targets"), images)
 
@@ -72,8 +77,7 @@ def _pushes(images: Section, registries: Section) -> Iterator[Finding]:
         if not isinstance(push, dict) or not isinstance(to := push.get("to"), str):
             continue
         if to not in registries:
-            remedy = suggestion(to, registries, "there are") or "add it under 'registries'"
-            yield Finding(("images", name, "push", "to"), f"unknown registry {shown(to)}", remedy)
+            yield _unknown_registry(("images", name, "push", "to"), to, registries)
         yield from _distinct(("images", name, "push"), push, ("tags",))
         repository = push.get("repository", name)
         tags = push.get("tags") or image.get("tags") or ["latest"]
@@ -81,6 +85,11 @@ def _pushes(images: Section, registries: Section) -> Iterator[Finding]:
             if isinstance(tag, str) and (other := taken.setdefault((to, repository, tag), name)) != name:
                 message = f"the images '{other}' and '{name}' are both pushed as {shown(f'{repository}:{tag}')}"
                 yield Finding(("images", name, "push"), message, "give one of them another repository or tag")
+
+
+def _unknown_registry(path: Path_, name: str, registries: Section) -> Finding:
+    remedy = suggestion(name, registries, "there are") or "add it under 'registries'"
+    return Finding(path, f"unknown registry {shown(name)}", remedy)
 
 
 def _cycles(images: Section) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pipeline.dpkg import upstream
@@ -17,6 +17,7 @@ TOGETHER = (*READ, *LIBC)
 """The files whose content may be asked for: a reader may fetch them together."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ELSEWHERE = ("/opt/conda/bin", "/opt/miniconda/bin", "/opt/venv/bin")
 
 
 class Files(ReadFiles, Protocol):
@@ -69,25 +70,39 @@ def _libc(files: Files, packages: Mapping[str, str]) -> str:
 
 
 def _python(files: Files, evidence: Evidence, config: Mapping[str, Any]) -> Python | None:
-    """The interpreter that the image's PATH finds first."""
+    """The interpreter that the image's PATH finds first; one that it does not name where there is no other."""
     env = dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair)
-    for folder in filter(None, env.get("PATH", _PATH).split(":")):
+    for folder in filter(None, [*env.get("PATH", _PATH).split(":"), *_ELSEWHERE]):
         for name in ("python3", "python"):
             executable = posixpath.join(folder, name)
             if found := re.search(r"/python(3\.\d+)$", files.real(executable)):
-                return _interpreter(executable, found[1], files.real(executable), evidence)
+                return _interpreter(files, executable, found[1], files.real(executable), evidence)
     return None
 
 
-def _interpreter(executable: str, minor: str, real: str, evidence: Evidence) -> Python:
+def _interpreter(files: Files, executable: str, minor: str, real: str, evidence: Evidence) -> Python:
+    place = posixpath.dirname(posixpath.dirname(executable))
+    if venv := files.read(f"{place}/pyvenv.cfg"):
+        # PEP 405: it has a place of its own for packages; `version_info` is virtualenv's and uv's word.
+        own = re.findall(r"^version(?:_info)?\s*=\s*(3\.\d+\.\d+)", venv.decode("utf-8", "replace"), re.MULTILINE)
+        version = _full(minor, own) or _interpreter(files, real, minor, real, evidence).version
+        return Python(version, executable, place, f"{place}/lib/python{minor}/site-packages")
     prefix = posixpath.dirname(posixpath.dirname(real))
     told = [one.version for one in evidence.python() if one.file.startswith(f"{prefix}/")]
     system = [one.version for one in evidence.python() if one.file.startswith("/var/lib/dpkg/")]
-    version = _full(minor, told) or (_full(minor, system) if prefix == "/usr" else "") or minor
+    version = _full(minor, told) or (_full(minor, system) if prefix == "/usr" else "")
+    version = version or _full(minor, _in_program(files, minor, prefix, real)) or minor
     if prefix == "/usr" and system:
         # Debian's interpreter looks for what is added in a place of its own (/usr/share/doc/python3/README.Debian).
         return Python(version, executable, "/usr/local", f"/usr/local/lib/python{minor}/dist-packages")
     return Python(version, executable, prefix, f"{prefix}/lib/python{minor}/site-packages")
+
+
+def _in_program(files: Files, minor: str, prefix: str, real: str) -> Iterator[str]:
+    """PY_VERSION, which Py_GetVersion() begins with, as the shared library or else the program holds it."""
+    text = re.compile(rb"\0(%s\.\d+(?:(?:a|b|rc)\d+)?)\+?\0" % re.escape(minor.encode()))
+    for path in (*files.glob(f"{prefix}/lib/libpython{minor}*.so.1.0"), real):
+        yield from (found.decode() for found in text.findall(files.read(path) or b""))
 
 
 def _full(minor: str, versions: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.registry.problems import Damaged, Refused
 
 ACCEPT = ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
 _LONG_GONE = "application/vnd.docker.distribution.manifest.v1"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _ELSEWHERE = ("nondistributable", "foreign")
 
 
@@ -59,7 +61,8 @@ def document(data: bytes, where: str, media_type: str = "", digest: str = "") ->
                 f"{where}: an image manifest of Docker's schema 1", remedy="push the image again by Docker 20+"
             )
         found = Document(Descriptor(kind, digest_of(data), len(data)), data, value)
-        _ = found.manifests, found.blobs
+        if not all(_DIGEST.fullmatch(entry.digest) for entry in (*found.manifests, *found.blobs)):
+            raise ValueError("a digest that is none")
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(f"{where}: this is no image manifest", remedy="check that it is an image") from None
     if kind not in (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST):
@@ -69,11 +72,18 @@ def document(data: bytes, where: str, media_type: str = "", digest: str = "") ->
 
 def for_platform(index: Document, platform: Platform, where: str) -> Descriptor:
     """The image manifest of a platform; ResolveError lists those there are."""
+    return for_platform_entry(index.manifests, platform, where)
+
+
+def for_platform_entry(entries: Sequence[Descriptor], platform: Platform, where: str) -> Descriptor:
+    """As `for_platform`, among the entries of an index. One that names no platform will do when it is the only one."""
     for wanted in _acceptable(platform):
-        for entry in index.manifests:
+        for entry in entries:
             if _platform(entry.platform) == wanted:
                 return entry
-    there = [str(_platform(entry.platform)) for entry in index.manifests if entry.platform.get("os") != "unknown"]
+    if len(entries) == 1 and not entries[0].platform:
+        return entries[0]
+    there = [str(_platform(entry.platform)) for entry in entries if entry.platform.get("os") != "unknown"]
     raise ResolveError(f"{where} has no image for {platform}", remedy=f"it has {', '.join(there) or 'none'}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.assemble.work import Work
 from pipeline.oci.descriptor import Layer
-from pipeline.plan.model import LayerWork, Plan, Step
+from pipeline.plan.model import LayerWork, Plan, Step, comes_when_needed
 from pipeline.recipe import Assemble, Borrow, Recipe
 from pipeline.stages.bench import Bench, Result
 
@@ -36,7 +36,9 @@ def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
     record = bench.store.database.record(step.key)
     if record is None or "layers" not in record:
         return False
-    return all(bench.store.has_layer(Layer.from_json(layer)) for layer in record["layers"])
+    return comes_when_needed(step.work) or all(
+        bench.store.has_layer(Layer.from_json(layer)) for layer in record["layers"]
+    )
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:

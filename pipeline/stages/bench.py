@@ -25,8 +25,9 @@ from pipeline.store.files import ProjectFiles
 if TYPE_CHECKING:
     from pipeline.engine.find import Choice
     from pipeline.engine.model import Engine
-    from pipeline.indexes import Dockerfiles
+    from pipeline.indexes import Dockerfiles, Images
     from pipeline.registry import Registries
+    from pipeline.registry.origins import Origins
     from pipeline.stages.sightings import Sightings
 
 
@@ -42,7 +43,13 @@ class Bench:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.home.store)
+        return self.adopt(Store(self.home.store))
+
+    def adopt(self, store: Store) -> Store:
+        """Works in this store, which fetches from elsewhere what it lacks."""
+        store.blobs.fetch = lambda digest: self.origins.fetch(digest)
+        self.__dict__["store"] = store
+        return store
 
     @cached_property
     def files(self) -> ProjectFiles:
@@ -67,6 +74,13 @@ class Bench:
         return Registries(self.environ, plain, ca_files=ca_files, retry=retry, waiting=waiting)
 
     @cached_property
+    def origins(self) -> Origins:
+        """Where layers can be had that are not in the store."""
+        from pipeline.registry.origins import Origins
+
+        return Origins(self.store, lambda where: self.registries.repository(where), lambda text: self.say("", text))
+
+    @cached_property
     def sightings(self) -> Sightings:
         """What the tags of the manifest's images are in their registries now."""
         from pipeline.stages.sightings import Sightings
@@ -75,7 +89,14 @@ class Bench:
 
     @cached_property
     def indexes(self) -> Indexes:
-        return Indexes(self.home, self.environ, self.files, lambda text: self.say("", text), self._dockerfiles)
+        return Indexes(
+            self.home, self.environ, self.files, lambda text: self.say("", text), self._dockerfiles, self._images
+        )
+
+    def _images(self) -> Images:
+        from pipeline.stages.foreign import ForeignImages
+
+        return ForeignImages(self)
 
     def _dockerfiles(self) -> Dockerfiles:
         from pipeline.stages.dockerfiles import Dockerfiles

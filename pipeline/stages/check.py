@@ -8,6 +8,7 @@ from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import CheckWork, Plan, Step
 from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result, machine_platform
+from pipeline.stages.borrow import contents
 from pipeline.stages.release import release_of
 from pipeline.store.lookup import ImageDocuments, documents
 
@@ -59,7 +60,7 @@ def _size(work: CheckWork, image: ImageDocuments, bench: Bench) -> list[str]:
 
 
 def _unpacked(layer: Layer, bench: Bench) -> int:
-    return sum(member[5] for member in bench.store.contents(layer)["members"] if member[1] == "file")
+    return sum(member[5] for member in contents(layer, bench)["members"] if member[1] == "file")
 
 
 def _imports(work: CheckWork, image: ImageDocuments, bench: Bench) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.facts import Platform
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import Descriptor, Layer
-from pipeline.plan.model import ImageWork, Plan, Step
+from pipeline.plan.model import ImageWork, Plan, Step, comes_when_needed
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result
 
@@ -33,7 +33,8 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         requires.check(step, plan, bench, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
-        blobs += [*parts, *(layer.blob for layer in layers)]
+        lasting = [plan.step(id_) for id_ in ids if not comes_when_needed(plan.step(id_).work)]
+        blobs += [*parts, *(layer.blob for one in lasting for layer in layers_of(one, bench))]
     image = manifests[0]
     if len(manifests) > 1:
         image, data = documents.described(documents.index(manifests), documents.INDEX)

@@ -5,34 +5,77 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.digest import cache_key
-from pipeline.dpkg import ArchiveSettings
+from pipeline.dpkg import SUITES, ArchiveSettings
+from pipeline.dpkg import architecture as platform_architecture
 from pipeline.errors import AssembleError, PipelineError
-from pipeline.facts import Platform
+from pipeline.facts import Facts, Platform
 from pipeline.oci.descriptor import Layer
 from pipeline.oci.libraries import Contents, Elf, Missing, missing
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
-from pipeline.recipe import Assemble
+from pipeline.recipe import Assemble, Borrow
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench
+from pipeline.stages.borrow import contents
+from pipeline.store.image_files import ImageFiles
 
 
 def check(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
     """Raises AssembleError for shared libraries that members need and no layer has, found from the ELF files."""
     assert isinstance(step.work, ImageWork)
     layers = [layer for id_ in ids for layer in _relevant(plan.step(id_), bench)]
+    own = [layer for id_ in ids if not _is_borrowed(plan.step(id_)) for layer in _relevant(plan.step(id_), bench)]
+    config = next(config for at, stack, config in step.work.stacks if at == platform and stack == ids)
+    env = dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair)
     ignored = step.work.image.checks.libraries_ignore
-    memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, step.work.image.env])
+    memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, env.get("LD_LIBRARY_PATH", "")])
     if bench.store.database.memo(memo):
         return
-    lacking = missing(
-        [_contents(layer, bench) for layer in layers],
-        architecture=platform.architecture,
-        library_path=tuple(filter(None, step.work.image.env.get("LD_LIBRARY_PATH", "").split(":"))),
-        ignore=ignored,
-    )
+    lacking = _missing(layers, own, bench, platform, env, ignored)
     if lacking:
         raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
     bench.store.database.remember(memo, True)
+
+
+def _missing(
+    layers: Sequence[Layer],
+    own: Sequence[Layer],
+    bench: Bench,
+    platform: Platform,
+    env: Mapping[str, str],
+    ignored: Sequence[str],
+) -> list[Missing]:
+    """What the objects of `own` layers lack. An image from elsewhere answers for itself, and is not read in vain."""
+    told = [_contents(layer, bench) for layer in own]
+    asking = {path for one in told for path in (*one.objects, *(one.hardlinks if one.objects else ()))}
+    if not asking:
+        return []
+
+    def lacking(folders: Sequence[str]) -> list[Missing]:
+        found = missing(
+            [_contents(layer, bench) for layer in layers],
+            architecture=platform.architecture,
+            library_path=tuple(filter(None, env.get("LD_LIBRARY_PATH", "").split(":"))),
+            ld_so_conf=folders,
+            ignore=ignored,
+        )
+        return [each for each in found if each.path in asking]
+
+    found = lacking(())
+    return lacking(_ld_so_conf(layers, bench)) if found and len(own) < len(layers) else found
+
+
+def _ld_so_conf(layers: Sequence[Layer], bench: Bench) -> list[str]:
+    """The folders that the image's ld.so.conf(5) names."""
+    files = ImageFiles(bench.store, layers, ("/etc/ld.so.conf.d/*.conf",))
+    paths = ["/etc/ld.so.conf", *files.glob("/etc/ld.so.conf.d/*.conf")]
+    lines = [
+        line.strip() for path in paths for line in (files.read(path) or b"").decode("utf-8", "replace").splitlines()
+    ]
+    return [line for line in lines if line.startswith("/")]
+
+
+def _is_borrowed(step: Step) -> bool:
+    return isinstance(step.work, LayerWork) and isinstance(step.work.recipe, Borrow)
 
 
 def _relevant(step: Step, bench: Bench) -> Sequence[Layer]:
@@ -41,7 +84,7 @@ def _relevant(step: Step, bench: Bench) -> Sequence[Layer]:
 
 
 def _contents(layer: Layer, bench: Bench) -> Contents:
-    kept = bench.store.contents(layer)
+    kept = contents(layer, bench)
     owners = {path: owner for path, *_, owner in kept["members"] if path in kept["elf"]}
     return Contents(
         paths=[member[0] for member in kept["members"]],
@@ -75,12 +118,21 @@ def _packages(plan: Plan, bench: Bench, ids: Sequence[str], sonames: Sequence[st
     works = [plan.step(id_).work for id_ in ids]
     recipes = [work.recipe for work in works if isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)]
     debs = next((recipe for recipe in recipes if recipe.packer == "deb"), None)
-    if debs is None:
+    facts = next((work.parent for work in reversed(works) if isinstance(work, LayerWork)), Facts())
+    place = (facts.distribution, facts.release)
+    suite = next((one.codename for one in SUITES.values() if (one.distribution, one.release) == place), "")
+    settings, architecture = ArchiveSettings(facts.distribution, suite), platform_architecture(facts.platform)
+    if debs:
+        names = debs.inputs["distribution"], debs.inputs["suite"]
+        settings, architecture = (
+            ArchiveSettings(*names, mirror=debs.sources.get("mirror", "")),
+            debs.inputs["architecture"],
+        )
+    if not settings.suite or not architecture:
         return {}
-    settings = ArchiveSettings(debs.inputs["distribution"], debs.inputs["suite"], mirror=debs.sources.get("mirror", ""))
     try:
         found: Mapping[str, str] = bench.indexes.debian.contents(
-            settings.distribution, settings.suite, debs.inputs["architecture"], sonames, settings
+            settings.distribution, settings.suite, architecture, sonames, settings
         )
     except PipelineError as error:
         bench.say("", f"the archive could not say which packages have them: {error}")

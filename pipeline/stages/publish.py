@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pipeline.digest import short
 from pipeline.errors import PipelineError
 from pipeline.manifest.words import size
-from pipeline.oci.descriptor import Descriptor
+from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import Plan, PushWork, Step
 from pipeline.stages.bench import Bench, Result
 from pipeline.store.lookup import documents
@@ -55,6 +55,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             bench.store,
             image,
             bench.registries.repository(step.work.where),
+            origins=bench.origins.repositories(_layers(image, bench)),
             like=[tag.tag for tag in step.work.tags],
             progress=lambda _count: bench.stop(),
         )
@@ -77,5 +78,10 @@ def tried_enough() -> Iterator[None]:
 
 def _size(image: Descriptor, bench: Bench) -> int:
     """The bytes of an image's configs and layers, each counted once."""
-    parts = documents(bench.store, image)
-    return sum({b.digest: b.size for p in parts for b in (p.config_blob, *(la.blob for la in p.layers))}.values())
+    configs = [part.config_blob for part in documents(bench.store, image)]
+    blobs = [*configs, *(layer.blob for layer in _layers(image, bench))]
+    return sum({blob.digest: blob.size for blob in blobs}.values())
+
+
+def _layers(image: Descriptor, bench: Bench) -> list[Layer]:
+    return [layer for part in documents(bench.store, image) for layer in part.layers]

@@ -84,7 +84,11 @@ class Store:
         return value
 
     def has_layer(self, layer: Layer) -> bool:
-        return self.blobs.has(layer.blob.digest, layer.blob.size) and self._contents(layer.diff_id).exists()
+        return self.blobs.has(layer.blob.digest, layer.blob.size) and self.knows(layer)
+
+    def knows(self, layer: Layer) -> bool:
+        """Whether it is known what a layer holds; its blob need not be there."""
+        return self._contents(layer.diff_id).exists()
 
     def _contents(self, diff_id: Digest) -> Path:
         return self.folder / "contents" / diff_id.removeprefix("sha256:")

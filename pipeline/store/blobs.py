@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,8 +45,19 @@ class Blobs:
     def __init__(self, folder: Path, scratch: Path) -> None:
         self.folder = folder
         self.scratch = Scratch(scratch)
+        self.fetch: Callable[[Digest], None] = lambda _digest: None
 
     def path(self, digest: Digest) -> Path:
+        """Where a blob is, for whoever needs its bytes: one that can be had from elsewhere is fetched first.
+
+        `fetch` does that; whoever opens the store may set it.
+        """
+        path = self.place(digest)
+        if not path.exists():
+            self.fetch(digest)
+        return path
+
+    def place(self, digest: Digest) -> Path:
         """Where a blob is, or would be."""
         algorithm, _, hexadecimal = digest.partition(":")
         return self.folder / algorithm / hexadecimal
@@ -54,7 +65,7 @@ class Blobs:
     def has(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the blob is there, and whole as far as its size tells."""
         try:
-            found = self.path(digest).stat().st_size
+            found = self.place(digest).stat().st_size
         except OSError:
             return False
         return size is None or found == size
@@ -62,11 +73,11 @@ class Blobs:
     def read(self, digest: Digest) -> bytes:
         """A small blob (configs, image manifests), verified; StoreError when it is missing or damaged."""
         try:
-            data = self.path(digest).read_bytes()
+            data = self.place(digest).read_bytes()
         except OSError as error:
             raise StoreError(f"blob {digest} is not in the store", remedy="run the build again") from error
         if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
-            self.path(digest).unlink(missing_ok=True)
+            self.place(digest).unlink(missing_ok=True)
             raise StoreError(f"blob {digest} was damaged on disk and is removed", remedy="run the build again")
         return data
 
@@ -93,7 +104,7 @@ class Blobs:
         return writer.digest
 
     def _publish(self, scratch: Path, digest: Digest) -> None:
-        target = self.path(digest)
+        target = self.place(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch.chmod(0o644)
         scratch.replace(target)

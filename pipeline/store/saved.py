@@ -11,7 +11,8 @@ from typing import IO, Any
 from pipeline import compression
 from pipeline.assemble.layer import take
 from pipeline.assemble.scan import describe
-from pipeline.errors import StoreError
+from pipeline.errors import ResolveError, StoreError
+from pipeline.manifest.words import listed, suggestion
 from pipeline.oci.descriptor import Layer
 from pipeline.store import Store
 from pipeline.store.pieces import CHUNK, as_file
@@ -23,18 +24,19 @@ _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
 
 
 def take_saved(
-    pieces: Iterable[bytes], store: Store, stop: Callable[[], None] = lambda: None
+    pieces: Iterable[bytes], store: Store, stop: Callable[[], None] = lambda: None, name: str = ""
 ) -> tuple[list[Layer], Mapping[str, Any]]:
-    """The layers, lowest first, and the config of the archive's one image; the layers are in the store.
+    """The layers, lowest first, and the config of the archive's image `name`, or of its only one; the layers are in
+    the store.
 
-    Raises StoreError for an archive that is damaged or holds no image.
+    Raises StoreError for an archive that is damaged or holds no image, ResolveError for one without that image.
     """
     archive = _Archive(store, stop)
     try:
         with tarfile.open(fileobj=as_file(pieces), mode="r|") as tar:
             for member in tar:
                 archive.add(member, tar)
-        return archive.image()
+        return archive.image(name)
     except (tarfile.TarError, ValueError, KeyError, IndexError, *compression.damage()) as error:  # type: ignore[misc]
         raise StoreError(f"the image's archive is damaged: {error}", remedy="save or build it again") from error
 
@@ -66,8 +68,11 @@ class _Archive:
         source = compression.reader(as_file(_read(start, rest)), kind)
         return take(iter(lambda: source.read(CHUNK), b""), self._store.blobs, "zstd", self._stop)
 
-    def image(self) -> tuple[list[Layer], Mapping[str, Any]]:
-        listing = json.loads(self._documents["manifest.json"])[0]
+    def image(self, name: str) -> tuple[list[Layer], Mapping[str, Any]]:
+        if "manifest.json" not in self._documents:
+            remedy = "name what 'docker save' wrote; an OCI layout is for `layout`"
+            raise ResolveError("there is no manifest.json in the archive", remedy=remedy)
+        listing = _chosen(json.loads(self._documents["manifest.json"]), name)
         config: Mapping[str, Any] = json.loads(self._documents[posixpath.normpath(listing["Config"])])
         layers = [self._layers[self._target(posixpath.normpath(path))] for path in listing["Layers"]]
         if [layer.diff_id for layer in layers] != config["rootfs"]["diff_ids"]:
@@ -84,6 +89,16 @@ class _Archive:
         for _ in range(8):
             path = self._links.get(path, path)
         return path
+
+
+def _chosen(listings: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    found = [one for one in listings if not name or name in (one.get("RepoTags") or ())]
+    if len(found) == 1:
+        return found[0]
+    names = [tag for one in listings for tag in one.get("RepoTags") or ()]
+    if found:
+        raise ResolveError(f"the archive holds {len(found)} images", remedy=f"say which: {listed(names)}")
+    raise ResolveError(f"the archive holds no image {name!r}", remedy=suggestion(name, names, "there are"))
 
 
 def _read(start: bytes, rest: IO[bytes]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli._shell import Shell
+from pipeline.digest import Digest
 from pipeline.errors import UsageError
 from pipeline.facts import Platform
 
@@ -30,9 +31,19 @@ platform_option = click.option(
 
 
 def store_of(shell: Shell) -> Store:
+    """The store; what it lacks of an image from elsewhere is fetched, with Docker's credentials."""
     from pipeline.store import Store
 
-    return Store(shell.home.store)
+    store = Store(shell.home.store)
+
+    def fetch(digest: Digest) -> None:
+        from pipeline.registry import Registries
+        from pipeline.registry.origins import Origins
+
+        Origins(store, Registries(shell.environ).repository, shell.error_line).fetch(digest)
+
+    store.blobs.fetch = fetch
+    return store
 
 
 def machine() -> Platform:

@@ -1,0 +1,53 @@
+"""Base kind `archive`: an image of an archive in the project that `docker save` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.bases import _foreign as shared
+from pipeline.facts import Facts
+from pipeline.kinds import Files
+from pipeline.recipe import Json, Recipe
+
+LOCKED = False
+
+_PATH = {"format": "project-path", "minLength": 1}
+SCHEMA: dict[str, Any] = {
+    "title": "An image of a docker save archive",
+    "description": "The path of what 'docker save', 'podman save' or 'pipeline image export' wrote.",
+    "type": ["string", "object"],
+    **_PATH,
+    "required": ["path"],
+    "additionalProperties": False,
+    "properties": {
+        "path": {"type": "string", **_PATH, "description": "The archive, not compressed as a whole."},
+        "name": {"type": "string", "description": "Which of several images: its name with its tag, as in scoring:v1."},
+    },
+}
+
+
+def _settings(spec: Any) -> Mapping[str, str]:
+    return {"path": spec} if isinstance(spec, str) else spec
+
+
+def request(spec: Any, files: Files) -> Json:  # noqa: ARG001
+    return dict(_settings(spec))
+
+
+def needs(spec: Any, parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
+    return {}
+
+
+def resolve(spec: Any, request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+    """Its layers, config and facts. ResolveError for what is no archive or not in it, StoreError for damage."""
+    asked = _settings(spec)
+    return indexes.images.archive(asked["path"], asked.get("name", ""), parent.platform)
+
+
+def facts(spec: Any, locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
+    return shared.facts(locked, parent)
+
+
+def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
+    return shared.recipes(locked, {"from": "archive", **_settings(spec)})

@@ -1,0 +1,62 @@
+"""Base kind `image`: an image of a registry. A tag becomes a digest in the lock; layers are fetched when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.bases import _foreign as shared
+from pipeline.facts import Facts
+from pipeline.kinds import Files
+from pipeline.recipe import Json, Recipe
+
+LOCKED = True
+
+_REFERENCE = {"minLength": 1, "pattern": r"^\S+$", "x-hint": "as in registry.example.com/ml/base:1 or python:3.11-slim"}
+SCHEMA: dict[str, Any] = {
+    "title": "An image of a registry",
+    "description": "A reference, as docker pull has it; or a mapping, for one below the address of a registry.",
+    "type": ["string", "object"],
+    **_REFERENCE,
+    "examples": ["python:3.11-slim"],
+    "required": ["reference"],
+    "additionalProperties": False,
+    "properties": {
+        "reference": {
+            "type": "string",
+            **_REFERENCE,
+            "description": "The image; a tag is resolved to its digest for each platform, in the lock.",
+        },
+        "registry": {
+            "type": "string",
+            "description": "The name of a registry of the manifest: `reference` is then a path below its address.",
+        },
+    },
+}
+
+
+def _settings(spec: Any) -> Mapping[str, str]:
+    return {"reference": spec} if isinstance(spec, str) else spec
+
+
+def request(spec: Any, files: Files) -> Json:  # noqa: ARG001
+    """What was asked for: a registry by its name here, for its address may differ between machines."""
+    return dict(_settings(spec))
+
+
+def needs(spec: Any, parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
+    return {}
+
+
+def resolve(spec: Any, request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+    """Its digest for the platform, its layers, config and facts. ResolveError for what is not there; OutOfReach."""
+    asked = _settings(spec)
+    return indexes.images.registry(asked["reference"], asked.get("registry", ""), parent.platform)
+
+
+def facts(spec: Any, locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
+    return shared.facts(locked, parent)
+
+
+def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
+    return shared.recipes(locked, {"from": "registry", **_settings(spec)})
