@@ -7,7 +7,7 @@ import gzip
 import io
 import lzma
 import zlib
-from typing import IO, cast
+from typing import IO, Any, cast
 
 SUFFIXES = {".xz": "xz", ".gz": "gz", ".bz2": "bz2", ".zst": "zst", ".lzma": "xz"}
 
@@ -85,6 +85,35 @@ def decompress(data: bytes, kind: str) -> bytes:
             return lzma.decompress(data)
         return reader(io.BytesIO(data), kind).read()
     except damage() as error:
+        raise Damaged(str(error)) from None
+
+
+def zstd_compressor(level: int, threads: int = 0) -> Any:
+    """`compress(data)` and `flush()` give one zstd frame (RFC 8878).
+
+    With worker threads the frame is cut into jobs by size alone: one worker or eight give the same bytes.
+    """
+    import zstandard
+
+    return zstandard.ZstdCompressor(
+        level=level, threads=threads, write_checksum=False, write_content_size=False
+    ).compressobj()
+
+
+def zstd(data: bytes, level: int) -> bytes:
+    """`data` as one zstd frame with its size and checksum."""
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(data)
+
+
+def unzstd(data: bytes) -> bytes:
+    """What `zstd` was given. Raises Damaged."""
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().decompress(data)
+    except zstandard.ZstdError as error:
         raise Damaged(str(error)) from None
 
 

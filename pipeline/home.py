@@ -10,7 +10,7 @@ from pipeline.noun import noun
 
 @noun
 class Home:
-    """The folders of one user: `store` (images, keys), `cache` (what can be fetched again), `state` (services, logs)."""
+    """The folders of one user: `store` (images, keys), `cache` (can be fetched again), `state` (services, logs)."""
 
     store: Path
     cache: Path

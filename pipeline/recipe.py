@@ -17,7 +17,7 @@ class Assemble:
     """One layer packed in-process by the packer `pipeline.assemble.PACKER`.
 
     `inputs` (JSON types) is all that determines the layer's bytes, and is what its cache key is made of; `sources`
-    tells this machine where to find the inputs and never enters the key. `part` tells several layers of one entry apart.
+    tells this machine where to find the inputs and never enters the key. `part` tells layers of one entry apart.
     `needs_root` says that the packer reads the unpacked file system of the layers below.
     """
 

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.assemble import elf as elf
 from pipeline.assemble import tar
 from pipeline.assemble.entry import Entry
+from pipeline.compression import zstd_compressor
 from pipeline.digest import Digest
 from pipeline.errors import AssembleError
 from pipeline.oci.descriptor import LAYER, LAYER_ZSTD, Descriptor, Layer
@@ -75,12 +76,7 @@ class _TarStream:
 
 
 def _zstd() -> Any:
-    import zstandard
-
-    # With worker threads the frame is cut into jobs by size alone: one worker or eight give the same bytes.
-    return zstandard.ZstdCompressor(
-        level=ZSTD_LEVEL, threads=min(4, os.cpu_count() or 1), write_checksum=False, write_content_size=False
-    ).compressobj()
+    return zstd_compressor(ZSTD_LEVEL, threads=min(4, os.cpu_count() or 1))
 
 
 def write(

@@ -15,7 +15,7 @@ class Work:
     """A packer's surroundings.
 
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
-    of the layers below, their unpacked folders, lowest first (for recipes that need them), and `say(text)` for progress.
+    of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress.
     """
 
     project: Path

@@ -239,19 +239,19 @@ def _package_indexes(release: Release, architecture: str, components: Sequence[s
 
 
 def _keep(path: Path, data: bytes) -> None:
-    import zstandard
+    from pipeline.compression import zstd
 
     with atomic_file(path) as file:
-        file.write(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
+        file.write(zstd(data, level=1))
 
 
 def _read_kept(path: Path) -> bytes:
     """Empty when it is not there, or damaged."""
-    import zstandard
+    from pipeline.compression import Damaged, unzstd
 
     try:
-        data = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+        data = unzstd(path.read_bytes())
         os.utime(path)
         return data
-    except (OSError, zstandard.ZstdError):
+    except (OSError, Damaged):
         return b""

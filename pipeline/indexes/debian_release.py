@@ -10,15 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pipeline.dpkg import stanza
 from pipeline.errors import ResolveError
 from pipeline.indexes.debian_http import Fetcher, NotThere, shown
 from pipeline.indexes.debian_openpgp import BadSignature, certificates, verified
-
-if TYPE_CHECKING:
-    from pysequoia import Cert
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def fetch_release(archive: Archive, fetcher: Fetcher, now: float) -> Release:
     return release
 
 
-def _verified_text(archive: Archive, fetcher: Fetcher, certs: Sequence[Cert]) -> bytes:
+def _verified_text(archive: Archive, fetcher: Fetcher, certs: Sequence[Any]) -> bytes:
     try:
         return verified(fetcher.read(archive.url("InRelease")), certs)
     except NotThere as missing:

@@ -38,6 +38,14 @@ def check_answer_schema(schema: Any) -> str:
     return ""
 
 
+def answer_flaw(answer: Any, schema: Mapping[str, Any]) -> tuple[str, str]:
+    """Where and how an answer is not what a user's own JSON Schema says; two empty texts when it is."""
+    from jsonschema import Draft202012Validator
+
+    error = next(Draft202012Validator(schema).iter_errors(answer), None)
+    return ("".join(f"[{part!r}]" for part in error.absolute_path), error.message) if error else ("", "")
+
+
 def _validator_class() -> Any:
     from jsonschema import Draft202012Validator, validators
 

@@ -47,6 +47,8 @@ class VerifiedFiles:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(release.service)
         staging = path.with_suffix(f".{os.getpid()}")
+        # A target's environment may hold secrets, and putting a release back needs them.
+        staging.touch(mode=0o600)
         staging.write_text(json.dumps(release.to_json()))
         staging.replace(path)
 
@@ -202,13 +204,12 @@ def post_json(url: str, body: bytes, timeout: float) -> Answer:
 
 
 def _check(value: Any, schema: Any) -> None:
-    import jsonschema
+    from pipeline.manifest.validate import answer_flaw
 
-    error = next(jsonschema.Draft202012Validator(schema).iter_errors(value), None)
-    if error:
-        where = "".join(f"[{part!r}]" for part in error.absolute_path)
+    where, flaw = answer_flaw(value, schema)
+    if flaw:
         raise Unfit(
-            f"the answer{where} to the scoring request is not what `expect` says: {_cut(error.message)}",
+            f"the answer{where} to the scoring request is not what `expect` says: {_cut(flaw)}",
             remedy="correct run() in the entry script, or `expect` in the manifest",
         )
 
