@@ -17,6 +17,8 @@ from pipeline.engine.model import Dockerfile, EngineError
 INSTALL = "install Docker's program with BuildKit (package docker-buildx; in Docker 20.10 it is built in)"
 SHOWN = 15
 """Lines of its output that a failed build shows."""
+LONGEST = 200
+"""Characters of one such line."""
 
 _BUILT_IN = range(18, 23)
 _PAUSE = 0.2
@@ -31,7 +33,8 @@ class Output:
 
     def __call__(self, text: str) -> None:
         if text.strip():
-            self._shown.append(text)
+            # A failed step is named by its whole script, and that three times.
+            self._shown.append(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
             self._line(text)
 
     def failed(self, message: str) -> EngineError:
@@ -70,15 +73,8 @@ def build(
     output = Output(line)
     with tempfile.TemporaryDirectory() as folder:
         id_file = Path(folder) / "id"
-        # As environment variables: a command line can be read by everyone on the machine.
-        secrets = {f"PIPELINE_SECRET_{number}": text for number, text in enumerate(wanted.secrets.values())}
-        environ = {
-            **os.environ,
-            **secrets,
-            "DOCKER_HOST": address,
-            "DOCKER_BUILDKIT": "1",
-            "BUILDKIT_PROGRESS": "plain",
-        }
+        secrets = _files(wanted.secrets, Path(folder))
+        environ = {**os.environ, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
         environ.pop("DOCKER_CONTEXT", None)
         words = [*program, *_words(wanted, id_file, secrets), str(wanted.context)]
         with subprocess.Popen(
@@ -93,12 +89,24 @@ def build(
         return id_file.read_text().strip()
 
 
-def _words(wanted: Dockerfile, id_file: Path, secrets: Mapping[str, str]) -> Iterator[str]:
+def _files(secrets: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """The secrets as files that nobody else can read: a command line can be seen by everyone on the machine, and an
+    environment variable holds no more than 128 KiB, which the certificates of most machines exceed (execve(2)).
+    """
+    found = {}
+    for number, (id_, text) in enumerate(secrets.items()):
+        found[id_] = folder / f"secret-{number}"
+        found[id_].touch(mode=0o600)
+        found[id_].write_text(text, encoding="utf-8")
+    return found
+
+
+def _words(wanted: Dockerfile, id_file: Path, secrets: Mapping[str, Path]) -> Iterator[str]:
     yield from ("--progress", "plain", "--iidfile", str(id_file), "--file", str(wanted.path))
     for name, value in sorted(wanted.args.items()):
         yield from ("--build-arg", f"{name}={value}")
-    for id_, variable in zip(wanted.secrets, secrets, strict=True):
-        yield from ("--secret", f"id={id_},env={variable}")
+    for id_, path in secrets.items():
+        yield from ("--secret", f"id={id_},src={path}")
     for option, text in (("--target", wanted.target), ("--platform", wanted.platform)):
         if text:
             yield from (option, text)
@@ -108,7 +116,7 @@ def _words(wanted: Dockerfile, id_file: Path, secrets: Mapping[str, str]) -> Ite
 
 def _plain(text: bytes) -> str:
     """A line without its step's number and time; empty for one that only names a step by its digest, as 20.10 does."""
-    line = re.sub(r"^#\d+ (?:\d+\.\d+ )?", "", text.decode(errors="replace").rstrip())
+    line = re.sub(r"^#\d+ (?:\d+\.\d+(?: |$))?", "", text.decode(errors="replace").rstrip())
     return "" if re.fullmatch(r"sha256:[0-9a-f]{64}", line) else line
 
 

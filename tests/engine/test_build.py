@@ -51,6 +51,14 @@ def test_a_build_that_fails_shows_its_end(docker: DockerEngine, project: Project
     assert any("so far" in line for line in caught.value.log)
 
 
+def test_a_secret_may_be_as_large_as_a_bundle_of_certificates(docker: DockerEngine, project: Project) -> None:
+    text = f"FROM {IMAGE}\nRUN --mount=type=secret,id=s head -c 9 /run/secrets/s\n"
+    folder, said = project({"Dockerfile": text}), list[str]()
+    secret = "certified" * 20_000
+    docker.build(Dockerfile(folder / "Dockerfile", folder, {}, "", {"s": secret}, "host"), said.append, lambda: False)
+    assert any("certified" in line for line in said)
+
+
 def test_an_archive_is_taken_whole_or_not_at_all(store: Store) -> None:
     whole = small_image()
     layers, _ = take_saved([whole], store)
