@@ -27,6 +27,9 @@ _SURPRISES = (
     "COLUMNS",
     "XDG_DATA_HOME",
     "XDG_STATE_HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "CONTAINER_HOST",
 )
 _NO_NETWORK = "neither a Debian mirror nor a Python package index is in reach"
 

@@ -75,8 +75,9 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         score=step.work.image.checks.score,
     )
     address = outcome.observation.address
+    where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
-    return Result({"image": image, "address": address}, title=f"{address}  healthy{scored}")
+    return Result({"image": image, "address": address}, title=f"{address}  healthy{where}{scored}")
 
 
 def state_folder(bench: Bench) -> Path:

@@ -65,6 +65,17 @@ class Roots:
             if staging.exists():
                 remove_tree(staging)
 
+    def tar(self, layer: Layer) -> Iterator[bytes]:
+        """A layer's uncompressed tar, in pieces. StoreError for a blob that is missing or damaged."""
+        from pipeline.store.tarstream import CHUNK, open_tar
+
+        try:
+            with open_tar(self._blob_path(layer.blob.digest), layer.blob.media_type) as stream:
+                while piece := stream.read(CHUNK):
+                    yield piece
+        except (OSError, ValueError) as error:
+            raise _damaged(layer, str(error)) from error
+
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:
         path = self.folder / f".{name}.lock"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from pipeline.noun import noun
@@ -11,7 +12,9 @@ from pipeline.targets.model import Release
 
 @noun
 class Process:
-    """A service that was started here. `exit_code` is None while it runs, and when nobody was left to see its end."""
+    """A service that was started here. `exit_code` is None while it runs, and when nobody was left to see its end;
+    `by` names the engine that it runs in, if any.
+    """
 
     alive: bool
     revision: str
@@ -21,6 +24,7 @@ class Process:
     started: float
     exit_code: int | None = None
     stopped: bool = False
+    by: str = ""
 
 
 class Runtime(Protocol):
@@ -41,6 +45,12 @@ class Runtime(Protocol):
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         """Its output, oldest line first; with `follow` until it ends."""
         ...
+
+
+def on_port(argv: Sequence[str], container_port: int, port: int) -> tuple[str, ...]:
+    """A command with the container's port replaced where it stands alone or at an option's or an address's end."""
+    pattern = re.compile(rf"(?:(?<=^)|(?<=[:=])){container_port}$")
+    return (*argv[:1], *(pattern.sub(str(port), word) for word in argv[1:]))
 
 
 def environment(release: Release) -> dict[str, str]:

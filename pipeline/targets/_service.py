@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.oci.descriptor import Layer
 from pipeline.store.roots import remove_tree
-from pipeline.targets._runtime import Process, environment
+from pipeline.targets._runtime import Process, environment, on_port
 from pipeline.targets.model import Release
 
 if TYPE_CHECKING:
@@ -293,7 +292,5 @@ def _takes_socket(argv: Sequence[str]) -> bool:
 
 
 def _on_port(command: Command, container_port: int, port: int) -> Command:
-    """The command with the container's port replaced where it stands alone or at an option's or an address's end."""
-    pattern = re.compile(rf"(?:(?<=^)|(?<=[:=])){container_port}$")
-    argv = (command.argv[0], *(pattern.sub(str(port), word) for word in command.argv[1:]))
+    argv = on_port(command.argv, container_port, port)
     return replace(command, argv=argv, env={**command.env, "PORT": str(port)})

@@ -1,12 +1,14 @@
-"""The target kind `local`: a service on this machine, without a container engine."""
+"""The target kind `local`: a service on this machine, in a container engine or without one."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import OutOfReach
 from pipeline.targets._runtime import Process, Runtime
 from pipeline.targets.model import Observation, Release
 
@@ -18,7 +20,7 @@ DEADLINE = 60.0
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
-    "description": "A service on this machine, in Linux namespaces; needs no container engine.",
+    "description": "A service on this machine: in Docker or Podman, or in Linux namespaces where there is neither.",
     "required": ["image", "port"],
     "additionalProperties": False,
     "properties": {
@@ -34,6 +36,28 @@ SCHEMA: Mapping[str, Any] = {
             "type": "object",
             "additionalProperties": {"type": "string"},
             "description": "Environment variables, over those of the image.",
+        },
+        "engine": {
+            "enum": ["auto", "docker", "podman", "none"],
+            "default": "auto",
+            "description": "What runs it: auto takes Docker, then Podman, then namespaces (none).",
+        },
+        "memory": {
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "pattern": r"^[0-9]+(\.[0-9]+)? ?([kKMGT]i?)?B?$",
+            "description": "The most memory that it may use, as in 2GiB; in an engine only.",
+        },
+        "cpus": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": "The most processors that it may use; in an engine only.",
+        },
+        "gpus": {
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "pattern": "^all$",
+            "description": "How many GPUs it gets, or all; in an engine only.",
         },
         "workers": {"type": "integer", "minimum": 1, "description": "Processes that score (WORKER_COUNT)."},
         "health": {
@@ -83,14 +107,17 @@ class LocalTarget:
         self._clock = clock
 
     def observe(self) -> Observation:
-        process = self._runtime.inspect()
+        try:
+            process = self._runtime.inspect()
+        except OutOfReach as error:
+            return Observation("failed", detail=error.message)
         if process is None:
             return Observation("absent")
         if not process.alive:
             return self._ended(process)
         wrong = self._probe(process.host, process.port, self._health.get("path", "/"), self._health.get("timeout", 5))
         if not wrong:
-            return _observation("running", process)
+            return _observation("running", process, f"in {process.by}" if process.by else "")
         # It may have ended while it was asked.
         now = self._runtime.inspect() or process
         if not now.alive:
@@ -128,15 +155,25 @@ def _observation(state: Any, process: Process, detail: str = "") -> Observation:
     return Observation(state, process.revision, process.image, address, detail, process.started)
 
 
-def target(service: str, spec: Mapping[str, Any], *, state: Path, roots: Roots, detached: bool = True) -> LocalTarget:
+def target(
+    service: str,
+    spec: Mapping[str, Any],
+    *,
+    state: Path,
+    roots: Roots,
+    detached: bool = True,
+    environ: Mapping[str, str] | None = None,
+) -> LocalTarget:
     """The target of one manifest entry. `service` is unique on this machine, `state` holds all services' folders.
 
-    A service that is not `detached` ends with this process.
+    A service that is not `detached` ends with this process, and needs no engine. `environ` names the engines.
     """
+    from pipeline.targets._chosen import ChosenRuntime
     from pipeline.targets._ports import health
-    from pipeline.targets._service import NamespaceRuntime
 
     # Quoted as in a URL, so that no two services share a folder.
     folder = "".join(c if c.isalnum() or (c in "-_." and c.isascii()) else f"%{ord(c):02X}" for c in service)
-    runtime = NamespaceRuntime(state / "services" / folder.replace("..", "%2E%2E"), roots.layer, detached=detached)
+    home = state / "services" / folder.replace("..", "%2E%2E")
+    engine = spec.get("engine", "auto") if detached else "none"
+    runtime = ChosenRuntime(service, home, roots, engine, os.environ if environ is None else environ, detached=detached)
     return LocalTarget(runtime, spec, probe=health)

@@ -34,7 +34,9 @@ PYTHON = str(Path(sys.executable).resolve())
 
 @pytest.fixture
 def target(image: Shelf, tmp_path: Path) -> Iterator[LocalTarget]:
-    made = local_target("tests/here", {"health": {"timeout": 10}}, state=tmp_path / "state", roots=image.roots)
+    made = local_target(
+        "tests/here", {"engine": "none", "health": {"timeout": 10}}, state=tmp_path / "state", roots=image.roots
+    )
     yield made
     made.stop()
 
@@ -121,7 +123,7 @@ def test_a_port_that_a_service_of_ours_has_names_the_service(
     target: LocalTarget, image: Shelf, port: int, tmp_path: Path
 ) -> None:
     target.rollout(image.release(port))
-    other = local_target("tests/there", {}, state=tmp_path / "state", roots=image.roots)
+    other = local_target("tests/there", {"engine": "none"}, state=tmp_path / "state", roots=image.roots)
     with pytest.raises(RolloutError, match=rf"is taken by the service tests/here of {tmp_path}/state, process \d+"):
         other.rollout(image.release(port))
 
