@@ -31,7 +31,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "zstandard": ("compression.py",),
     "isal": ("store/recompress.py",),
     "uv": ("indexes/pypi.py",),
-    "packaging": ("indexes/pypi.py", "indexes/pypi_wheels.py", "oci/requires_versions.py"),
+    "packaging": ("layers/_requirements.py", "indexes/pypi.py", "indexes/pypi_wheels.py", "oci/requires_versions.py"),
 }
 """Library → the one file (or folder) that imports it: what it takes to replace the library."""
 

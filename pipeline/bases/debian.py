@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline import dpkg_kind as shared
 from pipeline.dpkg import facts_of
+from pipeline.errors import AssembleError
 from pipeline.facts import Facts
 from pipeline.kinds import Files
 from pipeline.recipe import Json, Recipe
@@ -28,6 +29,14 @@ SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+
+def flaws(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """A suite of no known distribution: (its place in the spec, what is wrong, what would be right)."""
+    try:
+        shared.distribution_of(spec)
+    except AssembleError as error:
+        yield ("suite",), error.message, error.remedy
 
 
 def request(spec: Mapping[str, Any], files: Files) -> Json:  # noqa: ARG001

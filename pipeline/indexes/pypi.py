@@ -22,7 +22,7 @@ from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_settings import uv_settings
 from pipeline.indexes.pypi_wheels import best, uv_platform
 from pipeline.kinds import Files
-from pipeline.layers._requirements import Requested, lines, normalise, public
+from pipeline.layers._requirements import Requested, lines, normalise, public, requirement_flaw
 
 
 class PyPI:
@@ -143,19 +143,10 @@ def _uv_binary(environ: Mapping[str, str]) -> str:
 
 def _check(asked: Iterable[str]) -> None:
     """Refuses what is not written as a requirement (PEP 508)."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     for line in asked:
-        # pip's own additions: ${NAME} and --hash.
-        text = line.split(" --")[0].strip()
-        try:
-            Requirement(text)
-        except InvalidRequirement as error:
-            if "${" not in text:
-                why = str(error).splitlines()[0]
-                raise ResolveError(
-                    f"not a requirement: {public(text)}: {why}", remedy="write it as name==1.2"
-                ) from None
+        if flaw := requirement_flaw(line):
+            text = public(line.split(" --")[0].strip())
+            raise ResolveError(f"not a requirement: {text}: {flaw}", remedy="write it as name==1.2")
 
 
 def _choose(package: Mapping[str, Any], wanted: Requested, python: str, platform: str) -> dict[str, Any]:

@@ -221,3 +221,16 @@ def _unquote(value: str) -> str:
 def lines(items: Iterable[str]) -> str:
     """A requirement file's text."""
     return "".join(f"{item}\n" for item in items)
+
+
+def requirement_flaw(line: str) -> str:
+    """Why a line is no requirement (PEP 508); empty when it is one, or when `${NAME}` in it leaves that open."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    # A line's options, such as --hash, are pip's own addition.
+    text = line.split(" --")[0].strip()
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        return "" if "${" in text else str(error).splitlines()[0]
+    return ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import AssembleError, UsageError
 from pipeline.facts import Facts, Python
 from pipeline.kinds import Files
-from pipeline.layers._requirements import gather
+from pipeline.layers._requirements import gather, requirement_flaw
 from pipeline.recipe import Assemble, Json, Recipe
 
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
@@ -60,6 +60,13 @@ _MACHINES = {
     "riscv64": "riscv64",
 }
 _SOURCES = ("packages", "requirements", "constraints", "index", "extra_index", "find_links")
+
+
+def flaws(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Packages that are no requirements (PEP 508): (place in the spec, what is wrong, what would be right)."""
+    for number, text in enumerate(spec.get("packages") or ()):
+        if flaw := requirement_flaw(str(text)):
+            yield ("packages", number), f"not a requirement: {flaw}", "write it as name==1.2"
 
 
 def request(spec: Mapping[str, Any], files: Files) -> Json:

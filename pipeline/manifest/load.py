@@ -27,7 +27,7 @@ MOST = 50
 """More errors than this are counted, not shown."""
 
 _FEW = 20
-RULES = "1"
+RULES = "2"
 """Enters the key of a validated manifest: raised whenever the checks of this package find more or less."""
 
 
@@ -175,10 +175,13 @@ class _Loading:
     def validate(self) -> None:
         """The checks that need the whole schema and slow libraries."""
         from pipeline.manifest import references, validate
+        from pipeline.manifest.kind_flaws import kind_flaws
 
         whole = schemas.compose({section: schemas.every(section) for section in schemas.SECTIONS})
         self.findings += validate.check(self.data, whole, self._text_of)
         self.findings += itertools.islice(references.check(self.data), validate.MOST)
+        broken = {finding.path[:length] for finding in self.findings for length in (2,)}
+        self.findings += itertools.islice(kind_flaws(self.data, broken), validate.MOST)
         images = self.data.get("images")
         for name, image in images.items() if isinstance(images, dict) else ():
             checks = image.get("checks") if isinstance(image, dict) else None

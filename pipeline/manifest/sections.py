@@ -170,7 +170,8 @@ def _serve() -> Schema:
 def _platforms() -> Schema:
     item = {
         "type": "string",
-        "pattern": "^linux/[a-z0-9]+(/v[0-9]+)?$",
+        # The architectures that Go, and so every registry and runtime, names (image-index.md, "platform").
+        "pattern": "^linux/(386|amd64|arm|arm64|loong64|mips64le|ppc64le|riscv64|s390x)(/v[0-9]+)?$",
         "x-hint": "as in linux/amd64, linux/arm64 or linux/arm/v7",
         "examples": ["linux/amd64", "linux/arm64"],
     }
