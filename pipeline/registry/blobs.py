@@ -150,7 +150,12 @@ def download(source: Repository, blob: Descriptor, blobs: Blobs, progress: Progr
                 missing = f"{where} broke off after {writer.size} of {blob.size} bytes"
                 raise OutOfReach(missing, remedy="check the network, and the registry's disk", transient=True)
 
-        source.client.persist(attempt, lambda: writer.size)
+        try:
+            source.client.persist(attempt, lambda: writer.size)
+        except OutOfReach as error:
+            # A connection that breaks off does not know what for it was.
+            error.message = error.message if blob.digest in error.message else f"{where}: {error.message}"
+            raise
         if writer.digest != blob.digest:
             raise Damaged(f"{where} has other bytes: their digest is {writer.digest}", remedy=_ALTERED)
 

@@ -63,3 +63,18 @@ def test_a_libc_without_a_package_tells_its_version() -> None:
     banner = b"\0GNU C Library (GNU libc) stable release version 2.34.\n"
     facts = image_facts(Tree({"/lib64/libc.so.6": banner}, {}), {}, Platform())
     assert (facts.libc, facts.python, facts.distribution) == ("2.34", None, "")
+
+
+def test_a_virtual_environment_has_a_place_of_its_own() -> None:
+    venv = {"/opt/venv/pyvenv.cfg": b"home = /usr/bin\nversion = 3.11.2\n"}
+    links = {"/opt/venv/bin/python": "/usr/bin/python3.11", "/usr/bin/python3": "/usr/bin/python3.11"}
+    config = {"Env": ["PATH=/opt/venv/bin:/usr/bin"]}
+    facts = image_facts(Tree({**DEBIAN, **venv}, links), config, Platform())
+    site = "/opt/venv/lib/python3.11/site-packages"
+    assert facts.python == Python("3.11.2", "/opt/venv/bin/python", "/opt/venv", site)
+
+
+def test_a_program_tells_its_version_where_no_header_does() -> None:
+    files = {"/usr/local/bin/python3.13": b"\x7fELF..\0" + b"3.13.1+\0more\0" + b"3.9\0"}
+    facts = image_facts(Tree(files, {"/usr/local/bin/python3": "/usr/local/bin/python3.13"}), {}, Platform())
+    assert facts.python is not None and facts.python.version == "3.13.1"

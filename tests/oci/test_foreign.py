@@ -1,0 +1,40 @@
+"""Images from elsewhere: their media types, their history, and what they hand down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.errors import AssembleError
+from pipeline.oci.descriptor import LAYER_GZIP
+from pipeline.oci.foreign import handed_down, layers
+
+DOCKER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def manifest(*media_types: str) -> dict[str, Any]:
+    return {"layers": [{"mediaType": kind, "digest": ONE, "size": 3} for kind in media_types]}
+
+
+def test_dockers_media_types_become_those_of_oci() -> None:
+    history = [{"created_by": "ADD rootfs"}, {"created_by": "ENV A=b", "empty_layer": True}]
+    (layer,) = layers(manifest(DOCKER), {"rootfs": {"diff_ids": [TWO]}, "history": history}, "base")
+    assert (layer.blob.media_type, layer.blob.digest, layer.diff_id) == (LAYER_GZIP, ONE, TWO)
+    assert layer.created_by == "ADD rootfs"
+
+
+def test_layers_that_cannot_be_had_or_counted_are_errors() -> None:
+    with pytest.raises(AssembleError, match="which is no layer of an image for Linux"):
+        layers(
+            manifest("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), {"rootfs": {"diff_ids": [TWO]}}, "b"
+        )
+    with pytest.raises(AssembleError, match="b has 1 layers, and its config tells of 0"):
+        layers(manifest(DOCKER), {}, "b")
+
+
+def test_what_belongs_to_the_machine_that_built_an_image_is_not_handed_down() -> None:
+    config = {"Env": ["A=b"], "Hostname": "6c9ab1", "Image": ONE, "User": "", "Entrypoint": None}
+    assert handed_down({"config": config}) == {"Env": ["A=b"]}
+    assert handed_down({}) == {}
