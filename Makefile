@@ -12,8 +12,9 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## build, check and serve the quickstart's model on this machine (PORT=8890)
-	@$(BIN)/pipeline run $(MANIFEST) $(SET)
-	@$(BIN)/python tools/try_service.py $(MANIFEST) $(SET)
+	@$(BIN)/pipeline run $(MANIFEST) $(SET) --hints
+	@echo && echo "the service's answer to the manifest's scoring request:"
+	@$(BIN)/pipeline score $(MANIFEST) $(SET)
 
 test: setup-dev ## everything that must hold: style, types, imports, schema, tests (ARGS="-k tar" for pytest)
 	@$(MAKE) --no-print-directory -k lint types contracts schema unit

@@ -40,6 +40,7 @@ def _of(shell: Shell, manifest: Path, plan: Plan, name: str, address: str) -> li
     service = shlex.quote(work.service)
     command = shlex.quote(_command(shell))
     lines = [f"logs: {command} logs {service} -f{home}", f"stop: {command} stop {service}{home}"]
+    lines.append(f"look: {command} image files {shlex.quote(f'{plan.name}/{work.image.name}')}{home}")
     score = work.image.checks.score
     if not score or "request" not in score:
         return [f"try:  curl -s {address}/", *lines] if address else lines

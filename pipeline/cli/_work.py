@@ -34,11 +34,12 @@ class Wanted:
 class Door:
     """What events pass on their way out: one at a time, masked, and with the time of the whole command.
 
-    `deployed` gathers the name and the address of each target that was rolled out.
+    `live` gathers the name and the address of each target that is up, `deployed` of those that were rolled out just now.
     """
 
     shell: Shell
     show: Show
+    live: list[tuple[str, str]] = field(default_factory=list)
     deployed: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -54,8 +55,10 @@ class Door:
         if isinstance(event, StepEnded):
             if event.outcome == "failed":
                 self.shell.shown.add(event.error)
-            elif event.outcome == "made" and event.kind == "target":
-                self.deployed.append((event.name, event.title.split()[0] if event.title.startswith("http") else ""))
+            elif event.outcome in ("made", "hit") and event.kind == "target":
+                place = (event.name, event.title.split()[0] if event.title.startswith("http") else "")
+                self.live.append(place)
+                self.deployed += [place] if event.outcome == "made" else []
         self.show(self.shell.masks.value(event))
 
 

@@ -38,24 +38,33 @@ pipeline run --frozen --output json      in CI: only what the lock says, one eve
 @frozen_option
 @verbose_option
 @output_option
+@click.option("--hints/--no-hints", default=None, help="Say how to call what runs; default: when it was just deployed.")
 @click.pass_obj
-def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
+def command(
+    shell: Shell,
+    manifest: Path,
+    sets: Mapping[str, str],
+    images: tuple[str, ...],
+    frozen: bool,
+    hints: bool | None,
+) -> None:
     """Build, check and deploy what changed.
 
     Every image is built, pushed by digest and checked before any tag moves, and every tag moves before any
     target is rolled out; a target that does not become healthy gets its last good revision back.
     """
-    run(shell, Wanted(manifest, sets, images, frozen))
+    run(shell, Wanted(manifest, sets, images, frozen), hints)
 
 
-def run(shell: Shell, wanted: Wanted) -> None:
-    """Everything; afterwards says how to call what was newly deployed."""
+def run(shell: Shell, wanted: Wanted, hints: bool | None = None) -> None:
+    """Everything; afterwards says how to call what was newly deployed, or what runs at all, or nothing."""
 
     def next_steps(plan: Plan, door: Door) -> None:
-        if door.deployed and not shell.json:
-            from pipeline.cli._hints import hints
+        live = door.live if hints else door.deployed
+        if live and hints is not False and not shell.json:
+            from pipeline.cli._hints import hints as lines_of
 
-            for line in hints(shell, wanted.manifest, plan, door.deployed):
+            for line in lines_of(shell, wanted.manifest, plan, live):
                 shell.line(line)
 
     performed(shell, wanted, ("base", "layer", "image", "push", "check", "tag", "target"), next_steps)

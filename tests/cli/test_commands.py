@@ -64,8 +64,15 @@ def test_a_run_says_what_it_made_and_how_to_use_it(shop: Any) -> None:
         "try:  curl -s http://127.0.0.1:8890/",
         "logs: pipeline logs shop-here -f",
         "stop: pipeline stop shop-here",
+        "look: pipeline image files shop/web",
     ]
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_hints_when_asked_for(shop: Any) -> None:
+    assert "curl" not in shop("run", "--no-hints").out
+    assert "curl" in shop("run", "--hints").out
+    assert "curl" not in shop("run").out
 
 
 def test_a_second_run_does_nothing_and_says_so(shop: Any) -> None:
@@ -209,7 +216,7 @@ def test_services_are_shown_and_stopped(shop: Any) -> None:
     assert shop("stop", "pipeline.yaml", "here").out == "shop-here is stopped\n"
     assert shop("stop", "pipeline.yaml").out == "shop-here was not running (stopped)\n"
     assert shop("stop").out == "shop-here was not running (stopped)\n"
-    assert shop("run").steady.splitlines()[-4] == "done in 0.0 s: 1 made, 5 hits"
+    assert shop("run").steady.splitlines()[-5] == "done in 0.0 s: 1 made, 5 hits"
 
 
 def test_where_no_manifest_is_a_service_has_to_be_named(shop: Any) -> None:
