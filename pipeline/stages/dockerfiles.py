@@ -15,6 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.facts import Platform
 from pipeline.manifest.secrets import mask, reveal
 from pipeline.oci.descriptor import Layer
+from pipeline.oci.foreign import handed_down
 from pipeline.recipe import Json
 
 if TYPE_CHECKING:
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 
 CA_BUNDLE = "ca_bundle"
 """The BuildKit secret that holds the certificates to trust, for a Dockerfile that mounts it."""
-
-INHERITED = (
-    "User",
-    "Env",
-    "Entrypoint",
-    "Cmd",
-    "WorkingDir",
-    "Labels",
-    "ExposedPorts",
-    "Volumes",
-    "StopSignal",
-    "Shell",
-)
-"""What an image takes over from the one that it is built on (OCI image-spec, config.md, "Properties")."""
 
 
 class Dockerfiles:
@@ -99,7 +86,7 @@ class Dockerfiles:
         built = engine.build(wanted, lambda line: bench.say("", mask(line, hidden)), bench.halt.is_set)
         bench.stop()
         layers, config = take_saved(engine.save(built), bench.store, bench.stop)
-        runtime = {name: value for name, value in (config.get("config") or {}).items() if value and name in INHERITED}
+        runtime = handed_down(config)
         facts = image_facts(ImageFiles(bench.store, layers, TOGETHER), runtime, platform)
         return {"layers": [layer.to_json() for layer in layers], "config": runtime, "facts": to_json(facts)}
 
