@@ -121,6 +121,21 @@ def test_a_registry_out_of_reach_moves_no_tag(shop: Project) -> None:
     assert '"tags": []' in listed
 
 
+def test_a_registry_with_a_certificate_authority_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    with running({USER: PASSWORD}, tls=True) as registry:
+        assert registry.ca
+        shop = Project(tmp_path, registry.address)
+        shop.images(WEB)
+        code, said = shop.run()
+        assert code == 4 and "is not trusted" in said
+        shop.write("project/ca.pem", registry.ca.read_text())
+        shop.images(WEB, more=", ca: ca.pem")
+        code, said = shop.run()
+        assert code == 0, said
+        assert shop.report()["made"] == 0
+
+
 def test_registries_that_are_not_there_and_clashes_are_errors_of_the_manifest(shop: Project) -> None:
     shop.images(f"{WEB}\n{WEB.replace('web:', 'two:').replace('to: prod', 'to: prod, repository: web')}")
     assert "the images 'web' and 'two' are both pushed as 'web:v1'" in shop("validate", str(shop.manifest))[2]
