@@ -6,13 +6,13 @@ What only surrounds the command is left out, and so is a folder of which nothing
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pipeline.assemble.entry import MTIME, Entry
-from pipeline.engine.members import Found, read
+from pipeline.engine.members import Found, from_export, from_folder
 from pipeline.engine.model import Container
 from pipeline.engine.secrets import SECRETS
 from pipeline.errors import AssembleError
@@ -44,8 +44,16 @@ class Metadata(NamedTuple):
     gid: int
 
 
-Below = Callable[[set[str]], Mapping[str, Metadata]]
-"""Gives the metadata of those of the given paths that are folders in the layers below."""
+class Below(Protocol):
+    """What is known of the layers below."""
+
+    def folders(self, paths: set[str]) -> Mapping[str, Metadata]:
+        """The metadata of those of the paths that are folders."""
+        ...
+
+    def children(self, folder: str) -> Iterable[str]:
+        """The paths right below a folder."""
+        ...
 
 
 def entries(
@@ -61,28 +69,38 @@ def entries(
     `mounts` are folders that were not the container's own. Raises AssembleError for a file that holds one of `secrets`.
     """
     ignored = {*_SURROUNDINGS, *(mount.strip("/") for mount in mounts)}
-    changes = [change for change in container.changes() if change.path and not _is_at(change.path, ignored)]
-    deleted = {change.path for change in changes if change.kind == "deleted"}
-    found = read(container, {change.path for change in changes} - deleted, scratch)
-    added = {change.path for change in changes if change.kind == "added"}
-    kept = _kept(found, added, deleted, ignored, below)
+    found, deleted = _read(container, below, scratch, ignored)
+    kept = _kept(found, deleted, ignored, below)
     whiteouts = [Entry(_whiteout(path), mode=0) for path in deleted]
     for entry in sorted([*kept, *whiteouts], key=lambda entry: entry.path.split("/")):
         yield _without(secrets, _timeless(entry, found)) if entry.type == "file" else entry
 
 
-def _kept(
-    found: Mapping[str, Found], added: set[str], deleted: set[str], ignored: set[str], below: Below
-) -> list[Entry]:
+def _read(container: Container, below: Below, scratch: Path, ignored: set[str]) -> tuple[Mapping[str, Found], set[str]]:
+    """What is there that differs from the layers below, and the paths of what is gone.
+
+    An engine compares whole file systems to tell, which takes long: the overlay's own folder is read where it can be.
+    """
+    upper = container.upper()
+    if upper and (laid := from_folder(upper, lambda path: path in ignored)):
+        emptied = {path for folder in laid.emptied for path in below.children(folder)} - laid.found.keys()
+        return laid.found, laid.deleted | {path for path in emptied if not _is_at(path, ignored)}
+    changes = [change for change in container.changes() if change.path and not _is_at(change.path, ignored)]
+    deleted = {change.path for change in changes if change.kind == "deleted"}
+    paths = {change.path for change in changes} - deleted
+    return from_export(container.export(), paths, scratch) if paths else {}, deleted
+
+
+def _kept(found: Mapping[str, Found], deleted: set[str], ignored: set[str], below: Below) -> list[Entry]:
     """Everything but folders, and the folders that are new, or differ, or lead to something else that is kept."""
     files = [one.entry for one in found.values() if one.entry.type != "dir"]
     leading = {above for path in [*(entry.path for entry in files), *deleted] for above in _above(path)}
     folders = {path: one.entry for path, one in found.items() if one.entry.type == "dir"}
-    known = below({*folders, *leading})
+    known = below.folders({*folders, *leading})
     mounts = {above for path in ignored for above in _above(path)}
     for path, entry in sorted(folders.items()):
         same = known.get(path) == (entry.mode, entry.uid, entry.gid)
-        only_a_mount = path in mounts and path in added
+        only_a_mount = path in mounts and path not in known
         if not (same or only_a_mount):
             leading |= {path, *_above(path)}
     return files + [folders.get(path) or _folder(path, known) for path in leading]

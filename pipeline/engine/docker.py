@@ -214,6 +214,10 @@ class DockerContainer:
         if not self._about.address.startswith("unix://"):
             return None
         with answering(self._about.address):
+            secure = " ".join(self._api.info().get("SecurityOptions") or ())
+            if "userns" in secure or "rootless" in secure:
+                # There every owner is another one than in the container.
+                return None
             driver = self._api.inspect_container(self.id).get("GraphDriver") or {}
         found = (driver.get("Data") or {}).get("UpperDir", "")
         readable = found and os.geteuid() == 0 and Path(found).is_dir()

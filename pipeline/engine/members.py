@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.assemble.entry import Entry, EntryType
-from pipeline.engine.model import Container
 from pipeline.errors import AssembleError
 from pipeline.store.pieces import as_file
 
 _SMALL = 1 << 16
 _CAPABILITY = "security.capability"
+_OPAQUE = "trusted.overlay.opaque"
+_ELSEWHERE = {"trusted.overlay.redirect", "trusted.overlay.metacopy"}
 _TYPES: dict[int, EntryType] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "dir",
@@ -42,53 +43,64 @@ class Found(NamedTuple):
     mtime: float
 
 
-def read(container: Container, paths: set[str], scratch: Path) -> dict[str, Found]:
-    """The members at `paths`; sockets are left out. Raises AssembleError for one that is not there.
+class Laid(NamedTuple):
+    """What lies in an overlay's upper directory: members, deleted paths, and folders that hide all that was below."""
 
-    Their content stays where it is, or lies below `scratch`: it can be read as long as the container is there.
+    found: dict[str, Found]
+    deleted: set[str]
+    emptied: set[str]
+
+
+def from_folder(upper: Path, ignored: Callable[[str], bool]) -> Laid | None:
+    """Reads an upper directory; sockets are left out. None when the overlay keeps a part of it elsewhere.
+
+    Its form is the kernel's (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
     """
-    if not paths:
-        return {}
-    upper = container.upper()
-    found = None if upper is None else _from_folder(upper, paths)
-    return found if found is not None else _from_export(container.export(), paths, scratch)
-
-
-def _from_folder(upper: Path, paths: set[str]) -> dict[str, Found] | None:
-    """None where a path is not in the folder: the overlay keeps it elsewhere."""
-    found: dict[str, Found] = {}
+    laid = Laid({}, set(), set())
     links: dict[tuple[int, int], str] = {}
-    for path in sorted(paths, key=lambda path: path.split("/")):
-        here = upper / path
-        try:
-            info = here.lstat()
-        except OSError:
-            return None
+    for path, here in _walk(upper, "", ignored):
+        info = here.lstat()
         type_ = _TYPES.get(stat.S_IFMT(info.st_mode))
-        if type_ is None:
+        if type_ == "char" and not info.st_rdev:
+            laid.deleted.add(path)
             continue
-        entry = Entry(path, type_, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
-        first = links.setdefault((info.st_dev, info.st_ino), path)
-        if type_ != "dir" and first != path:
-            entry = replace(entry, type="hardlink", link=first)
-        elif type_ == "file":
-            entry = replace(entry, source=here, size=info.st_size, xattrs=_attributes(here))
-        elif type_ == "symlink":
-            entry = replace(entry, mode=0o777, link=str(here.readlink()))
-        elif type_ in ("char", "block"):
-            entry = replace(entry, device=(os.major(info.st_rdev), os.minor(info.st_rdev)))
-        found[path] = Found(entry, info.st_mtime)
-    return found
+        attributes = set(os.listxattr(here)) if type_ in ("dir", "file") else set()
+        if attributes & _ELSEWHERE:
+            return None
+        if _OPAQUE in attributes:
+            laid.emptied.add(path)
+        if type_ is not None:
+            first = links.setdefault((info.st_dev, info.st_ino), path)
+            laid.found[path] = Found(_laid(path, here, info, type_, first, attributes), info.st_mtime)
+    return laid
 
 
-def _attributes(file: Path) -> tuple[tuple[str, bytes], ...]:
-    try:
-        return ((_CAPABILITY, os.getxattr(file, _CAPABILITY)),)
-    except OSError:
-        return ()
+def _walk(upper: Path, folder: str, ignored: Callable[[str], bool]) -> Iterator[tuple[str, Path]]:
+    """(path, place) of each file and folder, in the order of the paths."""
+    for name in sorted(os.listdir(upper / folder)):
+        path, here = f"{folder}/{name}".lstrip("/"), upper / folder / name
+        if not ignored(path):
+            yield path, here
+            if here.is_dir() and not here.is_symlink():
+                yield from _walk(upper, path, ignored)
 
 
-def _from_export(pieces: Iterable[bytes], paths: set[str], scratch: Path) -> dict[str, Found]:
+def _laid(path: str, here: Path, info: os.stat_result, type_: EntryType, first: str, attributes: set[str]) -> Entry:
+    entry = Entry(path, type_, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+    if type_ == "dir":
+        return entry
+    if first != path:
+        return replace(entry, type="hardlink", link=first)
+    if type_ == "file":
+        xattrs = ((_CAPABILITY, os.getxattr(here, _CAPABILITY)),) if _CAPABILITY in attributes else ()
+        return replace(entry, source=here, size=info.st_size, xattrs=xattrs)
+    if type_ == "symlink":
+        return replace(entry, mode=0o777, link=str(here.readlink()))
+    return replace(entry, device=(os.major(info.st_rdev), os.minor(info.st_rdev)))
+
+
+def from_export(pieces: Iterable[bytes], paths: set[str], scratch: Path) -> dict[str, Found]:
+    """Reads the members at `paths` from a container's export; large files are kept below `scratch`."""
     found: dict[str, Found] = {}
     with tarfile.open(fileobj=as_file(pieces), mode="r|", errors="surrogateescape") as tar:
         for member in tar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -51,7 +51,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         scratch = stack.enter_context(bench.store.scratch())
         container = stack.enter_context(bench.engine.container(job))
         _perform(container, step, recipe, bench)
-        changed = entries(container, _folders(bench, below), scratch, mounts=job.caches, secrets=secrets)
+        changed = entries(container, _Below(bench, below), scratch, mounts=job.caches, secrets=secrets)
         made, contents = layers.write(changed, bench.store.blobs, "zstd", bench.stop)
     layer = Layer(made.blob, made.diff_id, work.words)
     bench.store.put_contents(layer, contents.to_json())
@@ -172,20 +172,29 @@ def _remedy(ended: Ended, reason: str, log: Path) -> str:
     return f"its whole output is in {log}"
 
 
-def _folders(bench: Bench, layers: Sequence[Layer]) -> Callable[[set[str]], Mapping[str, Metadata]]:
-    """Looks folders up in the layers below, the highest that has each."""
+class _Below:
+    """What the layers below hold, the highest that has a path before all others."""
 
-    def find(paths: set[str]) -> Mapping[str, Metadata]:
+    def __init__(self, bench: Bench, layers: Sequence[Layer]) -> None:
+        self._bench = bench
+        self._layers = layers
+
+    def folders(self, paths: set[str]) -> Mapping[str, Metadata]:
         found: dict[str, Metadata] = {}
-        for layer in layers:
-            for path, type_, mode, uid, gid, *_ in bench.store.contents(layer)["members"]:
+        for layer in self._layers:
+            for path, type_, mode, uid, gid, *_ in self._bench.store.contents(layer)["members"]:
                 if path in paths:
                     found.pop(path, None)
                     if type_ == "dir":
                         found[path] = Metadata(mode, uid, gid)
         return found
 
-    return find
+    def children(self, folder: str) -> Iterable[str]:
+        from pipeline.store.members import members, merged
+
+        store = self._bench.store
+        tree = merged(members(store, layer, number) for number, layer in enumerate(self._layers, 1))
+        return {path for path in tree if path.rpartition("/")[0] == folder}
 
 
 def _has_apt_sources(bench: Bench, layers: Sequence[Layer]) -> bool:

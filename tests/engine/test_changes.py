@@ -17,17 +17,24 @@ from pipeline.errors import AssembleError
 BELOW = {"opt": Metadata(0o755, 0, 0), "run": Metadata(0o755, 0, 0)}
 
 
+class Below:
+    """The folders of BELOW, and nothing in them."""
+
+    def folders(self, paths: set[str]) -> Mapping[str, Metadata]:
+        return {path: BELOW[path] for path in paths & BELOW.keys()}
+
+    def children(self, folder: str) -> list[str]:  # noqa: ARG002
+        return []
+
+
 def made(perform: Callable[[Scene], None], tmp_path: Path, **more: object) -> dict[str, Entry]:
     def act(scene: Scene) -> int:
         perform(scene)
         return 0
 
-    def below(paths: set[str]) -> Mapping[str, Metadata]:
-        return {path: BELOW[path] for path in paths & BELOW.keys()}
-
     with MemoryEngine(act).container(Job("i", ())) as container:
         container.run(lambda _: None)
-        return {entry.path: entry for entry in entries(container, below, tmp_path, **more)}  # type: ignore[arg-type]
+        return {entry.path: entry for entry in entries(container, Below(), tmp_path, **more)}  # type: ignore[arg-type]
 
 
 def test_what_surrounds_a_command_stays_out(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pipeline.errors import AssembleError, OutOfReach
 
 CHANGES = """
 echo new > /opt/new; ln /opt/new /opt/other; ln -s new /opt/link; chmod 640 /opt/new
+rm -r /opt/emptied; mkdir /opt/emptied; echo x > /opt/emptied/a
 rm /opt/keep; rm -r /opt/old; mkdir -p /srv/deep/er; chmod 700 /srv
 echo 2 >> /etc/passwd; touch /tmp/x; rm /tmp/x
 """
@@ -36,8 +37,16 @@ def ran(engine: DockerEngine, wanted: Job) -> tuple[Ended, list[str]]:
         return container.run(said.append), said
 
 
-def below(_paths: set[str]) -> Mapping[str, Metadata]:
-    return {"etc": Metadata(0o755, 0, 0), "tmp": Metadata(0o1777, 0, 0), "opt": Metadata(0o755, 0, 0)}
+class Below:
+    """What is in the small image."""
+
+    def folders(self, paths: set[str]) -> Mapping[str, Metadata]:
+        known = {"etc": Metadata(0o755, 0, 0), "tmp": Metadata(0o1777, 0, 0), "opt": Metadata(0o755, 0, 0)}
+        known |= {"opt/old": Metadata(0o755, 0, 0), "opt/emptied": Metadata(0o755, 0, 0)}
+        return {path: known[path] for path in paths & known.keys()}
+
+    def children(self, folder: str) -> list[str]:
+        return {"opt/emptied": ["opt/emptied/a", "opt/emptied/b"]}.get(folder, [])
 
 
 def layer(engine: DockerEngine, wanted: Job, scratch: Path, *, exported: bool = False) -> list[Entry]:
@@ -46,7 +55,7 @@ def layer(engine: DockerEngine, wanted: Job, scratch: Path, *, exported: bool = 
         assert container.run(lambda _: None).exit_code == 0
         if exported:
             container.upper = lambda: None  # type: ignore[method-assign]
-        found = entries(container, below, scratch, mounts=wanted.caches, secrets=wanted.secrets)
+        found = entries(container, Below(), scratch, mounts=wanted.caches, secrets=wanted.secrets)
         return [replace(one, source=_content(one)) if one.type == "file" else one for one in found]
 
 
@@ -74,7 +83,8 @@ def test_the_job_decides_environment_user_and_folder(docker: DockerEngine) -> No
 def test_what_changed_is_the_same_however_it_is_read(docker: DockerEngine, tmp_path: Path, exported: bool) -> None:
     found = {entry.path: entry for entry in layer(docker, job(CHANGES), tmp_path, exported=exported)}
     assert list(found) == [
-        "etc", "etc/passwd", "opt", "opt/.wh.keep", "opt/.wh.old", "opt/link", "opt/new", "opt/other",
+        "etc", "etc/passwd", "opt", "opt/.wh.keep", "opt/.wh.old", "opt/emptied", "opt/emptied/.wh.b",
+        "opt/emptied/a", "opt/link", "opt/new", "opt/other",
         "srv", "srv/deep", "srv/deep/er",
     ]  # fmt: skip
     assert found["opt/new"] == Entry("opt/new", mode=0o640, source=b"new\n", size=4)

@@ -21,11 +21,11 @@ def small_image() -> bytes:
     """A `docker save` archive of one layer: a shell, a few programs and their libraries, two files and a folder."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", dereference=True) as tar:
-        for name, mode in {"etc": 0o755, "tmp": 0o1777, "opt": 0o755, "opt/old": 0o755}.items():
+        for name, mode in {"etc": 0o755, "tmp": 0o1777, "opt": 0o755, "opt/old": 0o755, "opt/emptied": 0o755}.items():
             info = tarfile.TarInfo(name)
             info.type, info.mode = tarfile.DIRTYPE, mode
             tar.addfile(info)
-        for name in ("etc/passwd", "opt/keep", "opt/old/file"):
+        for name in ("etc/passwd", "opt/keep", "opt/old/file", "opt/emptied/a", "opt/emptied/b"):
             content = b"root:x:0:0:root:/root:/bin/sh\n"
             info = tarfile.TarInfo(name)
             info.size = len(content)
