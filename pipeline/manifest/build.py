@@ -76,7 +76,7 @@ def images(data: Mapping[str, Any], where: Where) -> dict[str, Image]:
 
 
 def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
-    serve = value.get("serve")
+    serve, push = value.get("serve"), _push(name, value)
     return Image(
         name=name,
         base=value["base"],
@@ -89,10 +89,10 @@ def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
         command=tuple(value.get("command", ())),
         labels=_texts(value.get("labels", {})),
         platforms=tuple(value.get("platforms", ())),
-        tags=tuple(value.get("tags", ("latest",))),
+        tags=tuple(value.get("tags") or (push.tags if push else ("latest",))),
         checks=_checks(value.get("checks", {})),
         requires=normal(value.get("requires")),
-        push=_push(name, value),
+        push=push,
     )
 
 
