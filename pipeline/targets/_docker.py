@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 REPOSITORY = "pipeline.local/service"
 SERVICE, REVISION, IMAGE, ADDRESS = "pipeline.service", "pipeline.revision", "pipeline.image", "pipeline.address"
-SETTLED = 10.0
-"""Seconds that a container must have run since its last restart, to count as one that runs."""
 
 
 class DockerRuntime:
@@ -42,7 +39,6 @@ class DockerRuntime:
         tar: Callable[[Layer], Iterable[bytes]],
         *,
         grace: int = 10,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._name = container_name(service)
         self._service = service
@@ -50,7 +46,6 @@ class DockerRuntime:
         self._about = about
         self._tar = tar
         self._grace = grace
-        self._clock = clock
 
     def start(self, release: Release, host: str) -> None:
         """Raises RolloutError for a port or a name that is taken, EngineError for a container that does not start."""
@@ -146,17 +141,15 @@ class DockerRuntime:
             return None
         labels, state = found["Config"].get("Labels") or {}, found["State"]
         host, port = json.loads(labels.get(ADDRESS, '["127.0.0.1", 0]'))
-        started = _seconds(state.get("StartedAt", ""))
-        # One that ends again and again runs for moments only.
-        settled = not found.get("RestartCount") or self._clock() - started > SETTLED
-        alive = bool(state.get("Running")) and not state.get("Restarting") and settled
+        # One that has ended and is about to be started again counts as ended: its exit code tells why.
+        alive = bool(state.get("Running")) and not state.get("Restarting")
         return Process(
             alive=alive,
             revision=labels.get(REVISION, ""),
             image=labels.get(IMAGE, ""),
             host=host,
             port=port,
-            started=started,
+            started=_seconds(state.get("StartedAt", "")),
             exit_code=None if alive else state.get("ExitCode"),
             stopped=bool(read(self._state).get("stopped")),
             by=f"{self._about.name} {self._about.version}",

@@ -98,9 +98,11 @@ def _stop(server: RealDocker) -> None:
         except subprocess.TimeoutExpired:
             server.process.kill()
             server.process.wait()
-    # What a killed daemon leaves: its containerd, of which the number is in its folder.
-    with contextlib.suppress(OSError, ValueError):
-        os.kill(int((server.folder / "exec/containerd/containerd.pid").read_text()), signal.SIGKILL)
+    # What a killed daemon leaves: its containerd, and a process for each container; all name its folder.
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdecimal() and f"{server.folder}/".encode() in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         if (point := line.split()[1]).startswith(str(server.folder)):
             subprocess.run(["umount", "-l", point], check=False, capture_output=True)

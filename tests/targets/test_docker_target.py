@@ -8,11 +8,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conformance import TargetConformance
-from conftest import Shelf
 
 from pipeline.engine.docker import DockerEngine
 from pipeline.engine.find import about
@@ -29,6 +28,9 @@ from pipeline.targets.model import Release
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
 from docker_server import RealDocker, running
+
+if TYPE_CHECKING:
+    from conftest import Shelf
 
 Until = Callable[[Callable[[], Any]], Any]
 
