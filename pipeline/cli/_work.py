@@ -34,7 +34,7 @@ class Wanted:
 class Door:
     """What events pass on their way out: one at a time, masked, and with the time of the whole command.
 
-    `live` gathers the name and the address of each target that is up, `deployed` of those that were rolled out just now.
+    `live` gathers the name and the address of each target that is up, `deployed` of those rolled out just now.
     """
 
     shell: Shell
