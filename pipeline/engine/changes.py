@@ -16,6 +16,7 @@ from pipeline.engine.members import Found, from_export, from_folder
 from pipeline.engine.model import Container
 from pipeline.engine.secrets import SECRETS
 from pipeline.errors import AssembleError
+from pipeline.manifest.secrets import mask
 
 PRIVATE = "run/pipeline"
 """The folder in a container for files that only the step is to see."""
@@ -73,7 +74,7 @@ def entries(
     kept = _kept(found, deleted, ignored, below)
     whiteouts = [Entry(_whiteout(path), mode=0) for path in deleted]
     for entry in sorted([*kept, *whiteouts], key=lambda entry: entry.path.split("/")):
-        yield _without(secrets, _timeless(entry, found)) if entry.type == "file" else entry
+        yield _without(secrets, _timeless(entry, found) if entry.type == "file" else entry)
 
 
 def _read(container: Container, below: Below, scratch: Path, ignored: set[str]) -> tuple[Mapping[str, Found], set[str]]:
@@ -145,15 +146,22 @@ def _timeless(entry: Entry, found: Mapping[str, Found]) -> Entry:
 def _without(secrets: Mapping[str, str] | None, entry: Entry) -> Entry:
     """The entry, if it holds no secret."""
     for name, text in (secrets or {}).items():
-        if len(text) >= _SHORTEST_SECRET and _holds(entry, text.strip().encode()):
+        secret = text.strip()
+        if len(text) < _SHORTEST_SECRET:
+            continue
+        named = secret in entry.path or secret in entry.link
+        if named or _holds(entry, secret.encode()):
+            where = f"{'the name or the target of ' if named else ''}/{mask(entry.path, [secret])}"
             raise AssembleError(
-                f"the command wrote the secret {name} into /{entry.path}, which would be in the image",
+                f"the command wrote the secret {name} into {where}, which would be in the image",
                 remedy=f"read it from {SECRETS}/{name} where it is used, and remove what keeps it",
             )
     return entry
 
 
 def _holds(entry: Entry, secret: bytes) -> bool:
+    if any(secret in value for _, value in entry.xattrs):
+        return True
     if isinstance(entry.source, bytes):
         return secret in entry.source
     tail = b""

@@ -83,6 +83,21 @@ def test_bytecode_follows_its_source_to_the_layers_time(tmp_path: Path) -> None:
     assert found["m/__pycache__/a.cpython-38.pyc"].source == pyc(1000, flags=1)
 
 
+@pytest.mark.parametrize(
+    "perform",
+    [
+        lambda scene: scene.write("opt/hunter22.txt"),
+        lambda scene: scene.folder("opt/hunter22"),
+        lambda scene: scene.link("opt/link", "/nowhere/hunter22"),
+    ],
+    ids=["file", "folder", "link"],
+)
+def test_a_secret_in_a_name_or_a_links_target_is_found(perform: Callable[[Scene], None], tmp_path: Path) -> None:
+    with pytest.raises(AssembleError, match="the secret T into the name or the target of /opt/") as raised:
+        made(perform, tmp_path, secrets={"T": "hunter22"})
+    assert "hunter22" not in str(raised.value)
+
+
 def test_a_secret_in_a_large_file_is_found(tmp_path: Path) -> None:
     content = bytes(3_000_000) + b"hunter22" + bytes(100)
     with pytest.raises(AssembleError, match="the secret T into /big"):
