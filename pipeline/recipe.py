@@ -18,7 +18,8 @@ class Assemble:
 
     `inputs` (JSON types) is all that determines the layer's bytes, and is what its cache key is made of; `sources`
     tells this machine where to find the inputs and never enters the key. `part` tells layers of one entry apart.
-    `needs_root` says that the packer reads the unpacked file system of the layers below.
+    `needs_root` says that the packer reads the unpacked file system of the layers below. `build` makes what is packed:
+    a command whose container is thrown away; it brings the keys of all layers below into this one's.
     """
 
     packer: str
@@ -28,6 +29,7 @@ class Assemble:
     compression: Compression = "zstd"
     needs_root: bool = False
     summary: str = ""
+    build: Execute | None = None
 
 
 @noun

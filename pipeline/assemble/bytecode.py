@@ -13,7 +13,7 @@ import posixpath
 import queue
 import subprocess
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,21 +51,31 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     """The members of a layer that holds the bytecode of `recipe`'s sources, in a fixed order."""
     version = recipe.inputs["python"]
     roots = work.roots()
-    python = replace(work.parent.python or Python(version), version=version)
     sources = list(_from_wheels(recipe, work) if "wheels" in recipe.inputs else _from_trees(recipe, roots))
     if sources:
-        work.say(f"compiling {len(sources)} Python files")
-        interpreter = find(
-            python, roots, MTIME, lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)
-        )
-        yield from pack(sources, interpreter, version)
+        yield from compiled(sources, version, roots, work)
+
+
+def compiled(sources: Sequence[Source], version: str, roots: Sequence[Path], work: Work) -> Iterator[Entry]:
+    """The bytecode of sources, by an interpreter of just this version that lies below or is had from elsewhere."""
+    work.say(f"compiling {len(sources)} Python files")
+    python = replace(work.parent.python or Python(version), version=version)
+    interpreter = find(
+        python, roots, MTIME, lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)
+    )
+    yield from pack(sources, interpreter, version)
 
 
 def _from_wheels(recipe: Assemble, work: Work) -> Iterator[Source]:
     inputs = recipe.inputs
     layout = Layout(inputs["prefix"], inputs["site"], inputs["python"], "")
-    site = inputs["site"].strip("/") + "/"
-    for path, entry in installed(unpacked(recipe, work), layout).items():
+    yield from sources_of(installed(unpacked(recipe, work), layout), inputs["site"])
+
+
+def sources_of(files: Mapping[str, Entry], site: str) -> Iterator[Source]:
+    """What there is to compile below the folder for packages."""
+    site = site.strip("/") + "/"
+    for path, entry in files.items():
         if path.startswith(site) and isinstance(entry.source, Path) and _wanted(path[len(site) :]):
             yield Source(entry.source, path, entry.owner)
 

@@ -17,7 +17,12 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     """The members of a layer that installs `inputs["wheels"]` below `inputs["prefix"]`, sorted by path."""
     inputs = recipe.inputs
     layout = Layout(inputs["prefix"], inputs["site"], inputs["python"], inputs["executable"])
-    found = installed(unpacked(recipe, work), layout)
+    yield from members(installed(unpacked(recipe, work), layout), layout)
+
+
+def members(files: Mapping[str, Entry], layout: Layout) -> Iterator[Entry]:
+    """The files with the folders above them that pip would make, sorted by path."""
+    found = dict(files)
     for folder in _folders(found, layout):
         found.setdefault(folder, Entry(folder, "dir", 0o755))
     for path in sorted(found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ class Work:
     """A packer's surroundings.
 
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
-    of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress.
+    of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
+    and what the recipe's `build` made: files by their names.
     """
 
     project: Path
@@ -24,3 +25,4 @@ class Work:
     parent: Facts
     roots: Callable[[], Sequence[Path]]
     say: Callable[[str], None]
+    built: Callable[[], Mapping[str, Path]] = dict

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
-from pipeline.indexes.pypi_settings import uv_settings
+from pipeline.indexes.pypi_settings import pip_conf, uv_settings
 from pipeline.indexes.pypi_wheels import best, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, public, requirement_flaw
@@ -56,9 +56,12 @@ class PyPI:
         platform: str,
         files: Files,
         installed: Mapping[str, str] = MappingProxyType({}),
+        build: bool = False,
     ) -> list[dict[str, Any]]:
         """The wheels that answer `wanted` on Python `3.N` and a manylinux platform tag, sorted by name.
 
+        With `build`, a source distribution stands for what has no wheel; uv may run its build backend on this machine
+        to learn what it depends on.
         Each is {name, version, file, sha256, size}. Distributions `installed` (normalised name to version) stay
         and are left out. Raises ResolveError, or OutOfReach when an index does not answer.
         """
@@ -69,7 +72,8 @@ class PyPI:
             asked.write_text(lines([*wanted.requirements, *stays]), encoding="utf-8")
             limits.write_text(lines(wanted.constraints), encoding="utf-8")
             arguments = ["pip", "compile", str(asked), "--constraint", str(limits), "--output-file", str(answer)]
-            arguments += ["--format", "pylock.toml", "--generate-hashes", "--only-binary", ":all:", "--no-header"]
+            arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header"]
+            arguments += [] if build else ["--only-binary", ":all:"]
             arguments += ["--python-version", python, "--python-platform", uv_platform(platform)]
             arguments += ["--prerelease", "allow"] if wanted.pre else []
             arguments += ["--no-deps"] if wanted.no_deps else []
@@ -78,8 +82,13 @@ class PyPI:
                 raise explain(done.stderr, python, platform)
             packages = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
         added = (package for package in packages if normalise(package["name"]) not in installed)
-        chosen = [_choose(package, wanted, python, platform) for package in added]
+        chosen = [_choose(package, wanted, python, platform, build) for package in added]
         return sorted(chosen, key=lambda wheel: (wheel["name"], wheel["file"]))
+
+    def source_settings(self, wanted: Requested, files: Files) -> tuple[str, list[Path]]:
+        """For a pip elsewhere that fetches sources: a pip.conf (it may hold credentials), and folders that are here."""
+        env, options = uv_settings(self._environ, wanted, files, etc=self._etc, prefix=self._prefix)
+        return pip_conf(env, "--no-index" in options)
 
     def unpacked(
         self, wheels: Sequence[tuple[str, str]], wanted: Requested, *, python: str, platform: str, files: Files
@@ -149,22 +158,25 @@ def _check(asked: Iterable[str]) -> None:
             raise ResolveError(f"not a requirement: {text}: {flaw}", remedy="write it as name==1.2")
 
 
-def _choose(package: Mapping[str, Any], wanted: Requested, python: str, platform: str) -> dict[str, Any]:
-    """The wheel to take of a package of the lock that uv wrote (PEP 751)."""
+def _choose(package: Mapping[str, Any], wanted: Requested, python: str, platform: str, build: bool) -> dict[str, Any]:
+    """The wheel to take of a package of the lock that uv wrote (PEP 751); to be built, its sources where none fits."""
     name = package["name"]
     allowed = wanted.hashes.get(normalise(name))
     if wanted.require_hashes and not allowed:
         raise ResolveError(f"{name} has no hash, and --require-hashes is set", remedy=f"add {name} with its hashes")
     offered = [*package.get("wheels", []), *([package["archive"]] if "archive" in package else [])]
+    offered += [package["sdist"]] if build and "sdist" in package else []
     known = [_known(wheel) for wheel in offered]
     version = package.get("version") or (known[0]["file"].split("-")[1] if known else "")
     fitting = [wheel for wheel in known if wheel["sha256"] and (not allowed or wheel["sha256"] in allowed)]
     if known and not fitting:
         raise ResolveError(
-            f"no wheel of {name} {version} for Python {python} on {platform} has a hash that the requirements allow",
+            f"no {'file' if build else 'wheel'} of {name} {version} for Python {python} on {platform} has a hash that "
+            "the requirements allow",
             remedy=f"make the hashes of {name} anew",
         )
-    wheel = best(fitting, python, platform)
+    sources = (each for each in fitting if build and not each["file"].endswith(".whl"))
+    wheel = best(fitting, python, platform) or next(sources, None)
     if wheel is None:
         raise ResolveError(
             f"{name} {version} has no wheel for Python {python} on {platform}",

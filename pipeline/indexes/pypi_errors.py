@@ -61,7 +61,7 @@ def _no_wheel(missing: re.Match[str], text: str, where: str) -> ResolveError:
         why = "there are only sources, or wheels for others"
     return ResolveError(
         f"{name}{' ' + version if version else ''} has no wheel for {where}: {why}",
-        remedy=f"choose a version of {name} that has one, or build one and name its folder in find_links",
+        remedy=f"choose a version of {name} that has one, name a folder with one in find_links, or set `build: true`",
     )
 
 

@@ -172,3 +172,28 @@ def _manifest_indexes(env: dict[str, str], wanted: Requested, files: Files, envi
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """`${NAME}` replaced as in pip's requirement files; what is not set stays as it is."""
     return re.sub(r"\$\{([A-Z0-9_]+)\}", lambda match: environ.get(match[1], match[0]), text)
+
+
+def pip_conf(env: Mapping[str, str], no_index: bool) -> tuple[str, list[Path]]:
+    """What uv was told of indexes, as a pip.conf for a pip in a container; and the folders of this machine among them.
+
+    Indexes that are folders are left out: pip in a container cannot read them.
+    """
+    # uv takes NAME=URL as well.
+    places = [re.sub(r"^[\w.-]+=(?=https?://)", "", text) for text in _indexes(env)]
+    links = [link for link in env.get("UV_FIND_LINKS", "").split(",") if link]
+    lines = {"index-url": places[:1], "extra-index-url": places[1:], "find-links": links}
+    text = ""
+    for name, given in lines.items():
+        if found := " ".join(place for place in given if place.startswith(("http://", "https://"))):
+            text += f"{name} = {found}\n"
+    text += "no-index = true\n" if no_index else ""
+    text += f"trusted-host = {hosts}\n" if (hosts := env.get("UV_INSECURE_HOST", "")) else ""
+    here = [Path(link.removeprefix("file://")) for link in links if link.startswith(("/", "file://"))]
+    return f"[global]\n{text}" if text else "", here
+
+
+def _indexes(env: Mapping[str, str]) -> list[str]:
+    """The default index, empty for the public one, and the others."""
+    default = env.get("UV_DEFAULT_INDEX") or env.get("UV_INDEX_URL", "")
+    return [default, *f"{env.get('UV_INDEX', '')} {env.get('UV_EXTRA_INDEX_URL', '')}".split()]

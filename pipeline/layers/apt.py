@@ -61,7 +61,7 @@ SCHEMA: dict[str, Any] = {
 
 CACHES = ("/var/cache/apt", "/var/lib/apt/lists")
 
-_ENV = {
+ENV = {
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBCONF_NOWARNINGS": "yes",
     # No service is to start.
@@ -121,9 +121,9 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     count = len(locked["packages"])
     return (
         Execute(
-            argv=shell_argv("/bin/sh", _script(locked)),
+            argv=shell_argv("/bin/sh", script(locked)),
             inputs=locked,
-            env=_ENV,
+            env=ENV,
             caches=CACHES,
             network=spec.get("network", ""),
             **limits(spec),
@@ -132,7 +132,8 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     )
 
 
-def _script(locked: Json) -> str:
+def script(locked: Json) -> str:
+    """What installs the packages of a request, and leaves nothing that differs from one time to the next."""
     lines = [_START]
     for name, source in locked["sources"].items():
         lines += _source(name, source)

@@ -1,8 +1,12 @@
-"""The `pip` layer kind: wheels from Python package indexes, locked by hash and assembled without pip or an engine."""
+"""The `pip` layer kind: wheels from Python package indexes, locked by hash and assembled without pip.
+
+An engine is needed only for what has no wheel, where `build` allows that.
+"""
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +14,7 @@ from pipeline.errors import AssembleError, UsageError
 from pipeline.facts import Facts, Python
 from pipeline.kinds import Files
 from pipeline.layers._requirements import gather, requirement_flaw
+from pipeline.layers._sources import BUILD_PACKAGES, command
 from pipeline.recipe import Assemble, Json, Recipe
 
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
@@ -45,6 +50,12 @@ SCHEMA: Mapping[str, Any] = {
         "pre": {"type": "boolean", "default": False, "description": "Pre-releases count as well."},
         "no_deps": {"type": "boolean", "default": False, "description": "Leave out what the packages depend on."},
         "bytecode": {"type": "boolean", "default": True, "description": "Compile bytecode, for a faster start."},
+        "build": {
+            "type": "boolean",
+            "default": False,
+            "description": "Build what has no wheel from its sources, in a container made from the layers below.",
+        },
+        "build_packages": BUILD_PACKAGES,
     },
 }
 LOCKED = True
@@ -67,6 +78,8 @@ def flaws(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str,
     for number, text in enumerate(spec.get("packages") or ()):
         if flaw := requirement_flaw(str(text)):
             yield ("packages", number), f"not a requirement: {flaw}", "write it as name==1.2"
+    if spec.get("build_packages") and not spec.get("build"):
+        yield ("build_packages",), "nothing is built that they would be for", "set `build: true`, or leave them out"
 
 
 def request(spec: Mapping[str, Any], files: Files) -> Json:
@@ -75,10 +88,10 @@ def request(spec: Mapping[str, Any], files: Files) -> Json:
         raise UsageError(
             "the pip layer asks for no packages", remedy="list them in packages, or name a requirements file"
         )
-    return wanted.public()
+    return {**wanted.public(), **({"build": True} if spec.get("build") else {})}
 
 
-def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
+def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
     python, libc = _python(parent), parent.libc
     if not libc:
         raise AssembleError(
@@ -86,6 +99,11 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
         )
     if parent.platform.os != "linux" or parent.platform.architecture not in _MACHINES:
         raise AssembleError(f"there are no wheels for {parent.platform}", remedy="use a base for linux/amd64 or arm64")
+    if spec.get("build_packages") and parent.packages and "apt" not in parent.packages:
+        raise AssembleError(
+            "build_packages need apt below them, and the image has none",
+            remedy="add `essential: true` to the debian base",
+        )
     return {"python": python.minor, "libc": libc, "architecture": parent.platform.architecture}
 
 
@@ -94,8 +112,11 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any)
     needs(spec, parent)
     python, platform = _python(parent).minor, platform_tag(parent)
     wanted = gather(spec, indexes.files)
-    wheels = indexes.pypi.resolve(wanted, python=python, platform=platform, files=indexes.files)
-    return {"python": python, "platform": platform, "wheels": wheels}
+    build = bool(spec.get("build"))
+    found = indexes.pypi.resolve(wanted, python=python, platform=platform, files=indexes.files, build=build)
+    wheels = [each for each in found if each["file"].endswith(".whl")]
+    sources = [each for each in found if not each["file"].endswith(".whl")]
+    return {"python": python, "platform": platform, "wheels": wheels, **({"sources": sources} if sources else {})}
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
@@ -121,8 +142,9 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
             remedy="run `pipeline lock` again",
         )
     wheels = sorted([_file_name(wheel["file"]), wheel["sha256"]] for wheel in locked["wheels"])
+    built = _built(spec, locked, python)
     if not wheels:
-        return ()
+        return built
     prefix, site = _places(spec, python)
     common = {"wheels": wheels, "platform": locked["platform"], "prefix": prefix, "site": site}
     sources = {name: spec[name] for name in _SOURCES if name in spec}
@@ -135,7 +157,7 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
         summary=f"pip, {count}",
     )
     if not spec.get("bytecode", True):
-        return (packed,)
+        return (packed, *built)
     compiled = Assemble(
         packer="bytecode",
         part="bytecode",
@@ -144,7 +166,42 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
         needs_root=True,
         summary=f"bytecode of {count}",
     )
-    return packed, compiled
+    return (packed, compiled, *built)
+
+
+def _built(spec: Mapping[str, Any], locked: Json, python: Python) -> tuple[Recipe, ...]:
+    """The layer of what has no wheel; it goes above the others, for a new base moves it."""
+    sources = sorted((_source(each) for each in locked.get("sources") or ()), key=lambda each: str(each["name"]))
+    if not sources:
+        return ()
+    prefix, site = _places(spec, python)
+    inputs: dict[str, Json] = {
+        "sources": sources,
+        "platform": locked["platform"],
+        "prefix": prefix,
+        "site": site,
+        "python": python.version,
+        "executable": python.executable,
+        "bytecode": spec.get("bytecode", True),
+    }
+    return (
+        Assemble(
+            packer="built",
+            part="built",
+            inputs=inputs,
+            sources={name: spec[name] for name in _SOURCES if name in spec},
+            needs_root=True,
+            summary=f"pip, {len(sources)} built from source",
+            build=command(python.executable, spec.get("build_packages") or ()),
+        ),
+    )
+
+
+def _source(locked: Json) -> dict[str, Json]:
+    """A locked source distribution without its size. Raises ValueError for a name that is no file's."""
+    if "/" in locked["file"] or any(re.search(r"\s", locked[key]) for key in ("name", "version", "sha256")):
+        raise ValueError(f"{locked['file']!r} is not the file name of a source distribution")
+    return {key: locked[key] for key in ("name", "version", "file", "sha256")}
 
 
 def _python(parent: Facts) -> Python:

@@ -104,7 +104,7 @@ class _Maker:
     def _decides(recipe: Recipe, below: Step) -> bool:
         """Whether what lies below enters the key: for commands all of it, for packers what they do not know by name."""
         assert isinstance(below.work, LayerWork)
-        return isinstance(recipe, Execute) or isinstance(below.work.recipe, Execute | Borrow)
+        return _executes(recipe) or isinstance(below.work.recipe, Execute | Borrow)
 
     def image(self, group: Sequence[tuple[ResolvedImage, tuple[str, ...]]]) -> None:
         image = group[0][0].image
@@ -204,14 +204,19 @@ def _deadline(manifest: Manifest, image: Image) -> float:
 
 def _below(recipe: Recipe, made: Sequence[str], roots: Sequence[str]) -> tuple[str, ...]:
     """The steps of the layers that a recipe stands on; a command stands on all of them."""
-    if isinstance(recipe, Execute):
+    if _executes(recipe):
         return tuple(made)
     return tuple(roots) if isinstance(recipe, Assemble) and recipe.needs_root else ()
 
 
+def _executes(recipe: Recipe) -> bool:
+    return isinstance(recipe, Execute) or (isinstance(recipe, Assemble) and recipe.build is not None)
+
+
 def _key_material(recipe: Recipe) -> Any:
     if isinstance(recipe, Assemble):
-        return ["assemble", PACKER, recipe.packer, recipe.inputs, recipe.compression]
+        packed = ["assemble", PACKER, recipe.packer, recipe.inputs, recipe.compression]
+        return [*packed, _key_material(recipe.build)] if recipe.build else packed
     if isinstance(recipe, Borrow):
         return ["borrow", recipe.layers, recipe.config]
     return ["execute", PACKER, recipe.argv, dict(recipe.env), recipe.user, recipe.workdir, recipe.inputs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,12 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     return _assemble(step, step.work.recipe, plan, bench)
 
 
+def _built(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Mapping[str, Path]:
+    from pipeline.stages import wheels
+
+    return wheels.built(step, recipe, plan, bench)
+
+
 def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
     from pipeline.assemble import layer as layers
 
@@ -68,6 +74,7 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             parent=step.work.parent,
             roots=roots,
             say=lambda text: bench.say(step.id, text),
+            built=lambda: _built(step, recipe, plan, bench),
         )
         made, contents = layers.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
     bench.store.put_contents(made, contents.to_json())

@@ -7,9 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from pipeline.assemble.entry import Entry
 from pipeline.digest import cache_key
 from pipeline.engine.changes import Metadata, entries
 from pipeline.engine.model import Container, Ended, Job
@@ -39,23 +41,31 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     """Raises CommandFailed; OutOfReach when the engine is not there, or goes."""
     work = step.work
     assert isinstance(work, LayerWork) and isinstance(work.recipe, Execute)
-    recipe = work.recipe
-    below = [layer for id_ in work.below for layer in layers_of(plan.step(id_), bench)]
     from pipeline.assemble import layer as layers
 
+    with performed(step, work.recipe, plan, bench) as changed:
+        made, contents = layers.write(changed, bench.store.blobs, "zstd", bench.stop)
+    layer = Layer(made.blob, made.diff_id, work.words)
+    bench.store.put_contents(layer, contents.to_json())
+    return Result(record_of([layer], work.recipe), size=layer.blob.size)
+
+
+@contextmanager
+def performed(
+    step: Step, recipe: Execute, plan: Plan, bench: Bench, files: Mapping[str, bytes] | None = None
+) -> Iterator[Iterator[Entry]]:
+    """Runs a command on the layers below a step, with `files` put there: what it changed, to be read in the block."""
+    assert isinstance(step.work, LayerWork)
+    below = [layer for id_ in step.work.below for layer in layers_of(plan.step(id_), bench)]
     job = _job(step, recipe, plan, bench, below)
-    secrets = {name: reveal(text) for name, text in recipe.secrets.items()}
+    job = replace(job, files={**job.files, **(files or {})})
     with ExitStack() as stack:
         for name in sorted(job.caches.values()):
             stack.enter_context(bench.store.guard(name))
         scratch = stack.enter_context(bench.store.scratch())
         container = stack.enter_context(bench.engine.container(job))
         _perform(container, step, recipe, bench)
-        changed = entries(container, _Below(bench, below), scratch, mounts=job.caches, secrets=secrets)
-        made, contents = layers.write(changed, bench.store.blobs, "zstd", bench.stop)
-    layer = Layer(made.blob, made.diff_id, work.words)
-    bench.store.put_contents(layer, contents.to_json())
-    return Result(record_of([layer], recipe), size=layer.blob.size)
+        yield entries(container, _Below(bench, below), scratch, mounts=job.caches, secrets=job.secrets)
 
 
 def _job(step: Step, recipe: Execute, plan: Plan, bench: Bench, below: Sequence[Layer]) -> Job:
