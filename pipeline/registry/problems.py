@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from typing import Any
@@ -40,9 +41,9 @@ class Damaged(PipelineError):
 
 def problem(response: Response, where: str, who: str, clock: Callable[[], float]) -> PipelineError:
     """The error for a status that is no success. `where` names the repository, `who` the credentials in use."""
-    codes, says = _errors(response)
-    fact = f"{where}: {says or 'no reason given'} ({response.status}{''.join(', ' + code for code in codes)})"
     status = response.status
+    codes, says = _errors(response)
+    fact = f"{where}: {says or 'no reason given'} ({status}{''.join(', ' + code for code in codes)})"
     if status == 429 or status >= 500 or status == 408:
         return _busy(response, where, fact, clock)
     if status in (401, 403) and who:
@@ -57,7 +58,7 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
         )
     if "DIGEST_INVALID" in codes:
         return Damaged(fact, remedy="the bytes changed on their way or on the disk: try again")
-    return Refused(fact, remedy="see the registry's log", status=status, codes=codes)
+    return Refused(fact, remedy=_REMEDIES.get(says, "see the registry's log"), status=status, codes=codes)
 
 
 def _busy(response: Response, where: str, fact: str, clock: Callable[[], float]) -> PipelineError:
@@ -65,6 +66,7 @@ def _busy(response: Response, where: str, fact: str, clock: Callable[[], float])
     if seconds > LONGEST_WAIT:
         return OutOfReach(f"{where} asks to wait {seconds:.0f} seconds", remedy="run again after that time")
     remedy = "too many requests: try again later, or log in" if response.status == 429 else "try again later"
+    remedy = "make room there" if _FULL in fact else remedy
     error = OutOfReach(fact, remedy=remedy, transient=True)
     error.retry_after = seconds
     return error
@@ -72,24 +74,46 @@ def _busy(response: Response, where: str, fact: str, clock: Callable[[], float])
 
 def _errors(response: Response) -> tuple[tuple[str, ...], str]:
     """The codes and the messages of an error answer, whatever it looks like."""
+    body = response.read(1 << 16)
+    if _PLAIN_HTTP in body:
+        return (), _NEEDS_TLS
     try:
-        found: Any = json.loads(response.read(1 << 16))["errors"]
+        found: Any = json.loads(body)["errors"]
         codes = tuple(str(error.get("code", "")) for error in found if error.get("code"))
+        if any(_is_full(error.get("detail")) for error in found):
+            return codes, _FULL
         return codes, "; ".join(dict.fromkeys(str(error.get("message") or error.get("code")) for error in found))[:300]
     except (ValueError, TypeError, KeyError, AttributeError):
         return (), _STATUS.get(response.status, "")
 
+
+def _is_full(detail: Any) -> bool:
+    """Whether the detail of docker-registry's "unknown error" is the system's for a full disk."""
+    inner = detail.get("Enclosed") if isinstance(detail, dict) else None
+    return isinstance(inner, dict) and inner.get("Err") in (errno.ENOSPC, errno.EDQUOT)
+
+
+_PLAIN_HTTP = b"sent an HTTP request to an HTTPS server"
+_NEEDS_TLS = "it speaks TLS, and was asked by plain HTTP"
+_FULL = "the registry's disk is full"
+_NOT_ALLOWED = "the registry does not allow this"
 
 _STATUS = {
     400: "bad request",
     401: "authentication required",
     403: "not allowed",
     404: "not there",
+    405: _NOT_ALLOWED,
     413: "too large",
     429: "too many requests",
     500: "internal error of the registry",
     502: "a proxy gets no answer from the registry",
     503: "not available",
     504: "a proxy gets no answer from the registry",
-    507: "the registry's disk is full",
+    507: _FULL,
+}
+
+_REMEDIES = {
+    _NEEDS_TLS: "leave out `insecure`",
+    _NOT_ALLOWED: "it may be read-only, or a mirror: name one that takes images",
 }
