@@ -16,6 +16,7 @@ import docker_server
 import registry_server
 from production import PARENT, Project, events, load_parent, serving, sets
 
+from pipeline.engine.ask import ask
 from pipeline.manifest.model import Registry, Secret
 from pipeline.registry import Registries
 
@@ -78,6 +79,8 @@ def built_pushed_and_served(production: Production) -> str:
     digest = str(report["images"]["scoring"])
     assert production.tag("v1") == production.tag("latest") == digest
     assert report["pushed"]["scoring"] == f"{production.environ['REGISTRY']}/ml/diabetes/scoring@{digest}"
+    _, containers = ask(production.environ["DOCKER_HOST"], "/containers/json")
+    assert [one["Labels"].get("pipeline.service") for one in containers] == ["production-here"]
     answer = scored(f"http://127.0.0.1:{production.port}")
     assert 25 < answer["predictions"][0] < 346
     return digest
