@@ -129,7 +129,8 @@ class Supervisor:
         return bool(ended)
 
     def _copy(self) -> bool:
-        data = os.read(self._output, _CHUNK)
+        # Never more than one file of the log may hold.
+        data = os.read(self._output, min(_CHUNK, self._spec["log_bytes"]))
         if data:
             self._log.write(data)
         return bool(data)
