@@ -22,8 +22,8 @@ pipeline push scoring localhost:5000/scoring
 @click.argument("image")
 @click.argument("reference")
 @click.option(
-    "--compression", type=click.Choice(["zstd", "gzip"]), default="zstd",
-    help="Of the layers: gzip for readers older than containerd 1.5 and Docker 23.",
+    "--compression", type=click.Choice(["zstd", "gzip"]), default="gzip", show_default=True,
+    help="Of the layers: zstd where containerd 1.5, Docker 23 or later ones read all of them.",
 )  # fmt: skip
 @registry_options
 @output_option

@@ -53,7 +53,7 @@ def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
             where(("registries", name)),
             value.get("ca", ""),
             value.get("insecure", False),
-            value.get("compression", "zstd"),
+            value.get("compression", "auto"),
         )
     return found
 

@@ -136,7 +136,7 @@ class Registry:
     location: Location = field(default_factory=lambda: Location(""))
     ca: str = ""
     insecure: bool = False
-    compression: Literal["zstd", "gzip"] = "zstd"
+    compression: Literal["auto", "zstd", "gzip"] = "auto"
 
 
 @noun

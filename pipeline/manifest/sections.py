@@ -63,9 +63,10 @@ def registry() -> Schema:
                 "description": "Use plain HTTP, not encrypted. A loopback address needs no such word.",
             },
             "compression": {
-                "enum": ["zstd", "gzip"],
-                "default": "zstd",
-                "description": "Of the layers pushed there: gzip for readers older than containerd 1.5 and Docker 23.",
+                "enum": ["auto", "zstd", "gzip"],
+                "default": "auto",
+                "description": "Of the layers pushed there: zstd where all readers are containerd 1.5, Docker 23 or "
+                "later; auto: gzip, and a base image's own as they are.",
             },
         },
         ("address",),

@@ -72,7 +72,7 @@ class PushWork:
     built: str
     where: Reference
     tags: tuple[Reference, ...]
-    compression: Literal["zstd", "gzip"] = "zstd"
+    compression: Literal["auto", "zstd", "gzip"] = "auto"
 
 
 @noun

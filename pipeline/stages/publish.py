@@ -45,11 +45,13 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
 
     assert isinstance(step.work, PushWork)
     image = Descriptor.from_json(bench.record(plan.step(step.work.built))["image"])
-    if step.work.compression == "gzip":
+    if step.work.compression != "zstd":
         from pipeline.store.recompress import gzipped
 
+        # Who reads an image of a registry reads what it is made from, and may move none of it.
+        kept = bench.origins.repositories(_layers(image, bench)) if step.work.compression == "auto" else ()
         bench.say(step.id, "compressing its layers by gzip")
-        image = gzipped(bench.store, image, bench.stop)
+        image = gzipped(bench.store, image, bench.stop, kept)
     with tried_enough():
         moved = transfers.push(
             bench.store,

@@ -1,9 +1,12 @@
-"""An image with its zstd layers as gzip, for registries whose readers know no zstd (ISA-L's deflate, by isal)."""
+"""An image with its zstd layers as gzip, for readers that are not known to read zstd (ISA-L's deflate, by isal)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Container, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
+from pipeline.digest import short
 from pipeline.errors import StoreError
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
@@ -18,11 +21,17 @@ _GZIP_FORMAT = 31
 """zlib's `wbits` for a gzip header and trailer, without name and time."""
 
 
-def gzipped(store: Store, image: Descriptor, stop: Callable[[], None] = lambda: None) -> Descriptor:
+def gzipped(
+    store: Store, image: Descriptor, stop: Callable[[], None] = lambda: None, kept: Container[str] = ()
+) -> Descriptor:
     """The image (or the index of images) with gzip in place of zstd, put into the store beside it; configs, and so
-    image IDs, stay the same. Layers of other kinds stay as they are.
+    image IDs, stay the same. Layers of other kinds stay as they are, and those whose digest is one of `kept`.
     """
-    made = [_image(store, part, stop) for part in read(store, image)]
+    parts = read(store, image)
+    layers = {layer.blob.digest: layer for part in parts for layer in part.layers if layer.blob.digest not in kept}
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        packed = dict(zip(layers, pool.map(lambda layer: _layer(store, layer, stop), layers.values()), strict=True))
+    made = [_image(store, part, packed) for part in parts]
     if len(made) == 1 and image.media_type == made[0].media_type:
         return made[0]
     index, data = documents.described(documents.index(made), documents.INDEX)
@@ -30,8 +39,8 @@ def gzipped(store: Store, image: Descriptor, stop: Callable[[], None] = lambda: 
     return index
 
 
-def _image(store: Store, part: ImageDocuments, stop: Callable[[], None]) -> Descriptor:
-    layers = [_layer(store, layer, stop) for layer in part.layers]
+def _image(store: Store, part: ImageDocuments, packed: Mapping[str, Layer]) -> Descriptor:
+    layers = [packed.get(layer.blob.digest, layer) for layer in part.layers]
     notes = part.manifest.get("annotations") or {}
     value = documents.manifest(part.config_blob, layers, notes)
     image, data = documents.described(value, documents.MANIFEST, part.platform)
@@ -45,12 +54,14 @@ def _layer(store: Store, layer: Layer, stop: Callable[[], None]) -> Layer:
     from isal import __version__
 
     memo = f"gzip {__version__} {_LEVEL} {layer.diff_id}"
-    if known := store.database.memo(memo):
-        blob = Descriptor.from_json(known)
-        if store.blobs.has(blob.digest, blob.size):
-            return Layer(blob, layer.diff_id, layer.created_by)
-    blob = _packed(store, layer, stop)
-    store.database.remember(memo, blob.to_json())
+    # Images that share a layer are pushed at the same time.
+    with store.guard(f"gzip-{short(layer.diff_id, 32)}"):
+        if known := store.database.memo(memo):
+            blob = Descriptor.from_json(known)
+            if store.blobs.has(blob.digest, blob.size):
+                return Layer(blob, layer.diff_id, layer.created_by)
+        blob = _packed(store, layer, stop)
+        store.database.remember(memo, blob.to_json())
     return Layer(blob, layer.diff_id, layer.created_by)
 
 

@@ -73,6 +73,11 @@ class Project:
         report: dict[str, Any] = json.loads(out.splitlines()[-1])["report"]
         return report
 
+    def tagged(self) -> dict[str, str]:
+        """The digests of the store's images that have a tag, by their names."""
+        _, listed, _ = self("image", "ls", "--output", "json")
+        return {image["name"]: image["digest"] for image in json.loads(listed) if image["tags"]}
+
     def registries(self) -> Registries:
         return Registries({"PATH": ""}, [Registry("prod", self.address, USER, Secret(PASSWORD))])
 
