@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.digest import short
+from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
@@ -39,7 +39,7 @@ def gzipped(
     return index
 
 
-def _image(store: Store, part: ImageDocuments, packed: Mapping[str, Layer]) -> Descriptor:
+def _image(store: Store, part: ImageDocuments, packed: Mapping[Digest, Layer]) -> Descriptor:
     layers = [packed.get(layer.blob.digest, layer) for layer in part.layers]
     notes = part.manifest.get("annotations") or {}
     value = documents.manifest(part.config_blob, layers, notes)
