@@ -40,7 +40,8 @@ class ChosenRuntime:
 
     def start(self, release: Release, host: str) -> None:
         """Raises OutOfReach for an engine that was asked for and does not answer."""
-        about = self._engine()
+        # What is put back may have asked for another engine than the manifest does now.
+        about = self._engine(release.settings.get("engine", self._choice) if self._detached else "none")
         limits = [name for name in _LIMITS if release.settings.get(name)]
         if about is None and limits:
             raise RolloutError(
@@ -63,13 +64,13 @@ class ChosenRuntime:
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         return self._runtime(self._started_in()).logs(follow=follow, lines=lines)
 
-    def _engine(self) -> About | None:
+    def _engine(self, choice: str) -> About | None:
         from pipeline.engine.find import find
 
-        found = find(self._environ, cast("Choice", self._choice))
+        found = find(self._environ, cast("Choice", choice))
         if found is None or found.address.startswith("unix://"):
             return found
-        if self._choice == "auto":
+        if choice == "auto":
             return None
         raise RolloutError(
             f"{found} is on another machine, and a local service runs on this one",

@@ -11,6 +11,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,19 @@ class TestNamespaces(TargetConformance):
     @pytest.fixture
     def releases(self, image: Shelf, port: int) -> tuple[Release, Release]:
         return image.release(port, env={"WHO": "first"}), image.release(port, env={"WHO": "second"})
+
+
+def test_what_is_put_back_runs_where_it_ran(image: Shelf, port: int, tmp_path: Path, until: Any) -> None:
+    """The manifest now asks for an engine that cannot run it; the release before asked for none."""
+    environ = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock", "CONTAINER_HOST": f"unix://{tmp_path}/no.sock"}
+    spec = {"engine": "podman", "health": {"timeout": 10}}
+    target = local_target("tests/here", spec, state=tmp_path / "state", roots=image.roots, environ=environ)
+    before = image.release(port, env={"WHO": "before"})
+    target.rollback(replace(before, settings={**before.settings, "engine": "none"}))
+    try:
+        assert until(lambda: target.observe().state == "running")
+    finally:
+        target.stop()
 
 
 def live(target: LocalTarget, release: Release, until: Any) -> str:
