@@ -63,7 +63,8 @@ def of_machine(shell: Shell) -> dict[str, Service]:
     for name in sorted(unquote(path.name) for path in folder.iterdir() if (path / "status.json").is_file()):
         release = verified.get(name)
         settings = release.settings if release else {}
-        services[name] = Service(name, find("targets", "local").target(name, settings, state=state, roots=roots))
+        target = find("targets", "local").target(name, settings, state=state, roots=roots, environ=shell.environ)
+        services[name] = Service(name, target)
     return services
 
 

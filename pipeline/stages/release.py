@@ -21,7 +21,8 @@ def target_of(bench: Bench, entry: Entry) -> Target:
     """The place that a manifest's target entry names."""
     service = service_name(bench, entry)
     kind = find("targets", entry.kind)
-    return cast(Target, kind.target(service, entry.spec, state=bench.home.state, roots=bench.store.roots))
+    made = kind.target(service, entry.spec, state=bench.home.state, roots=bench.store.roots, environ=bench.environ)
+    return cast(Target, made)
 
 
 def service_name(bench: Bench, entry: Entry) -> str:
