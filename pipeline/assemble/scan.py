@@ -57,12 +57,12 @@ def scan(blob: Path, media_type: str, scratch: Path) -> Contents:
 
 
 def _member(member: tarfile.TarInfo, stream: Stream, contents: Contents, scratch: Path) -> None:
-    parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise AssembleError(
-            f"a layer holds {member.name[:200]!r}, a path that leaves the image", remedy="do not use this image"
-        )
-    path = "/".join(parts)
+    for name in (member.name, member.linkname) if member.islnk() else (member.name,):
+        if ".." in name.split("/"):
+            raise AssembleError(
+                f"a layer holds {name[:200]!r}, a path that leaves the image", remedy="do not use this image"
+            )
+    path = "/".join(part for part in member.name.split("/") if part not in ("", "."))
     if not path:
         return
     type_ = "file" if member.isreg() else _TYPES.get(member.type)

@@ -255,9 +255,9 @@ class Tree:
 
 
 def _inside(name: str) -> str:
-    """A member's path without `./`; refused when it is absolute or climbs."""
+    """A member's path below the image's root, for which `/` stands; refused when it climbs."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or len(parts) > _DEPTH or "\0" in name:
+    if ".." in parts or len(parts) > _DEPTH or "\0" in name:
         raise AssembleError(
             f"the layer holds {name[:200]!r}, a path that leaves the image",
             remedy="nothing was written there; do not use this image",

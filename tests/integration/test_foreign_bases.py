@@ -225,6 +225,16 @@ def test_a_path_that_climbs_out_of_its_layer_is_refused(derived: Derived) -> Non
     assert "'srv/../../../evil', a path that leaves the image" in derived.bad("layout: hostile")
 
 
+def test_a_hard_link_out_of_its_layer_is_refused(derived: Derived) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("srv/evil")
+        member.type, member.linkname = tarfile.LNKTYPE, "../../etc/shadow"
+        tar.addfile(member)
+    write_layout(derived.folder / "hostile", buffer.getvalue())
+    assert "'../../etc/shadow', a path that leaves the image" in derived.bad("layout: hostile")
+
+
 def write_layout(folder: Path, tar: bytes) -> None:
     """A layout of one image of one layer with these bytes."""
     blobs = folder / "blobs" / "sha256"
