@@ -207,7 +207,10 @@ def test_a_damaged_blob_of_a_registry_is_an_error_and_not_kept(
 
 def test_a_damaged_layout_is_an_error(derived: Derived) -> None:
     derived.shop("image", "export", "basis", str(derived.folder / "given"))
-    blob = derived.folder / "given" / layout.blob_path(derived.layers[0])  # type: ignore[arg-type]
+    given = derived.folder / "given"
+    index = json.loads((given / "index.json").read_bytes())
+    image = json.loads((given / layout.blob_path(index["manifests"][0]["digest"])).read_bytes())
+    blob = given / layout.blob_path(image["layers"][0]["digest"])
     size = blob.stat().st_size
     blob.write_bytes(blob.read_bytes()[:-5])
     assert f"has {size - 5} of {size} bytes" in derived.bad("layout: given")
