@@ -116,7 +116,8 @@ class DockerEngine:
         with answering(self._about.address, "loading an image"):
             for said in self.api.load_image(iter(archive)):
                 if error := said.get("error"):
-                    raise EngineError(f"the engine does not take an image: {error}")
+                    remedy = "make room where it keeps its images" if "no space left" in error else ""
+                    raise EngineError(f"the engine does not take an image: {error}", remedy=remedy)
 
     def build(self, wanted: Dockerfile, line: Callable[[str], None], halted: Callable[[], bool]) -> str:
         """With BuildKit where a docker program can drive it, else with what the engine has: Podman's own is as good."""
