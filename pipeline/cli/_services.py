@@ -87,7 +87,8 @@ def one(shell: Shell, words: Sequence[str], sets: Mapping[str, str]) -> Service:
     if words[0] not in services:
         from pipeline.manifest.words import suggestion
 
-        raise UsageError(f"there is no service '{words[0]}'", remedy=suggestion(words[0], services, "services here"))
+        remedy = suggestion(words[0], services, "services here") or "none is deployed: 'pipeline run' deploys targets"
+        raise UsageError(f"there is no service '{words[0]}'", remedy=remedy)
     return services[words[0]]
 
 

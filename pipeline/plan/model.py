@@ -11,7 +11,7 @@ from pipeline.errors import Location
 from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Entry, Image
 from pipeline.noun import noun
-from pipeline.recipe import Assemble, Borrow, Recipe
+from pipeline.recipe import Borrow, Recipe
 from pipeline.reference import Reference
 
 StepKind = Literal["base", "layer", "image", "push", "check", "tag", "target"]
@@ -149,7 +149,3 @@ class Plan:
 def comes_when_needed(work: StepWork) -> bool:
     """Whether a step's layers need not be in the store: they can be fetched from where an image from elsewhere is."""
     return isinstance(work, LayerWork) and isinstance(work.recipe, Borrow) and "from" in work.recipe.sources
-
-
-def is_assembled(work: StepWork) -> bool:
-    return isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)

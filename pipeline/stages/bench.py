@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pipeline.errors import Interrupted, StoreError
@@ -149,7 +148,3 @@ def machine_platform() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
     machine = os.uname().machine
     return f"linux/{names.get(machine, machine)}"
-
-
-def project_path(bench: Bench) -> Path:
-    return bench.manifest.path.parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
 from pipeline.facts import Platform
@@ -79,7 +78,3 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
     return Result({"image": image, "address": address}, title=f"{address}  healthy{where}{scored}")
-
-
-def state_folder(bench: Bench) -> Path:
-    return bench.home.state / "services"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,7 +107,3 @@ class Blobs:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch.chmod(0o644)
         scratch.replace(target)
-
-    def copy_to(self, digest: Digest, target: Path) -> None:
-        """The blob's bytes in a file outside the store, sharing disk blocks where the file system can."""
-        shutil.copyfile(self.path(digest), target)

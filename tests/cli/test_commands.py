@@ -236,7 +236,7 @@ def test_logs_of_a_service(shop: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["shop-here"], "there is no service 'shop-here'"),
+        (["shop-here"], "there is no service 'shop-here'\n  none is deployed: 'pipeline run' deploys targets"),
         (["pipeline.yaml", "hree"], "pipeline.yaml has no target 'hree'\n  did you mean 'here'?"),
         (["a", "b", "c"], "'c' is one word too many"),
     ],
