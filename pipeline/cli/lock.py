@@ -55,7 +55,7 @@ def command(shell: Shell, manifest: Path, update: tuple[str, ...], check: bool, 
 def lock(shell: Shell, wanted: Wanted, update: Sequence[str], check: bool) -> int:
     """Resolves; writes the lock unless `check`. The exit code."""
     from pipeline.lock.model import changes, path_of
-    from pipeline.run import read_lock, write_lock
+    from pipeline.stages.locks import read_lock, write_lock
     from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:

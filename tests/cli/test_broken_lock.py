@@ -11,8 +11,9 @@ from pipeline.errors import PipelineError
 from pipeline.facts import Facts, Platform
 from pipeline.kinds import build_kind
 from pipeline.lock.model import Lock, LockEntry, dump, entry_id, request_hash
-from pipeline.run import open_bench, write_lock
+from pipeline.run import open_bench
 from pipeline.stages.bench import machine_platform
+from pipeline.stages.locks import write_lock
 from pipeline.stages.resolve import resolve
 
 
