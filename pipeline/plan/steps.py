@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.assemble import PACKER
 from pipeline.digest import cache_key
 from pipeline.facts import Facts
-from pipeline.manifest.model import Entry, Image, Manifest, Secret
+from pipeline.manifest.model import Entry, Image, Manifest
+from pipeline.plan.inputs import config_inputs, flat, key_material, plain, recipe_inputs, short_text
 from pipeline.plan.model import (
     CheckWork,
     ImageWork,
@@ -86,13 +86,13 @@ class _Maker:
         if self._several:
             name += f"@{resolved.platform}"
         above = {id_: self.steps[id_].key for id_ in below if self._decides(recipe, self.steps[id_])}
-        inputs = {**_recipe_inputs(recipe), **{f"below {id_}": key[:12] for id_, key in above.items()}}
+        inputs = {**recipe_inputs(recipe), **{f"below {id_}": key[:12] for id_, key in above.items()}}
         step = Step(
             id=f"{kind} {name}",
             kind=kind,
             name=name,
             title=recipe.summary or item.entry.kind,
-            key=cache_key([kind, _key_material(recipe), *above.values()]),
+            key=cache_key([kind, key_material(recipe), *above.values()]),
             inputs=inputs,
             needs=below,
             work=LayerWork(recipe, parent, below, words),
@@ -111,16 +111,16 @@ class _Maker:
         stacks = tuple((resolved.platform, layers, runtime(resolved)) for resolved, layers in group)
         layers = tuple(dict.fromkeys(layer for _, stack, _ in stacks for layer in stack))
         inputs = {layer: self.steps[layer].key[:12] for layer in layers}
-        inputs["order"] = _short(" ".join(self.steps[layer].name for layer in layers))
+        inputs["order"] = short_text(" ".join(self.steps[layer].name for layer in layers))
         for _, _, config in stacks:
-            inputs |= _config_inputs(config)
+            inputs |= config_inputs(config)
         inputs["libraries ignored"] = " ".join(image.checks.libraries_ignore)
         material = [[str(p), [self._told(id_) for id_ in stack], config] for p, stack, config in stacks]
         whole: list[Any] = [material, image.checks.libraries_ignore]
         base = group[0][0].stack[0].entry
         if required := {name: asked for name, asked in (("base", base.requires), ("image", image.requires)) if asked}:
-            whole.append(_plain(required))
-            inputs |= {f"required of the {name}": _short(asked) for name, asked in required.items()}
+            whole.append(plain(required))
+            inputs |= {f"required of the {name}": short_text(asked) for name, asked in required.items()}
         self._put("image", image, whole, inputs, layers, ImageWork(image, stacks, base.requires))
 
     def _told(self, id_: str) -> list[str]:
@@ -145,7 +145,10 @@ class _Maker:
         image, python = resolved.image, resolved.stack[-1].facts.python
         checks = image.checks
         asked: dict[str, Any] = {"imports": checks.imports, "score": checks.score, "size": checks.size}
-        inputs = {"image": self.steps[f"image {image.name}"].key[:12], **{k: _short(v) for k, v in asked.items() if v}}
+        inputs = {
+            "image": self.steps[f"image {image.name}"].key[:12],
+            **{k: short_text(v) for k, v in asked.items() if v},
+        }
         built = f"image {image.name}"
         work = CheckWork(image, built, python.executable if python else "", deadline)
         pushed = tuple(id_ for id_ in (f"push {image.name}",) if id_ in self.steps)
@@ -168,13 +171,13 @@ class _Maker:
     def target(self, target: Entry, image: Image, manifest: Manifest) -> None:
         built = f"image {image.name}"
         score = image.checks.score
-        inputs = {"image": self.steps[built].key[:12], "score": _short(score), **_flat("", target.spec)}
+        inputs = {"image": self.steps[built].key[:12], "score": short_text(score), **flat("", target.spec)}
         step = Step(
             id=f"target {target.name}",
             kind="target",
             name=target.name,
             title=target.kind,
-            key=cache_key(["target", self.steps[built].key, _plain(target.spec), score]),
+            key=cache_key(["target", self.steps[built].key, plain(target.spec), score]),
             inputs=inputs,
             needs=(f"tag {image.name}",),
             work=TargetWork(target, image, built, f"{manifest.name}-{target.name}"),
@@ -211,74 +214,3 @@ def _below(recipe: Recipe, made: Sequence[str], roots: Sequence[str]) -> tuple[s
 
 def _executes(recipe: Recipe) -> bool:
     return isinstance(recipe, Execute) or (isinstance(recipe, Assemble) and recipe.build is not None)
-
-
-def _key_material(recipe: Recipe) -> Any:
-    if isinstance(recipe, Assemble):
-        packed = ["assemble", PACKER, recipe.packer, recipe.inputs, recipe.compression]
-        return [*packed, _key_material(recipe.build)] if recipe.build else packed
-    if isinstance(recipe, Borrow):
-        return ["borrow", recipe.layers, recipe.config]
-    return ["execute", PACKER, recipe.argv, dict(recipe.env), recipe.user, recipe.workdir, recipe.inputs]
-
-
-def _recipe_inputs(recipe: Recipe) -> dict[str, str]:
-    """Each input by name, lists of packages and files member by member: what `why` compares."""
-    if isinstance(recipe, Borrow):
-        layers = {f"layer {number}": layer["diff_id"][7:19] for number, layer in enumerate(recipe.layers, 1)}
-        return {**layers, **_config_inputs(recipe.config)}
-    found: dict[str, str] = {"packer": PACKER}
-    for name, value in recipe.inputs.items():
-        if isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
-            for item in value:
-                label = item.get("name") or item.get("path") or item.get("file") or _short(item)
-                found[str(label)] = _label(item)
-        elif name == "wheels":
-            found |= {_wheel(file): f"{file.split('-')[1]} {sha256[:12]}" for file, sha256 in value}
-        else:
-            found[name] = _short(value)
-    return found
-
-
-def _config_inputs(config: Mapping[str, Any]) -> dict[str, str]:
-    """Each setting, label and environment variable of an image's config by its name."""
-    env = dict(pair.partition("=")[::2] for pair in config.get("Env") or ())
-    return _flat("config", {**config, "Env": env})
-
-
-def _flat(name: str, value: Any) -> dict[str, str]:
-    """A value by its name; a mapping entry by entry, so that `why` names the one that changed."""
-    if not isinstance(value, Mapping):
-        return {name: _short(value)}
-    entries = (_flat(f"{name} {key}".strip(), entry) for key, entry in value.items())
-    return {key: text for found in entries for key, text in found.items()}
-
-
-def _wheel(file: str) -> str:
-    return str(file).partition("-")[0].replace("_", "-").lower()
-
-
-def _label(item: Mapping[str, Any]) -> str:
-    version = str(item.get("version", ""))
-    content = str(item.get("digest") or item.get("sha256") or "")
-    rest = {k: v for k, v in item.items() if k not in ("name", "version", "digest", "sha256", "path", "size", "file")}
-    detail = [f"{key} {value:04o}" if key == "mode" else f"{key} {_short(value)}" for key, value in rest.items()]
-    return " ".join(filter(None, (version, content.removeprefix("sha256:")[:12], *(detail if not version else ()))))
-
-
-def _short(value: Any) -> str:
-    """A value as one short text: itself when small, else its hash."""
-    plain = _plain(value)
-    text = plain if isinstance(plain, str) else repr(plain)
-    return text if len(text) <= 80 else f"#{cache_key(text)[:12]}"
-
-
-def _plain(value: Any) -> Any:
-    """JSON types for a key. Of a secret 32 bits of its hash: enough to see that it changed, too few to find it out."""
-    if isinstance(value, Secret):
-        return f"secret {cache_key(value.reveal())[:8]}"
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value
