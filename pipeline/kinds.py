@@ -7,11 +7,13 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol, cast
 
 from pipeline.facts import Facts
+from pipeline.noun import noun
 from pipeline.recipe import Json, Recipe
 
 Section = Literal["bases", "layers", "targets"]
@@ -35,6 +37,28 @@ class Files(Protocol):
         ...
 
 
+@noun
+class Held:
+    """What the lock says of an entry so far, for `resolve` to prefer: only what was asked for anew is to move.
+
+    `locked` is the entry's last answer, perhaps to another request or for other needs (another libc); None when there
+    is none, or when all of it is to be taken anew. `upgrade` are the packages to take anew, by their names in `locked`.
+    """
+
+    locked: Json = None
+    upgrade: frozenset[str] = field(default_factory=frozenset)
+
+    def versions(self, *lists: str) -> dict[str, str]:
+        """Name → version of the packages to keep where they fit, of the lists that `locked` has under these keys."""
+        locked = self.locked if isinstance(self.locked, Mapping) else {}
+        packages = [item for key in lists for item in locked.get(key) or () if isinstance(item, Mapping)]
+        return {
+            str(package["name"]): str(package["version"])
+            for package in packages
+            if "name" in package and "version" in package and package["name"] not in self.upgrade
+        }
+
+
 class BuildKind(Protocol):
     """A base or layer kind.
 
@@ -53,8 +77,11 @@ class BuildKind(Protocol):
         """What `resolve` relies on in the layers below, as short texts; raises AssembleError for what they lack."""
         ...
 
-    def resolve(self, spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:
-        """The locked inputs (JSON types): file names, versions and hashes, never hosts or machine paths."""
+    def resolve(self, spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:
+        """The locked inputs (JSON types): file names, versions and hashes, never hosts or machine paths.
+
+        What `held` has stays as it is, as far as it fits what is asked for now.
+        """
         ...
 
     def facts(self, spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.bases import _foreign as shared
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
 
 LOCKED = False
@@ -39,7 +39,7 @@ def needs(spec: Any, parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
     return {}
 
 
-def resolve(spec: Any, request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Any, request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """Its layers, config and facts. ResolveError for what is no archive or not in it, StoreError for damage."""
     asked = _settings(spec)
     return indexes.images.archive(asked["path"], asked.get("name", ""), parent.platform)

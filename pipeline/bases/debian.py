@@ -9,7 +9,7 @@ from pipeline import dpkg_kind as shared
 from pipeline.dpkg import facts_of
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
 
 LOCKED = True
@@ -49,7 +49,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
     return {"distribution": shared.distribution_of(spec), "architecture": shared.platform_architecture(parent)}
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """The packages by version, file name and hash. ResolveError for what cannot be had or trusted; OutOfReach."""
     keyring = str(indexes.files.path(spec["keyring"])) if spec.get("keyring") else ""
     settings = shared.archive_settings(spec, shared.distribution_of(spec), spec["suite"], keyring)

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.digest import cache_key
 from pipeline.errors import UsageError
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.manifest.model import Secret
 from pipeline.oci.image_facts import from_json
 from pipeline.recipe import Borrow, Json, Recipe
@@ -124,7 +124,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
     return {}
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """The image's layers, config and facts: it is built here when it is not in the store, for only the result tells
     what layers on top may rely on.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.bases import _foreign as shared
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
 
 LOCKED = True
@@ -48,7 +48,7 @@ def needs(spec: Any, parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
     return {}
 
 
-def resolve(spec: Any, request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Any, request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """Its digest for the platform, its layers, config and facts. ResolveError for what is not there; OutOfReach."""
     asked = _settings(spec)
     return indexes.images.registry(asked["reference"], asked.get("registry", ""), parent.platform)

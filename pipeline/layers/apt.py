@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.layers.run import LIMITS, limits, shell_argv
 from pipeline.recipe import Execute, Json, Recipe
 
@@ -109,7 +109,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
     return {}
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     return request
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import AssembleError, ResolveError, UsageError
 from pipeline.facts import Facts, Python
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.layers import pip
 from pipeline.layers._environment import read, spec_name
 from pipeline.layers._requirements import gather, normalise, public
@@ -113,7 +113,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
     return {"libc": parent.libc, "architecture": parent.platform.architecture}
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """The packages, and the wheels of the `pip:` list for the Python among them. ResolveError, OutOfReach."""
     needs(spec, parent)
     subdir, asked = _subdir(parent), read(spec, indexes.files)

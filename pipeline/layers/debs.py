@@ -10,7 +10,7 @@ from pipeline.digest import cache_key
 from pipeline.dpkg import SUITES, facts_of
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
 
 LOCKED = True
@@ -45,7 +45,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
     }
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """The packages to add, by version, file name and hash. ResolveError for one that would change a package below."""
     distribution, suite = _suite(spec, parent)
     keyring = str(indexes.files.path(spec["keyring"])) if spec.get("keyring") else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import ResolveError
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.recipe import Assemble, Json, Recipe
 
 LOCKED = False
@@ -86,7 +86,7 @@ def needs(_spec: Json, _parent: Facts) -> Mapping[str, str]:
     return {}
 
 
-def resolve(_spec: Json, request: Json, _parent: Facts, _indexes: Any) -> Json:
+def resolve(_spec: Json, request: Json, _parent: Facts, _indexes: Any, _held: Held) -> Json:
     return request
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import ResolveError
 from pipeline.facts import Facts
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.layers.files import ALWAYS_IGNORED, folders_above, tree_recipe
 from pipeline.recipe import Json, Recipe
 
@@ -83,7 +83,7 @@ def needs(_spec: Json, _parent: Facts) -> Mapping[str, str]:
     return {}
 
 
-def resolve(_spec: Json, request: Json, _parent: Facts, _indexes: Any) -> Json:
+def resolve(_spec: Json, request: Json, _parent: Facts, _indexes: Any, _held: Held) -> Json:
     return request
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import AssembleError, UsageError
 from pipeline.facts import Facts, Python
-from pipeline.kinds import Files
+from pipeline.kinds import Files, Held
 from pipeline.layers._requirements import gather, requirement_flaw
 from pipeline.layers._sources import BUILD_PACKAGES, command
 from pipeline.recipe import Assemble, Json, Recipe
@@ -107,7 +107,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
     return {"python": python.minor, "libc": libc, "architecture": parent.platform.architecture}
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any) -> Json:  # noqa: ARG001
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """The wheels that answer the request, for the parent's Python and platform."""
     needs(spec, parent)
     python, platform = _python(parent).minor, platform_tag(parent)

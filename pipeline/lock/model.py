@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,12 @@ class Lock:
 
     entries: Mapping[str, LockEntry] = field(default_factory=dict)
 
-    def only(self, ids: Iterable[str]) -> Lock:
-        """The lock without entries that the manifest has no more use for."""
-        return Lock({id_: self.entries[id_] for id_ in ids if id_ in self.entries})
+    def before(self, id_: str) -> LockEntry | None:
+        """The entry itself, or the same base or layer on the same platform for other needs: the one most like it."""
+        head, words = id_.split()[:2], set(id_.split()[2:])
+        alike = [other for other in self.entries if other.split()[:2] == head]
+        best = max(alike, key=lambda other: (len(words & set(other.split()[2:])), other), default=None)
+        return self.entries[best] if best else None
 
 
 def request_hash(request: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pipeline.errors import AssembleError, Diagnostic, Location, ManifestError, PipelineError, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
-from pipeline.kinds import build_kind
+from pipeline.kinds import Held, build_kind
 from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
 from pipeline.manifest.model import Entry, Image
 from pipeline.plan.model import ResolvedEntry, ResolvedImage
@@ -110,12 +110,11 @@ class _Resolver:
             self._requests[asked] = kind.request(entry.spec, self._bench.files)
         request = self._requests[asked]
         id_ = entry_id(section, entry.name, str(parent.platform), kind.needs(entry.spec, parent))
-        if kind.LOCKED:
-            locked = self._locked(
-                id_, entry, request, lambda: kind.resolve(entry.spec, request, parent, self._bench.indexes)
-            )
-        else:
-            locked = kind.resolve(entry.spec, request, parent, self._bench.indexes)
+
+        def ask(held: Held) -> Any:
+            return kind.resolve(entry.spec, request, parent, self._bench.indexes, held)
+
+        locked = self._locked(id_, entry, request, ask) if kind.LOCKED else ask(Held())
         try:
             facts = kind.facts(entry.spec, locked, parent)
             recipes = tuple(kind.recipes(entry.spec, locked, parent))
@@ -126,7 +125,7 @@ class _Resolver:
             raise ResolveError(f"the lock's entry of {entry.name} is damaged", remedy=remedy) from error
         return ResolvedEntry(section, entry, id_, locked, parent, facts, recipes)
 
-    def _locked(self, id_: str, entry: Entry, request: Any, ask: Callable[[], Any]) -> Any:
+    def _locked(self, id_: str, entry: Entry, request: Any, ask: Callable[[Held], Any]) -> Any:
         """The lock's answer while what was asked is the same; else a new one."""
         wanted = request_hash(request)
         known = self._lock.entries.get(id_)
@@ -142,14 +141,20 @@ class _Resolver:
 
         started = time.monotonic()
         self._bench.say("", f"resolving {id_.split()[0]}")
-        policy = self._bench.manifest.retry
-        locked = retrying(
-            policy, ask, lambda n, s, e: self._bench.say("", f"{id_}: {e}; trying again in {s:.1f} s ({n})")
-        )
+        held = Held() if self._update(id_) else self._held(id_, entry)
+
+        def again(attempt: int, wait: float, error: Exception) -> None:
+            self._bench.say("", f"{id_}: {error}; trying again in {wait:.1f} s ({attempt})")
+
+        locked = retrying(self._bench.manifest.retry, lambda: ask(held), again)
         self._bench.say("", f"resolved {id_.split()[0]} in {time.monotonic() - started:.1f} s")
         self._result.entries[id_] = LockEntry(entry.kind, wanted, locked)
         self._result.asked += 1
         return locked
+
+    def _held(self, id_: str, entry: Entry) -> Held:
+        before = self._lock.before(id_)
+        return Held(before.locked) if before and before.kind == entry.kind else Held()
 
 
 def _diagnostic(error: PipelineError) -> Diagnostic:

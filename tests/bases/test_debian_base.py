@@ -13,6 +13,7 @@ from pipeline.bases import debian
 from pipeline.dpkg import ArchiveSettings
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Platform
+from pipeline.kinds import Held
 from pipeline.recipe import Assemble
 
 PACKAGES = {"libc6": "2.36-9+deb12u14", "python3": "3.11.2-1+b1", "python3.11": "3.11.2-6+deb12u9", "zlib1g": "1:1.2-1"}
@@ -62,7 +63,7 @@ def test_where_packages_come_from_is_not_part_of_the_request() -> None:
 def test_resolve_asks_the_archives_of_the_suite() -> None:
     asked = Asked()
     spec = {**SPEC, "suite": "noble", "keyring": "keys/u.gpg", "security": False}
-    locked = debian.resolve(spec, None, Facts(Platform("linux", "arm", "v7")), asked)
+    locked = debian.resolve(spec, None, Facts(Platform("linux", "arm", "v7")), asked, Held())
     assert asked.settings.distribution == "ubuntu" and asked.settings.components == ("main", "universe")
     assert asked.settings.keyring == "/project/keys/u.gpg" and not asked.settings.security
     assert (asked.architecture, asked.packages, asked.options["installed"]) == ("armhf", ["python3"], {})

@@ -23,6 +23,7 @@ from pipeline.errors import AssembleError, OutOfReach, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
 from pipeline.home import Home
 from pipeline.indexes import Indexes
+from pipeline.kinds import Held
 from pipeline.layers import conda
 from pipeline.lock.model import Lock, LockEntry, dump
 from pipeline.recipe import Assemble
@@ -80,7 +81,7 @@ def _spec(*dependencies: Any, **more: Any) -> dict[str, Any]:
 
 
 def _solve(indexes: Indexes, spec: Mapping[str, Any], parent: Facts = BASE) -> Any:
-    return conda.resolve(spec, conda.request(spec, indexes.files), parent, indexes)
+    return conda.resolve(spec, conda.request(spec, indexes.files), parent, indexes, Held())
 
 
 def _versions(locked: Any) -> dict[str, str]:

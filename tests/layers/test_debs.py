@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Python
+from pipeline.kinds import Held
 from pipeline.layers import debs
 from pipeline.recipe import Assemble
 
@@ -41,7 +42,7 @@ def test_the_suite_is_that_of_the_image_and_its_packages_are_given() -> None:
         seen.update(options, settings=settings, packages=packages)
         return []
 
-    debs.resolve(SPEC, None, PARENT, SimpleNamespace(debian=SimpleNamespace(resolve=resolve)))
+    debs.resolve(SPEC, None, PARENT, SimpleNamespace(debian=SimpleNamespace(resolve=resolve)), Held())
     assert (seen["settings"].suite, seen["settings"].distribution) == ("bookworm", "debian")
     assert seen["installed"] == PARENT.packages and seen["packages"] == ["curl"]
 

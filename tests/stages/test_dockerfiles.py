@@ -16,6 +16,7 @@ from pipeline.bases import dockerfile
 from pipeline.digest import digest_of
 from pipeline.engine.memory import MemoryEngine
 from pipeline.facts import Facts
+from pipeline.kinds import Held
 from pipeline.recipe import Borrow
 from pipeline.run import open_bench
 from pipeline.stages.bench import Bench
@@ -63,7 +64,7 @@ def shop(project: Callable[[Mapping[str, str | bytes]], Path]) -> tuple[Bench, M
 
 def resolved(bench: Bench) -> Any:
     spec = bench.manifest.bases["own"].spec
-    return dockerfile.resolve(spec, dockerfile.request(spec, bench.files), Facts(), bench.indexes)
+    return dockerfile.resolve(spec, dockerfile.request(spec, bench.files), Facts(), bench.indexes, Held())
 
 
 def test_it_is_built_once_and_again_when_its_context_changes(shop: tuple[Bench, MemoryEngine]) -> None:

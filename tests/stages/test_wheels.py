@@ -13,6 +13,7 @@ from sdistmaker import sdist, wheel
 from pipeline.engine.memory import MemoryEngine, Scene
 from pipeline.errors import AssembleError, ResolveError
 from pipeline.facts import Facts, Platform, Python
+from pipeline.kinds import Held
 from pipeline.layers import files, pip
 from pipeline.layers._sources import REQUIREMENTS, WHEELS
 from pipeline.oci.descriptor import Descriptor
@@ -56,7 +57,7 @@ class Shop:
 
     def locked(self) -> Any:
         spec = self.bench.manifest.layers["speed"].spec
-        return pip.resolve(spec, pip.request(spec, self.bench.files), FACTS, self.bench.indexes)
+        return pip.resolve(spec, pip.request(spec, self.bench.files), FACTS, self.bench.indexes, Held())
 
     def plan(self) -> Plan:
         manifest = self.bench.manifest
