@@ -1,9 +1,15 @@
-"""A real container engine for tests: Debian's docker.io, installed when need be, with a daemon of the tests' own."""
+"""A real container engine for tests: Debian's docker.io, installed when need be, with a daemon of the tests' own.
+
+Environment variables choose another one: TEST_DOCKER_PATH is the folder of the programs (dockerd, containerd, docker) that
+are taken before those in PATH, TEST_DOCKER_OPTIONS are further words for dockerd, such as
+`--feature containerd-snapshotter=true`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -37,12 +43,17 @@ class RealDocker:
         self.process.wait()
 
 
+def search_path() -> str:
+    """Where programs are looked for; the chosen engine's come first."""
+    return os.pathsep.join(filter(None, (os.environ.get("TEST_DOCKER_PATH"), os.environ.get("PATH", os.defpath))))
+
+
 @cache
 def program() -> str:
     """The daemon's program; skips the test where it cannot run."""
     if os.geteuid() != 0:
         pytest.skip("a Docker daemon for the tests needs root")
-    if found := shutil.which(PROGRAM):
+    if found := shutil.which(PROGRAM, path=search_path()):
         return found
     if not shutil.which("apt-get"):
         pytest.skip("docker.io is not installed, and this is not Debian")
@@ -73,8 +84,10 @@ def running() -> Iterator[RealDocker]:
 def _start(daemon: str, folder: Path) -> subprocess.Popen[bytes]:
     options = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     options += [f"--host=unix://{folder}/sock", "--bridge=none", "--iptables=false", "--shutdown-timeout=1"]
+    options += shlex.split(os.environ.get("TEST_DOCKER_OPTIONS", ""))
+    environ = {**os.environ, "PATH": search_path()}
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen([daemon, *options], stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen([daemon, *options], stdout=log, stderr=log, env=environ, start_new_session=True)
 
 
 def _wait(server: RealDocker) -> None:
