@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.errors import Location
-from pipeline.manifest.model import Build, Checks, Entry, Image, Path_, Push, Registry, Retry, Secret, Serve
+from pipeline.manifest.model import Build, Cache, Checks, Entry, Image, Path_, Push, Registry, Retry, Secret, Serve
 from pipeline.manifest.requires import normal
 
 Where = Callable[[Path_], Location]
@@ -60,6 +60,10 @@ def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
 
 def build(data: Mapping[str, Any]) -> Build:
     return Build(**data.get("build", {}))
+
+
+def cache(data: Mapping[str, Any]) -> Cache | None:
+    return Cache(**data["cache"]) if data.get("cache") else None
 
 
 def retry(data: Mapping[str, Any]) -> Retry:

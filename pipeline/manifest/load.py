@@ -247,6 +247,7 @@ class _Loading:
             targets=build.entries(data, "targets", where),
             retry=build.retry(data),
             build=build.build(data),
+            cache=build.cache(data),
             secrets=tuple({reveal(secret): secret for secret in self.secrets}.values()),
             digest=digest_of(canonical(without_secrets(data))),
             where=functools.partial(_where, self.document),

@@ -122,6 +122,19 @@ class Build:
 
 
 @noun
+class Cache:
+    """Where results are shared between machines: a repository below the address of a registry of the manifest.
+
+    Without `read` nothing is taken from there, without `write` nothing is put there.
+    """
+
+    registry: str
+    repository: str = "cache"
+    read: bool = True
+    write: bool = True
+
+
+@noun
 class Registry:
     """An OCI registry (and path prefix) with its credentials.
 
@@ -161,3 +174,4 @@ class Manifest:
     digest: str
     where: Callable[[Path_], Location]
     build: Build = field(default_factory=Build)
+    cache: Cache | None = None

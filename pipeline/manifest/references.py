@@ -25,6 +25,8 @@ def check(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _distinct(("images", name), image, ("tags", "platforms"))
     registries = _section(data, "registries")
     yield from _pushes(images, registries)
+    if isinstance(to := _section(data, "cache").get("registry"), str) and to not in registries:
+        yield _unknown_registry(("cache", "registry"), to, registries)
     for name, base in bases.items():
         spec = base.get("image") if isinstance(base, dict) else None
         if isinstance(spec, dict) and isinstance(to := spec.get("registry"), str) and to not in registries:

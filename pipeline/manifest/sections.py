@@ -108,6 +108,30 @@ def build() -> Schema:
     )
 
 
+def cache() -> Schema:
+    def switch(description: str) -> Schema:
+        return {"type": "boolean", "default": True, "description": description}
+
+    return _object(
+        "Where layers and what became of them are shared with other machines.",
+        {
+            "registry": _text("The name of a registry.", examples=["prod"]),
+            "repository": _repository("Below the registry's address.", "ml/cache", default="cache"),
+            "read": switch("Take from there what is not in this machine's store."),
+            "write": switch("Put there what this machine makes."),
+        },
+        ("registry",),
+    )
+
+
+def _repository(description: str, example: str, **more: Any) -> Schema:
+    # distribution-spec, "Pulling manifests": the grammar of a repository's name.
+    part = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+    grammar = {"pattern": f"^{part}(/{part})*$", "maxLength": 200, "examples": [example], **more}
+    hint = "lower-case letters and digits, joined by '.', '_' or '-', with '/' between parts"
+    return {**_text(description, **grammar), "x-hint": hint}
+
+
 def image() -> Schema:
     words: Schema = {"minItems": 1, "x-hint": "a list of words, as in [python3, app.py]"}
     return _object(
@@ -180,16 +204,13 @@ def _platforms() -> Schema:
 
 
 def _push() -> Schema:
-    # distribution-spec, "Pulling manifests": the grammar of a repository's name.
-    part = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
-    grammar = {"pattern": f"^{part}(/{part})*$", "maxLength": 200, "examples": ["diabetes/scoring"]}
-    hint = "lower-case letters and digits, joined by '.', '_' or '-', with '/' between parts"
     return _object(
         "Where the image is published.",
         {
             "to": _text("The name of a registry.", examples=["prod"]),
-            "repository": _text("Below the registry's address; the image's name if left out.", **grammar)
-            | {"x-hint": hint},
+            "repository": _repository(
+                "Below the registry's address; the image's name if left out.", "diabetes/scoring"
+            ),
             "tags": _tags("Names of this version there; the image's tags if left out."),
         },
         ("to",),
