@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
@@ -13,13 +13,26 @@ Compression = Literal["zstd", "none"]
 
 
 @noun
+class Piece:
+    """One package or file of a recipe that may be divided: its name, about its size in bytes in a registry, and what it
+    adds to lists of the recipe's inputs, and to its sources.
+    """
+
+    name: str
+    size: int
+    inputs: Mapping[str, Sequence[Json]]
+    sources: Mapping[str, Json] = field(default_factory=dict)
+
+
+@noun
 class Assemble:
     """One layer packed in-process by the packer `pipeline.assemble.PACKER`.
 
     `inputs` (JSON types) is all that determines the layer's bytes, and is what its cache key is made of; `sources`
     tells this machine where to find the inputs and never enters the key. `part` tells layers of one entry apart.
-    `needs_root` says that the packer reads the unpacked file system of the layers below. `build` makes what is packed:
-    a command whose container is thrown away; it brings the keys of all layers below into this one's.
+    `needs_root` says that the packer reads the unpacked file system of the layers below; without `root_decides` what it
+    takes from there is named in `inputs` (the version of a program that it runs), so another base makes the same bytes.
+    `build` makes what is packed: a command whose container is thrown away; it brings the keys of all layers below into this one's.
     """
 
     packer: str
@@ -28,8 +41,12 @@ class Assemble:
     part: str = ""
     compression: Compression = "zstd"
     needs_root: bool = False
+    root_decides: bool = True
     summary: str = ""
     build: Execute | None = None
+    pieces: tuple[Piece, ...] = ()
+    piece: str = ""
+    group: int = 0
 
 
 @noun

@@ -1,8 +1,8 @@
 """Packs the bytecode of Python sources that layers below hold: what `pip install` compiles, with equal bytes each time.
 
 Sources are the wheels of a pip layer (`inputs["wheels"]`), or folders of the layers below (`inputs["trees"]`): all in
-them, or with `inputs["lacking"]` what has no bytecode there. They are compiled by the very version of Python that the
-image has (`inputs["python"]`, such as 3.11.2), or not at all.
+them, or with `inputs["lacking"]` what came without bytecode in layers of the same entry. They are compiled by the very
+version of Python that the image has (`inputs["python"]`, such as 3.11.2), or not at all.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     """The members of a layer that holds the bytecode of `recipe`'s sources, in a fixed order."""
     version = recipe.inputs["python"]
     roots = work.roots()
-    sources = list(_from_wheels(recipe, work) if "wheels" in recipe.inputs else _from_trees(recipe, roots))
+    trees = work.own() if recipe.inputs.get("lacking") else roots
+    sources = list(_from_wheels(recipe, work) if "wheels" in recipe.inputs else _from_trees(recipe, trees))
     if sources:
         yield from compiled(sources, version, roots, work)
 

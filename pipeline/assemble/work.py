@@ -16,7 +16,7 @@ class Work:
 
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
     of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
-    and what the recipe's `build` made: files by their names.
+    what the recipe's `build` made (files by their names), and of `roots` those of the same entry of the manifest.
     """
 
     project: Path
@@ -26,3 +26,4 @@ class Work:
     roots: Callable[[], Sequence[Path]]
     say: Callable[[str], None]
     built: Callable[[], Mapping[str, Path]] = dict
+    own: Callable[[], Sequence[Path]] = tuple

@@ -193,7 +193,8 @@ def _bytecode(packages: Sequence[Mapping[str, Any]], python: Python) -> Assemble
         "trees": [python.site],
         "lacking": True,
     }
-    return Assemble("bytecode", inputs, part="bytecode", needs_root=True, summary="bytecode of conda packages")
+    words = "bytecode of conda packages"
+    return Assemble("bytecode", inputs, part="bytecode", needs_root=True, root_decides=False, summary=words)
 
 
 def _pip(spec: Mapping[str, Any], locked: Json, above: Facts, asked: Json) -> list[Recipe]:

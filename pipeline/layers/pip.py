@@ -164,6 +164,7 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
         inputs={**common, "python": python.version},
         sources=sources,
         needs_root=True,
+        root_decides=False,
         summary=f"bytecode of {count}",
     )
     return (packed, compiled, *built)

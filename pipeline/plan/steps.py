@@ -104,7 +104,10 @@ class _Maker:
     def _decides(recipe: Recipe, below: Step) -> bool:
         """Whether what lies below enters the key: for commands all of it, for packers what they do not know by name."""
         assert isinstance(below.work, LayerWork)
-        return _executes(recipe) or isinstance(below.work.recipe, Execute | Borrow)
+        if _executes(recipe):
+            return True
+        named = isinstance(recipe, Assemble) and not recipe.root_decides
+        return not named and isinstance(below.work.recipe, Execute | Borrow)
 
     def image(self, group: Sequence[tuple[ResolvedImage, tuple[str, ...]]]) -> None:
         image = group[0][0].image

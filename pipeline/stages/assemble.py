@@ -62,9 +62,10 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, LayerWork)
     packer = importlib.import_module(f"pipeline.assemble.{recipe.packer}")
 
-    def roots() -> list[Path]:
-        below = [layer for id_ in step.needs for layer in layers_of(plan.step(id_), bench)]
-        return [bench.store.roots.layer(layer) for layer in below]
+    def roots(steps: Sequence[Step]) -> list[Path]:
+        return [bench.store.roots.layer(layer) for one in steps for layer in layers_of(one, bench)]
+
+    below = [plan.step(id_) for id_ in step.needs]
 
     with bench.store.scratch() as scratch:
         work = Work(
@@ -72,9 +73,10 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             indexes=bench.indexes,
             scratch=scratch,
             parent=step.work.parent,
-            roots=roots,
+            roots=lambda: roots(below),
             say=lambda text: bench.say(step.id, text),
             built=lambda: _built(step, recipe, plan, bench),
+            own=lambda: roots([one for one in below if one.place == step.place]),
         )
         made, contents = layers.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
     bench.store.put_contents(made, contents.to_json())
