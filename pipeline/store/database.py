@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StoreError
+from pipeline.noun import noun
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, record TEXT NOT NULL, made REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS steps (step TEXT PRIMARY KEY, inputs TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lineage (step TEXT PRIMARY KEY, key TEXT NOT NULL, inputs TEXT NOT NULL, made REAL NOT NULL,
+    key_before TEXT, inputs_before TEXT, made_before REAL);
 CREATE TABLE IF NOT EXISTS memos (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, digest TEXT NOT NULL, made REAL NOT NULL);
@@ -23,7 +25,41 @@ CREATE TABLE IF NOT EXISTS tags (name TEXT, tag TEXT, digest TEXT NOT NULL, move
     PRIMARY KEY (name, tag));
 CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, at REAL NOT NULL, run TEXT NOT NULL, event TEXT NOT NULL);
 """
-_VERSION = 1
+_FROM_1 = """
+INSERT OR IGNORE INTO lineage SELECT step, '', '{}', 0, NULL, NULL, NULL FROM steps;
+DROP TABLE steps;
+"""
+"""Version 1 kept the last inputs alone, and by other names: all that is left of them is that there were some."""
+_VERSION = 2
+
+
+@noun
+class Made:
+    """A step's result: its key, the inputs by name as they were, and when it was made (Unix time in seconds, 0 where
+    that is not known).
+    """
+
+    key: str
+    inputs: Mapping[str, str]
+    at: float
+
+
+@noun
+class Lineage:
+    """What a step made last, and before that from other inputs."""
+
+    last: Made
+    before: Made | None = None
+
+
+_NOTE = """
+INSERT INTO lineage (step, key, inputs, made) VALUES (?, ?, ?, ?)
+ON CONFLICT (step) DO UPDATE SET
+    key_before = CASE WHEN key = excluded.key THEN key_before ELSE key END,
+    inputs_before = CASE WHEN key = excluded.key THEN inputs_before ELSE inputs END,
+    made_before = CASE WHEN key = excluded.key THEN made_before ELSE made END,
+    key = excluded.key, inputs = excluded.inputs, made = excluded.made
+"""
 
 
 class Database:
@@ -39,6 +75,7 @@ class Database:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version < _VERSION:
                 self._create()
+                version = _VERSION
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the store's database {path} cannot be used: {error}",
@@ -51,9 +88,14 @@ class Database:
             )
 
     def _create(self) -> None:
-        """Makes the tables; several processes may be at it."""
+        """Makes the tables, or brings them up to date; several processes may be at it."""
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+        self._connection.execute("BEGIN IMMEDIATE")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        for statement in f"{_SCHEMA} {_FROM_1 if version == 1 else ''}".split(";"):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version={max(version, _VERSION)}")
+        self._connection.execute("COMMIT")
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
@@ -92,17 +134,45 @@ class Database:
 
     def keep(self, key: str, record: Mapping[str, Any], step: str, inputs: Mapping[str, str]) -> None:
         """Commits a step's result, and its inputs for the next plan to compare with."""
+        now = time.time()
         with self.transaction():
-            self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, json.dumps(record), time.time())
-            self.execute("INSERT OR REPLACE INTO steps VALUES (?, ?)", step, json.dumps(dict(inputs)))
+            self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, json.dumps(record), now)
+            self.note(key, step, inputs, now)
+
+    def note(self, key: str, step: str, inputs: Mapping[str, str], at: float) -> None:
+        """Keeps that a step now is what `key` made at a time; what it was until now, when that is another, stays
+        known as what was before.
+        """
+        self.execute(_NOTE, step, key, json.dumps(dict(inputs)), at)
 
     def forget(self, key: str) -> None:
         self.execute("DELETE FROM keys WHERE key = ?", key)
 
+    def made(self, key: str) -> float:
+        """When a key's result was made (Unix time in seconds); 0 for none."""
+        rows = self.execute("SELECT made FROM keys WHERE key = ?", key)
+        return float(rows[0][0]) if rows else 0.0
+
     def last_inputs(self, step: str) -> dict[str, str] | None:
-        """The inputs with which a step ended well last."""
-        rows = self.execute("SELECT inputs FROM steps WHERE step = ?", step)
+        """The inputs with which a step ended well last; none of them where they were not kept."""
+        rows = self.execute("SELECT inputs FROM lineage WHERE step = ?", step)
         return json.loads(rows[0][0]) if rows else None
+
+    def last_keys(self, prefix: str) -> dict[str, str]:
+        """The key of what each step last was whose name begins so, by the step's name."""
+        # A range instead of LIKE: it uses the index, and no letter of a name has a meaning of its own.
+        return dict(
+            self.execute("SELECT step, key FROM lineage WHERE step >= ? AND step < ?", prefix, prefix + "\U0010ffff")
+        )
+
+    def lineage(self, step: str) -> Lineage | None:
+        """What a step made last and before; None for a step that never ended well."""
+        rows = self.execute("SELECT * FROM lineage WHERE step = ?", step)
+        if not rows:
+            return None
+        _, key, inputs, made, key_before, inputs_before, made_before = rows[0]
+        before = Made(key_before, json.loads(inputs_before), made_before) if key_before else None
+        return Lineage(Made(key, json.loads(inputs), made), before)
 
     def memo(self, key: str) -> Any:
         """A remembered value, or None. Memos save time only: losing all of them changes no result."""

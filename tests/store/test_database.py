@@ -122,3 +122,36 @@ def test_a_folder_in_its_place_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "store.db").mkdir()
     with pytest.raises(StoreError, match="cannot be used"):
         Database(tmp_path / "store.db")
+
+
+def test_what_a_step_was_before_stays_known(tmp_path: Path) -> None:
+    database = Database(tmp_path / "store.db")
+    assert database.lineage("shop layer code") is None
+    database.keep("one", {}, "shop layer code", {"file a": "1"})
+    database.keep("two", {}, "shop layer code", {"file a": "2"})
+    database.keep("two", {}, "shop layer code", {"file a": "2"})
+    database.keep("other", {}, "shopping layer code", {})
+    known = database.lineage("shop layer code")
+    assert known and known.before
+    assert (known.last.key, known.last.inputs) == ("two", {"file a": "2"})
+    assert (known.before.key, known.before.inputs) == ("one", {"file a": "1"})
+    assert known.last.at >= known.before.at == database.made("one") > 0
+    assert database.last_keys("shop ") == {"shop layer code": "two"}
+
+
+def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "CREATE TABLE keys (key TEXT PRIMARY KEY, record TEXT NOT NULL, made REAL NOT NULL);"
+            "CREATE TABLE steps (step TEXT PRIMARY KEY, inputs TEXT NOT NULL);"
+            "INSERT INTO keys VALUES ('one', '{\"made\": 1}', 5.0);"
+            "INSERT INTO steps VALUES ('shop layer code', '{\"a.py\": \"1\"}');"
+            "PRAGMA user_version=1;"
+        )
+    old.close()
+    for _ in range(2):
+        database = Database(path)
+        assert database.record("one") == {"made": 1}
+        assert database.last_inputs("shop layer code") == {}
+        assert database.last_inputs("shop layer new") is None
