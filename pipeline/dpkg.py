@@ -127,10 +127,31 @@ def facts_of(packages: Mapping[str, str], distribution: str, release: str, paren
 
 
 @noun
+class ExtraArchive:
+    """One more archive of packages, as a source of apt has it (sources.list(5)); `keyring` is a path on this machine.
+
+    A suite that ends in / is a folder with an index of its own, without components.
+    """
+
+    name: str
+    uris: tuple[str, ...]
+    suites: tuple[str, ...]
+    components: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    keyring: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name that packages of this archive are locked with: no other archive's."""
+        return f"sources.{self.name}"
+
+
+@noun
 class ArchiveSettings:
     """Which suites of a distribution to use, and where a manifest says they are (empty: as apt is set, else public).
 
-    `keyring` is a path on this machine. `check_valid_until` off is for snapshot mirrors.
+    `keyring` is a path on this machine. `check_valid_until` off is for snapshot mirrors. `extra` archives come after
+    the distribution's own.
     """
 
     distribution: str
@@ -142,3 +163,4 @@ class ArchiveSettings:
     updates: bool = True
     security: bool = True
     check_valid_until: bool = True
+    extra: tuple[ExtraArchive, ...] = ()

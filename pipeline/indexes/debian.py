@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +18,7 @@ from pipeline.errors import ResolveError
 from pipeline.indexes.debian_apt import AptSettings
 from pipeline.indexes.debian_contents import find_libraries
 from pipeline.indexes.debian_http import Fetcher, NotThere, atomic_file
-from pipeline.indexes.debian_mirrors import KeyFolders, archives, mirrors
+from pipeline.indexes.debian_mirrors import KeyFolders, addresses, archives
 from pipeline.indexes.debian_packages import Package, PackageFile, Universe
 from pipeline.indexes.debian_release import Archive, Release, fetch_release
 from pipeline.indexes.debian_solver import Solver
@@ -69,17 +71,22 @@ class DebianArchives:
         recommends: bool = False,
         essential: bool = False,
         installed: Mapping[str, str] | None = None,
+        upgrade: bool = False,
+        held: Mapping[str, str] | None = None,
     ) -> list[Json]:
         """The packages to add to `installed` (name to version) for `packages` (`name` or `name=version`), locked:
         [{name, version, architecture, file, size, sha256, archive}], sorted by name.
 
-        ResolveError for a name or a set that cannot be had and for an index that cannot be trusted; OutOfReach.
+        With `upgrade` some of them may replace older ones of `installed`. Versions in `held` are preferred to higher
+        ones, as long as the archive has them. ResolveError for a name or a set that cannot be had and for an index that
+        cannot be trusted; OutOfReach.
         """
         universe = self._universe(settings, architecture)
-        wanted = [_relation(text) for text in packages]
+        held = held or {}
+        wanted = [_exact(_relation(text), universe, held) for text in packages]
         if essential:
             wanted = [*(Relation(name) for name in (*universe.essential(), "apt")), *wanted]
-        solver = Solver(universe, architecture, installed)
+        solver = Solver(universe, architecture, installed, upgrade=upgrade, held=held)
         return [_locked(package) for package in solver.solve(wanted, recommends=recommends)]
 
     def fetch(self, packages: Sequence[Mapping[str, Json]], settings: ArchiveSettings, architecture: str) -> list[Path]:
@@ -87,7 +94,7 @@ class DebianArchives:
         possible, the others in parallel. ResolveError for one that the mirror no longer has; OutOfReach."""
         with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
             missing = {p["sha256"]: p for p in packages if not self._is_cached(p)}
-            uris = mirrors(settings, architecture, self._apt)
+            uris = addresses(settings, architecture, self._apt)
             if missing:
                 size = sum(p["size"] for p in missing.values())
                 self._say(f"fetching {len(missing)} packages, {size / 1e6:.1f} MB")
@@ -120,14 +127,18 @@ class DebianArchives:
 
     def _universe(self, settings: ArchiveSettings, architecture: str) -> Universe:
         found = self._archives(settings, architecture)
-        components = settings.components or COMPONENTS[settings.distribution]
         with ThreadPoolExecutor(len(found), "index") as pool:
             releases = list(pool.map(lambda a: fetch_release(a, self._fetcher, self._now()), found))
-            for release in releases[:1]:
-                _check_offers(release, architecture, components)
-            wanted = [(r, path) for r in releases for path in _package_indexes(r, architecture, components)]
+            for number, release in enumerate(releases):
+                # Of the distribution's own suites the first one tells for all.
+                if number == 0 or release.archive.name not in ("main", "security"):
+                    _check_offers(release, architecture, release.archive.components)
+            wanted = [(r, path) for r in releases for path in _package_indexes(r, architecture)]
             data = list(pool.map(lambda each: self._packages(*each), wanted))
-        files = [PackageFile(text, release.archive.name) for text, (release, _) in zip(data, wanted, strict=True)]
+        files = [
+            PackageFile(text, release.archive.name, release.is_automatic)
+            for text, (release, _) in zip(data, wanted, strict=True)
+        ]
         return Universe(files, f"{settings.distribution} {settings.suite} ({architecture})")
 
     def _packages(self, release: Release, path: str) -> bytes:
@@ -190,21 +201,35 @@ class DebianArchives:
         path.unlink(missing_ok=True)
         return False
 
-    def _fetch(self, package: Mapping[str, Json], uris: Mapping[str, str], settings: ArchiveSettings) -> None:
-        try:
-            url = f"{uris[package['archive']]}/{quote(package['file'], safe='/+~:=@,')}"
-            self._fetcher.download(url, self._deb(package), package["sha256"], package["size"])
-        except NotThere as error:
-            raise ResolveError(
-                f"{package['name']} {package['version']} has left the archive of {settings.distribution} "
-                f"{settings.suite}: {error.message}",
-                remedy="run `pipeline lock` again to take the version that replaced it, or name a snapshot mirror",
-            ) from None
+    def _fetch(self, package: Mapping[str, Json], uris: Mapping[str, Sequence[str]], settings: ArchiveSettings) -> None:
+        missing = ""
+        for uri in uris.get(package["archive"], ()):
+            try:
+                url = f"{uri}/{quote(package['file'].removeprefix('./'), safe='/+~:=@,')}"
+                return self._fetcher.download(url, self._deb(package), package["sha256"], package["size"])
+            except NotThere as error:
+                missing = error.message
+        place = f"{settings.distribution} {settings.suite}"
+        if package["archive"] not in ("main", "security"):
+            place = package["archive"].removeprefix("sources.")
+        raise ResolveError(
+            f"{package['name']} {package['version']} has left the archive of {place}: {missing}",
+            remedy="run `pipeline lock` again to take the version that replaced it, or name a snapshot mirror",
+        )
 
 
 def _relation(text: str) -> Relation:
     name, equals, version = text.partition("=")
     return Relation(name.strip(), "=" if equals else "", version.strip())
+
+
+def _exact(relation: Relation, universe: Universe, held: Mapping[str, str]) -> Relation:
+    """Of `name=8.*` the best version, as apt reads it; the held one, if it fits."""
+    if "*" not in relation.version:
+        return relation
+    fitting = [p.version for p in universe.versions(relation.name) if fnmatchcase(p.version, relation.version)]
+    best = held[relation.name] if held.get(relation.name) in fitting else next(iter(fitting), relation.version)
+    return replace(relation, version=best)
 
 
 def _locked(package: Package) -> Json:
@@ -230,11 +255,13 @@ def _check_offers(release: Release, architecture: str, components: Sequence[str]
             raise ResolveError(f"{release.archive.place} has no component {component!r}", remedy=f"it has {there}")
 
 
-def _package_indexes(release: Release, architecture: str, components: Sequence[str]) -> list[str]:
+def _package_indexes(release: Release, architecture: str) -> list[str]:
     """The Packages files to read: architecture `all` has its own only where the Release says so."""
+    if release.archive.is_flat:
+        return [path for path in (release.find("Packages"),) if path]
     separate = "all" in release.architectures and "No-Support-for-Architecture-all" not in release.fields
     names = [architecture, "all"] if separate else [architecture]
-    paths = [release.find(f"{c}/binary-{name}/Packages") for c in components for name in names]
+    paths = [release.find(f"{c}/binary-{name}/Packages") for c in release.archive.components for name in names]
     return [path for path in paths if path]
 
 

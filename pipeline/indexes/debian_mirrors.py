@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.dpkg import ArchiveSettings
+from pipeline.dpkg import COMPONENTS, ArchiveSettings, ExtraArchive
 from pipeline.errors import ResolveError
 from pipeline.indexes.debian_apt import AptSettings, Source
 from pipeline.indexes.debian_release import Archive
@@ -29,15 +29,35 @@ def archives(settings: ArchiveSettings, architecture: str, apt: AptSettings, fol
     if settings.security and suite != "sid":
         name = f"{suite}/updates" if suite == "buster" else f"{suite}-security"
         found.append(_archive(settings, architecture, apt, folders, name, security=True))
+    for extra in settings.extra:
+        found += _extra(settings, extra, architecture, folders)
     return found
 
 
 def mirrors(settings: ArchiveSettings, architecture: str, apt: AptSettings) -> dict[str, str]:
-    """Addresses by archive name (`main`, `security`), as locked packages name them."""
+    """Addresses of the distribution's own archives by name (`main`, `security`), as locked packages name them."""
     return {
         "main": _mirror(settings, architecture, apt, security=False)[0],
         "security": _mirror(settings, architecture, apt, security=True)[0],
     }
+
+
+def addresses(settings: ArchiveSettings, architecture: str, apt: AptSettings) -> dict[str, tuple[str, ...]]:
+    """The addresses to try for each archive that locked packages may name."""
+    own = {name: (uri,) for name, uri in mirrors(settings, architecture, apt).items()}
+    return {**own, **{extra.label: tuple(uri.rstrip("/") for uri in extra.uris) for extra in settings.extra}}
+
+
+def _extra(settings: ArchiveSettings, extra: ExtraArchive, architecture: str, folders: KeyFolders) -> list[Archive]:
+    """Each suite at each address; without a key of its own it must be signed as the distribution's are."""
+    if extra.architectures and architecture not in extra.architectures:
+        return []
+    keyrings = (Path(extra.keyring),) if extra.keyring else folders.keyrings(settings, None)
+    return [
+        Archive(extra.label, uri.rstrip("/"), suite, keyrings, settings.check_valid_until, extra.components)
+        for uri in extra.uris
+        for suite in extra.suites
+    ]
 
 
 def _archive(
@@ -45,7 +65,9 @@ def _archive(
 ) -> Archive:
     uri, source = _mirror(settings, architecture, apt, security=security)
     check = settings.check_valid_until and (source.check_date if source else True)
-    return Archive("security" if security else "main", uri, suite, folders.keyrings(settings, source), check)
+    components = settings.components or COMPONENTS[settings.distribution]
+    name = "security" if security else "main"
+    return Archive(name, uri, suite, folders.keyrings(settings, source), check, tuple(components))
 
 
 def _mirror(

@@ -56,7 +56,8 @@ class Package:
 class PackageFile:
     """One `Packages` file: names and virtual names to stanzas, by their offsets."""
 
-    def __init__(self, data: bytes, archive: str) -> None:
+    def __init__(self, data: bytes, archive: str, is_automatic: bool = True) -> None:
+        self.is_automatic = is_automatic
         self._data = data
         self._archive = archive
         self._starts: list[int] = []
@@ -102,7 +103,10 @@ class PackageFile:
 
 
 class Universe:
-    """Every package of several indexes together, highest versions first. `describe` names them in messages."""
+    """Every package of several indexes together, highest versions first. `describe` names them in messages.
+
+    Versions of archives that are not automatic come last: they are for whoever asks for them (apt_preferences(5)).
+    """
 
     def __init__(self, files: Sequence[PackageFile], describe: str) -> None:
         self._files = files
@@ -110,14 +114,15 @@ class Universe:
         self._versions: dict[str, list[Package]] = {}
 
     def versions(self, name: str) -> list[Package]:
-        """The versions of a real package, highest first; of equal ones the first index's."""
+        """The versions of a real package, best first; of equal ones the first index's."""
         if name not in self._versions:
-            found: dict[str, Package] = {}
-            for file in self._files:
+            found: dict[str, tuple[bool, Package]] = {}
+            for file in sorted(self._files, key=lambda file: not file.is_automatic):
                 for index in file.names.get(name, ()):
                     package = file.package(index)
-                    found.setdefault(package.version, package)
-            self._versions[name] = sorted(found.values(), key=lambda p: sort_key(p.version), reverse=True)
+                    found.setdefault(package.version, (file.is_automatic, package))
+            best = sorted(found.values(), key=lambda each: (each[0], sort_key(each[1].version)), reverse=True)
+            self._versions[name] = [package for _, package in best]
         return self._versions[name]
 
     def providers(self, name: str) -> list[Package]:

@@ -20,19 +20,29 @@ from pipeline.indexes.debian_openpgp import BadSignature, certificates, verified
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A suite on a mirror: `name` says which of the distribution's mirrors (`main`, `security`) it is on."""
+    """A suite on a mirror: `name` says which of the distribution's mirrors (`main`, `security`) it is on, or whose.
+
+    A suite that ends in / is a folder of the mirror, without components.
+    """
 
     name: str
     uri: str
     suite: str
     keyrings: tuple[Path | bytes, ...]
     check_date: bool = True
+    components: tuple[str, ...] = ()
+
+    @property
+    def is_flat(self) -> bool:
+        return self.suite.endswith("/")
 
     @property
     def place(self) -> str:
         return f"{self.suite} on {shown(self.uri)}"
 
     def url(self, path: str) -> str:
+        if self.is_flat:
+            return "/".join(part for part in (self.uri, self.suite.strip("./"), path) if part)
         return f"{self.uri}/dists/{self.suite}/{path}"
 
     def keys(self) -> str:
@@ -59,6 +69,11 @@ class Release:
     @property
     def by_hash(self) -> bool:
         return self.fields.get("Acquire-By-Hash", "").lower() == "yes"
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether its packages are taken without being asked for: apt_preferences(5), "NotAutomatic"."""
+        return self.fields.get("NotAutomatic", "").lower() != "yes"
 
     def find(self, path: str, suffixes: Sequence[str] = (".xz", ".zst", ".gz", "")) -> str | None:
         """The best compressed form of an index that the archive offers; None when it has none."""
@@ -120,6 +135,9 @@ def parse_release(archive: Archive, text: str) -> Release:
 def _check_name(release: Release) -> None:
     """A rightly signed index of another suite must not pass for this one."""
     archive, names = release.archive, [release.fields.get(key, "") for key in ("Codename", "Suite")]
+    if archive.is_flat:
+        # It has no name: apt compares none either.
+        return
     wanted = archive.suite.removesuffix("/updates")
     pockets = [f"{name}{archive.suite[len(wanted.partition('-')[0]) :]}" for name in names]
     if archive.suite not in [*names, *pockets] and wanted not in names:
