@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ class Store:
         self.folder = folder
         self.blobs = Blobs(folder / "blobs", folder / "scratch")
         self.database = Database(folder / "store.db")
+        self.describe: Callable[[Layer], None] = lambda _layer: None
 
     @cached_property
     def roots(self) -> Roots:
@@ -58,17 +59,26 @@ class Store:
         """Keeps what a layer holds beside its blob."""
         import zlib
 
-        path = self._contents(layer.diff_id)
+        self.put_contents_file(layer, zlib.compress(json.dumps(contents).encode(), 1))
+
+    def put_contents_file(self, layer: Layer, data: bytes) -> None:
+        """As `put_contents`, from the very bytes of a store's file."""
+        path = self.contents_file(layer.diff_id)
         with self.scratch() as folder, writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            (folder / "contents").write_bytes(zlib.compress(json.dumps(contents).encode(), 1))
+            (folder / "contents").write_bytes(data)
             (folder / "contents").replace(path)
 
     def contents(self, layer: Layer) -> dict[str, Any]:
-        """What a layer holds (assemble.layer.Contents as JSON); StoreError when that is missing or damaged."""
+        """What a layer holds (assemble.layer.Contents as JSON); StoreError when that is missing or damaged.
+
+        `describe` may find out what is not known; whoever opens the store may set it.
+        """
         import zlib
 
-        path = self._contents(layer.diff_id)
+        path = self.contents_file(layer.diff_id)
+        if not path.exists():
+            self.describe(layer)
         try:
             value: dict[str, Any] = json.loads(zlib.decompress(path.read_bytes()))
         except OSError as error:
@@ -88,9 +98,10 @@ class Store:
 
     def knows(self, layer: Layer) -> bool:
         """Whether it is known what a layer holds; its blob need not be there."""
-        return self._contents(layer.diff_id).exists()
+        return self.contents_file(layer.diff_id).exists()
 
-    def _contents(self, diff_id: Digest) -> Path:
+    def contents_file(self, diff_id: Digest) -> Path:
+        """Where it is kept what a layer holds: JSON, compressed by zlib."""
         return self.folder / "contents" / diff_id.removeprefix("sha256:")
 
     # -- images -------------------------------------------------------------------------------------------------
