@@ -46,6 +46,10 @@ class Origins:
     def _known(self, digest: str) -> Any:
         return self._store.database.memo(f"origin {digest}")
 
+    def place(self, digest: str) -> str:
+        """The repository (`registry/repository`) that a layer's blob is known to be in; empty for none."""
+        return str((self._known(digest) or {}).get("repository", ""))
+
     def repositories(self, layers: Iterable[Layer]) -> dict[str, Repository]:
         """Which repository has each of these layers' blobs, by digest, as far as it is known."""
         known = {layer.blob.digest: self._known(layer.blob.digest) for layer in layers}
