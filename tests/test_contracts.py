@@ -25,11 +25,11 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "tenacity": ("retry.py",),
     "click": ("cli/",),
     "rich": ("reporters/live.py",),
-    "httpx": ("http.py", "indexes/debian_http.py"),
+    "httpx": ("indexes/debian_http.py",),
     "pysequoia": ("indexes/debian_openpgp.py",),
     "debian": ("indexes/debian_version.py",),
     "zstandard": ("compression.py",),
-    "isal": ("store/recompress.py",),
+    "isal": ("compression.py",),
     "uv": ("indexes/pypi.py",),
     "packaging": ("layers/_requirements.py", "indexes/pypi.py", "indexes/pypi_wheels.py", "oci/requires_versions.py"),
 }
