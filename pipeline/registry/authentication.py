@@ -5,18 +5,17 @@ Sources: distribution-spec 1.1; distribution's spec/auth/token.md and oauth.md; 
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from pipeline.errors import OutOfReach
 from pipeline.http import Body, Response, shown
 from pipeline.manifest.model import Secret
+from pipeline.noun import noun
 from pipeline.registry.challenge import Challenge, parse
 from pipeline.registry.credentials import Credential
 from pipeline.registry.problems import Unauthorized, problem
@@ -38,7 +37,7 @@ class Send(Protocol):
     ) -> AbstractContextManager[Response]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class _Token:
     value: Secret
     scopes: Scopes
@@ -197,6 +196,8 @@ class Authentication:
 
 
 def _basic(credential: Credential) -> str:
+    import base64
+
     # ACR takes an identity token as the password of a user of all zeros; so does Docker send it.
     password = credential.password.reveal() or credential.identity_token.reveal()
     return "Basic " + base64.b64encode(f"{credential.username}:{password}".encode()).decode()

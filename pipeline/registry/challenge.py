@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from pipeline.noun import noun
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
@@ -12,7 +13,7 @@ _SCHEME = re.compile(rf"\s*({_TOKEN})(?=\s|,|$)")
 _COMMA = re.compile(r"[\s,]*")
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Challenge:
     """One scheme in lower case, and its parameters by lower-case name."""
 

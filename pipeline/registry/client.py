@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import OutOfReach, PipelineError
 from pipeline.http import Body, NoTLS, Response, Transport, shown
 from pipeline.manifest.model import Retry
+from pipeline.noun import noun
 from pipeline.reference import likely_host
 from pipeline.registry.authentication import Authentication, Scopes
 from pipeline.registry.credentials import Credential
@@ -25,13 +26,13 @@ _WORTH_ANOTHER_TRY = 8 << 20
 """Bytes: a transfer that got so far since it last broke off does not count as having failed."""
 
 
-@dataclass
 class Tally:
     """Counts requests and bytes; threads share it."""
 
-    requests: int = 0
-    moved: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    def __init__(self) -> None:
+        self.requests = 0
+        self.moved = 0
+        self._lock = threading.Lock()
 
     def add(self, requests: int = 0, moved: int = 0) -> None:
         with self._lock:
@@ -39,7 +40,7 @@ class Tally:
             self.moved += moved
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Request:
     """What to ask. `url` is absolute or below the registry's root; `body` is called anew for each try; `where` is for
     messages; `good` are the statuses that are an answer, all others are errors.
@@ -55,7 +56,7 @@ class Request:
     tally: Tally | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Answer:
     """A response read to its end."""
 

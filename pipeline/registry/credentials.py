@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.manifest.model import Registry, Secret
+from pipeline.noun import noun
 from pipeline.reference import DOCKER_HUB
 
 TOKEN_USER = "<token>"
@@ -25,7 +21,7 @@ _HELPER_TIMEOUT = 60
 _NONE = "credentials not found"
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Credential:
     """A user's name and password, or an identity token (OAuth2 refresh token), or an Entra ID access token.
 
@@ -127,6 +123,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _of_entry(entry: Mapping[str, Any], registry: str, file: Path) -> Credential | None:
+    import base64
+    import binascii
+
     token = str(entry.get("identitytoken") or "")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if auth := entry.get("auth"):
@@ -161,6 +160,9 @@ def _ask(helper: str, key: str, registry: str, environ: Mapping[str, str]) -> Cr
 
 def _run(helper: str, action: str, data: str, environ: Mapping[str, str]) -> str | None:
     """What the helper prints; None where it has nothing."""
+    import shutil
+    import subprocess
+
     program = shutil.which(f"docker-credential-{helper}", path=environ.get("PATH", os.defpath))
     if program is None:
         raise OutOfReach(
@@ -185,6 +187,8 @@ def _run(helper: str, action: str, data: str, environ: Mapping[str, str]) -> str
 
 def save(credential: Credential, environ: Mapping[str, str]) -> str:
     """Keeps a credential as `docker login` does; gives where: the helper's or the file's name."""
+    import base64
+
     file = config_file(environ)
     config = _read(file)
     key = _keys(credential.registry)[0]
@@ -203,6 +207,8 @@ def save(credential: Credential, environ: Mapping[str, str]) -> str:
 
 
 def _write(file: Path, config: Mapping[str, Any]) -> None:
+    import tempfile
+
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A link to a file kept elsewhere stays one.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.digest import digest_of
 from pipeline.errors import ResolveError
 from pipeline.facts import Platform
+from pipeline.noun import noun
 from pipeline.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor
 from pipeline.registry.problems import Damaged, Refused
 
@@ -20,7 +20,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _ELSEWHERE = ("nondistributable", "foreign")
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Document:
     """An image manifest or an index: its exact bytes, and what they say."""
 

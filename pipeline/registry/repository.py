@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,6 +11,7 @@ from pipeline.digest import Digest
 from pipeline.errors import OutOfReach
 from pipeline.facts import Platform
 from pipeline.http import Body
+from pipeline.noun import noun
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.authentication import Scopes
 from pipeline.registry.client import Answer, RegistryClient, Request, Tally
@@ -21,7 +21,7 @@ from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unaut
 _MOST_TAG_PAGES = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class UploadSession:
     """An upload under way: where it goes on, and how many bytes the registry has."""
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.errors import PipelineError
 from pipeline.reference import Reference
 
 if TYPE_CHECKING:
     from pipeline.registry.repository import Repository
 
 _PARALLEL = 16
+_EACH = 2
+"""Threads at most, and tags for each: each thread needs a connection, and opening one costs as much as asking on it."""
 
 
 class Sightings:
@@ -21,7 +24,7 @@ class Sightings:
     def __init__(self, repository: Callable[[Reference], Repository]) -> None:
         self._repository = repository
         self._expected: dict[Reference, None] = {}
-        self._seen: dict[Reference, Future[str]] = {}
+        self._seen: dict[Reference, str | PipelineError] = {}
         self._lock = threading.Lock()
 
     def expect(self, tags: Iterable[Reference]) -> None:
@@ -32,18 +35,45 @@ class Sightings:
         """The digest of what has this tag; empty when the registry has no such tag. OutOfReach."""
         with self._lock:
             if tag not in self._seen:
-                self._ask([*self._expected, tag])
-        return self._seen[tag].result()
+                self._ask([each for each in dict.fromkeys([*self._expected, tag]) if each not in self._seen])
+        found = self._seen[tag]
+        if isinstance(found, PipelineError):
+            raise found
+        return found
 
-    def _ask(self, tags: Iterable[Reference]) -> None:
-        missing = [tag for tag in dict.fromkeys(tags) if tag not in self._seen]
-        with ThreadPoolExecutor(min(_PARALLEL, len(missing)), thread_name_prefix="look") as pool:
-            self._seen |= {tag: pool.submit(self._look, tag) for tag in missing}
+    def _ask(self, tags: Sequence[Reference]) -> None:
+        """Gets every answer, or why there is none: by this thread, and by another one for each few of them."""
+        left = deque(tags)
+        failures: list[BaseException] = []
 
-    def _look(self, tag: Reference) -> str:
+        def work() -> None:
+            while True:
+                try:
+                    tag = left.popleft()
+                except IndexError:
+                    return
+                try:
+                    self._seen[tag] = self._look(tag)
+                except BaseException as error:
+                    failures.append(error)
+                    left.clear()
+
+        count = min(_PARALLEL, -(-len(tags) // _EACH)) - 1
+        helpers = [threading.Thread(target=work, name=f"look {number}", daemon=True) for number in range(count)]
+        for thread in helpers:
+            thread.start()
+        work()
+        for thread in helpers:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    def _look(self, tag: Reference) -> str | PipelineError:
         from pipeline.registry.problems import NotFound
 
         try:
             return str(self._repository(tag).resolve(tag.tag).digest)
         except NotFound:
             return ""
+        except PipelineError as error:
+            return error
