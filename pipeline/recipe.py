@@ -14,14 +14,13 @@ Compression = Literal["zstd", "none"]
 
 @noun
 class Piece:
-    """One package or file of a recipe that may be divided: its name, about its size in bytes in a registry, and what it
-    adds to lists of the recipe's inputs, and to its sources.
+    """One package or file of a recipe that may be divided: its name, about its size in bytes in a registry, and what is
+    its own in lists of the recipe's inputs.
     """
 
     name: str
     size: int
     inputs: Mapping[str, Sequence[Json]]
-    sources: Mapping[str, Json] = field(default_factory=dict)
 
 
 @noun
@@ -32,7 +31,11 @@ class Assemble:
     tells this machine where to find the inputs and never enters the key. `part` tells layers of one entry apart.
     `needs_root` says that the packer reads the unpacked file system of the layers below; without `root_decides` what it
     takes from there is named in `inputs` (the version of a program that it runs), so another base makes the same bytes.
-    `build` makes what is packed: a command whose container is thrown away; it brings the keys of all layers below into this one's.
+    `build` makes what is packed: a command whose container is thrown away; it brings the keys of all layers below into
+    this one's.
+
+    `pieces` are what may stand in layers apart (oci.budget), small ones in groups of about `group` bytes, 0 for what
+    the manifest says; `piece` names such a layer.
     """
 
     packer: str

@@ -15,7 +15,7 @@ from pipeline.facts import Facts, Python
 from pipeline.kinds import Files, Held
 from pipeline.layers._requirements import gather, requirement_flaw
 from pipeline.layers._sources import BUILD_PACKAGES, command
-from pipeline.recipe import Assemble, Json, Recipe
+from pipeline.recipe import Assemble, Json, Piece, Recipe
 
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
 _PATH: dict[str, Any] = {"type": "string", "minLength": 1, "format": "project-path"}
@@ -141,20 +141,22 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
             f"{python.minor} on {platform_tag(parent)}",
             remedy="run `pipeline lock` again",
         )
-    wheels = sorted([_file_name(wheel["file"]), wheel["sha256"]] for wheel in locked["wheels"])
     built = _built(spec, locked, python)
-    if not wheels:
+    if not locked["wheels"]:
         return built
+    pieces = tuple(map(_piece, sorted(locked["wheels"], key=lambda wheel: str(wheel["file"]))))
     prefix, site = _places(spec, python)
+    wheels = [wheel for piece in pieces for wheel in piece.inputs["wheels"]]
     common = {"wheels": wheels, "platform": locked["platform"], "prefix": prefix, "site": site}
     sources = {name: spec[name] for name in _SOURCES if name in spec}
-    count = f"{len(wheels)} package{'s' if len(wheels) != 1 else ''}"
+    count = f"{len(pieces)} package{'s' if len(pieces) != 1 else ''}"
     packed = Assemble(
         packer="wheel",
         part="wheels",
         inputs={**common, "python": python.minor, "executable": python.executable},
         sources=sources,
         summary=f"pip, {count}",
+        pieces=pieces,
     )
     if not spec.get("bytecode", True):
         return (packed, *built)
@@ -165,9 +167,15 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
         sources=sources,
         needs_root=True,
         root_decides=False,
-        summary=f"bytecode of {count}",
+        summary=f"bytecode, {count}",
+        pieces=pieces,
     )
     return (packed, compiled, *built)
+
+
+def _piece(wheel: Mapping[str, Any]) -> Piece:
+    inputs = {"wheels": [[_file_name(wheel["file"]), wheel["sha256"]]]}
+    return Piece(wheel.get("name") or wheel["file"].partition("-")[0], int(wheel.get("size") or 0), inputs)
 
 
 def _built(spec: Mapping[str, Any], locked: Json, python: Python) -> tuple[Recipe, ...]:

@@ -7,7 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.errors import Location
-from pipeline.manifest.model import Build, Cache, Checks, Entry, Image, Path_, Push, Registry, Retry, Secret, Serve
+from pipeline.manifest.model import (
+    Build,
+    Cache,
+    Checks,
+    Entry,
+    Image,
+    LayerBudget,
+    Path_,
+    Push,
+    Registry,
+    Retry,
+    Secret,
+    Serve,
+)
 from pipeline.manifest.requires import normal
 
 Where = Callable[[Path_], Location]
@@ -59,7 +72,11 @@ def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
 
 
 def build(data: Mapping[str, Any]) -> Build:
-    return Build(**data.get("build", {}))
+    given = dict(data.get("build", {}))
+    limits = given.pop("layers", {})
+    counts = ("parts", "number")
+    budget = LayerBudget(**{key: value if key in counts else size(value) for key, value in limits.items()})
+    return Build(**given, layers=budget)
 
 
 def cache(data: Mapping[str, Any]) -> Cache | None:

@@ -111,14 +111,28 @@ class Retry:
 
 
 @noun
+class LayerBudget:
+    """How entries are divided into OCI layers, sizes in bytes: what is alone from `own` on, how large a `group` of the
+    rest about is, the most `parts` of one entry (its bytecode apart), the largest layer, and the most layers in all.
+    """
+
+    own: int = 4 << 20
+    group: int = 2 << 20
+    parts: int = 24
+    size: int = 8_000_000_000
+    number: int = 120
+
+
+@noun
 class Build:
     """How commands are executed: `engine` is auto, docker, podman or none; `network` is default, host or none;
-    `ca_bundle` is auto (this machine's), none, or a path.
+    `ca_bundle` is auto (this machine's), none, or a path. `layers` is how what is assembled is divided.
     """
 
     engine: str = "auto"
     network: str = "default"
     ca_bundle: str = "auto"
+    layers: LayerBudget = field(default_factory=LayerBudget)
 
 
 @noun

@@ -47,6 +47,16 @@ def _text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
 
+def _size(description: str) -> Schema:
+    return {
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "pattern": r"^[0-9]+(\.[0-9]+)? ?([kKMGT]i?)?B?$",
+        "x-hint": "bytes, or a text such as 600MB or 1.5GiB",
+        "description": description,
+    }
+
+
 def registry() -> Schema:
     address = _text("Host, port and path prefix, as in registry.example.com/ml.", minLength=1)
     address |= {"pattern": r"^[A-Za-z0-9.\[\]:-]+(/[a-z0-9._/-]+)?$", "x-hint": "host[:port][/path], without https://"}
@@ -104,6 +114,25 @@ def build() -> Schema:
                 "description": "The network of commands: the engine's own, this machine's, or none.",
             },
             "ca_bundle": _text(bundle, minLength=1, default="auto", examples=["auto", "/etc/ssl/corporate.pem"]),
+            "layers": _budget(),
+        },
+    )
+
+
+def _budget() -> Schema:
+    """How entries are divided into layers (oci.budget); overlayfs and Docker take 127 of them."""
+
+    def count(description: str, most: int, default: int) -> Schema:
+        return {"type": "integer", "minimum": 1, "maximum": most, "default": default, "description": description}
+
+    return _object(
+        "How packages and files are divided into OCI layers.",
+        {
+            "own": {**_size("From this size on, a package or file has a layer of its own."), "default": "4MiB"},
+            "group": {**_size("About the size of the layers that smaller ones share."), "default": "2MiB"},
+            "parts": count("Most layers of one entry, its bytecode apart; 1: all in one.", 100, 24),
+            "size": {**_size("Largest layer in a registry, where many refuse more than 8 to 10 GB."), "default": "8GB"},
+            "number": count("Most layers of an image, its base included.", 127, 120),
         },
     )
 
@@ -229,13 +258,7 @@ def _checks() -> Schema:
         "request": {"description": "What is sent to /score: any JSON."},
         "expect": {"type": ["object", "boolean"], "description": "JSON Schema of the answer."},
     }
-    size = {
-        "type": ["integer", "string"],
-        "minimum": 1,
-        "pattern": r"^[0-9]+(\.[0-9]+)? ?([kKMGT]i?)?B?$",
-        "x-hint": "bytes, or a text such as 600MB or 1.5GiB",
-        "description": "Largest size, uncompressed: bytes, or 600MB, 1.5GiB.",
-    }
+    size = _size("Largest size, uncompressed: bytes, or 600MB, 1.5GiB.")
     ignore = _list(
         "Shared libraries that may be missing: globs of sonames.", {"type": "string"}, examples=[["libcuda.so.*"]]
     )

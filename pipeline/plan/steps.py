@@ -71,7 +71,7 @@ class _Maker:
         for item in resolved.stack:
             for number, recipe in enumerate(item.recipes):
                 below = _below(recipe, made, roots)
-                facts = item.facts if number else item.parent
+                facts = item.facts if number and recipe.part else item.parent
                 made.append(self._layer(item, recipe, facts, below, resolved))
                 if item.section == "bases" or item.facts != item.parent or isinstance(recipe, Execute):
                     roots += [made[-1]] if not recipe.part else []
@@ -81,12 +81,14 @@ class _Maker:
         self, item: ResolvedEntry, recipe: Recipe, parent: Facts, below: tuple[str, ...], resolved: ResolvedImage
     ) -> str:
         kind: StepKind = "base" if item.section == "bases" else "layer"
-        name = "/".join(filter(None, (item.entry.name, recipe.part)))
+        part = (recipe.piece if isinstance(recipe, Assemble) else "") or recipe.part
+        name = "/".join(filter(None, (item.entry.name, part)))
         words = f"pipeline: {kind} {name}" + (f", {recipe.summary}" if recipe.summary else "")
         if self._several:
             name += f"@{resolved.platform}"
         above = {id_: self.steps[id_].key for id_ in below if self._decides(recipe, self.steps[id_])}
-        inputs = {**recipe_inputs(recipe), **{f"below {id_}": key[:12] for id_, key in above.items()}}
+        told = recipe_inputs(recipe, item.locked, item.facts.packages)
+        inputs = {**told, **{id_: key[:12] for id_, key in above.items()}}
         step = Step(
             id=f"{kind} {name}",
             kind=kind,
@@ -139,7 +141,7 @@ class _Maker:
         where = below(registry.address, image.push.repository, registry.location)
         built = f"image {image.name}"
         material = [self.steps[built].key, str(where), registry.compression]
-        inputs = {"image": self.steps[built].key[:12], "repository": str(where), "compression": registry.compression}
+        inputs = {built: self.steps[built].key[:12], "repository": str(where), "compression": registry.compression}
         tags = tuple(where.at(tag=tag) for tag in image.push.tags)
         work = PushWork(image, built, where, tags, registry.compression)
         self._put("push", image, material, inputs, (built,), work)
@@ -148,11 +150,11 @@ class _Maker:
         image, python = resolved.image, resolved.stack[-1].facts.python
         checks = image.checks
         asked: dict[str, Any] = {"imports": checks.imports, "score": checks.score, "size": checks.size}
+        built = f"image {image.name}"
         inputs = {
-            "image": self.steps[f"image {image.name}"].key[:12],
+            built: self.steps[built].key[:12],
             **{k: short_text(v) for k, v in asked.items() if v},
         }
-        built = f"image {image.name}"
         work = CheckWork(image, built, python.executable if python else "", deadline)
         pushed = tuple(id_ for id_ in (f"push {image.name}",) if id_ in self.steps)
         self._put("check", image, [self.steps[built].key, asked], inputs, (built, *pushed), work)
@@ -161,7 +163,7 @@ class _Maker:
         """Waits for every check of the run: one failed image moves no tag (two-phase publish)."""
         checks = tuple(step.id for step in self.steps.values() if step.kind in ("push", "check"))
         built = f"image {image.name}"
-        inputs = {"image": self.steps[built].key[:12], "tags": " ".join(image.tags)}
+        inputs = {built: self.steps[built].key[:12], "tags": " ".join(image.tags)}
         material: list[Any] = [self.steps[built].key, image.tags]
         work = TagWork(image, built)
         if push := self.steps.get(f"push {image.name}"):
@@ -174,7 +176,7 @@ class _Maker:
     def target(self, target: Entry, image: Image, manifest: Manifest) -> None:
         built = f"image {image.name}"
         score = image.checks.score
-        inputs = {"image": self.steps[built].key[:12], "score": short_text(score), **flat("", target.spec)}
+        inputs = {built: self.steps[built].key[:12], "score": short_text(score), **flat("", target.spec)}
         step = Step(
             id=f"target {target.name}",
             kind="target",

@@ -12,6 +12,7 @@ from pipeline.facts import Facts, Platform
 from pipeline.kinds import Held, build_kind
 from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
 from pipeline.manifest.model import Entry, Image
+from pipeline.oci.budget import divided
 from pipeline.plan.model import ResolvedEntry, ResolvedImage
 from pipeline.stages.bench import Bench, machine_platform
 
@@ -117,7 +118,7 @@ class _Resolver:
         locked = self._locked(id_, entry, request, ask) if kind.LOCKED else ask(Held())
         try:
             facts = kind.facts(entry.spec, locked, parent)
-            recipes = tuple(kind.recipes(entry.spec, locked, parent))
+            recipes = tuple(divided(kind.recipes(entry.spec, locked, parent), self._bench.manifest.build.layers))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             if (known := self._lock.entries.get(id_)) is None or known.locked is not locked:
                 raise

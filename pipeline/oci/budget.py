@@ -1,0 +1,121 @@
+"""How an entry is divided into OCI layers: big packages alone, small ones in groups that a change leaves as they are.
+
+The smaller pieces are dealt out by the bits of a hash of their names (extendible hashing): a group that holds more than
+it should is divided by one more bit. So a piece more, one less or a new version of one makes one group anew, divides it
+or joins it with its neighbour, and leaves the others. Where there would be too many layers, the largest pieces are
+alone and the largest groups are divided. Cutting the sorted names where a hash says so (content-defined chunking) was
+measured, too: with as many layers a new version moves two to three times the bytes, for groups differ more in size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pipeline.errors import AssembleError
+from pipeline.manifest.model import LayerBudget
+from pipeline.manifest.words import size as words
+from pipeline.noun import noun
+from pipeline.recipe import Assemble, Json, Recipe
+
+SMALL = "small"
+"""The name of the group of small pieces; of several, with the bits that their hashes begin with."""
+
+
+@noun
+class Part:
+    """One layer of an entry: its name, unique in the entry, and the names of its pieces in order."""
+
+    name: str
+    pieces: tuple[str, ...]
+
+
+def divided(recipes: Sequence[Recipe], budget: LayerBudget) -> list[Recipe]:
+    """An entry's recipes with those that name pieces divided into parts that each name only their own.
+
+    The parts of the entry's first recipe are called as they are, those of others with its `part` before the name. A
+    recipe of which one part would be made stays whole. Raises AssembleError for a piece that is larger than a layer
+    may be.
+    """
+    made: list[Recipe] = []
+    for number, recipe in enumerate(recipes):
+        if not isinstance(recipe, Assemble) or not recipe.pieces:
+            made.append(recipe)
+        else:
+            made += _parts(recipe, budget, f"{recipe.part}-" if number else "")
+    return made
+
+
+def _parts(recipe: Assemble, budget: LayerBudget, prefix: str) -> Iterator[Assemble]:
+    pieces = {piece.name: piece for piece in recipe.pieces}
+    sizes = {name: piece.size for name, piece in pieces.items()}
+    for name in (name for name, size in sizes.items() if size > budget.size):
+        raise AssembleError(
+            f"{name} has {words(sizes[name])}, and a layer may have {words(budget.size)}, for registries refuse more",
+            remedy="divide it, or raise build.layers.size if the registry takes it",
+        )
+    found = parts(sizes, replace(budget, group=recipe.group or budget.group))
+    if len(found) == 1:
+        yield replace(recipe, pieces=())
+        return
+    for part in found:
+        own = _merged(pieces[name].inputs for name in part.pieces)
+        yield replace(
+            recipe,
+            inputs={**recipe.inputs, **own},
+            pieces=(),
+            piece=prefix + part.name,
+            summary=_summary(recipe, part),
+        )
+
+
+def _merged(inputs: Iterable[Mapping[str, Sequence[Json]]]) -> dict[str, list[Json]]:
+    """The pieces' lists, one after the other; what several pieces have (a folder above) stands there once."""
+    found: dict[str, list[Json]] = {}
+    for each in inputs:
+        for name, items in each.items():
+            have = found.setdefault(name, [])
+            have += [item for item in items if item not in have[-_NEAR:]]
+    return found
+
+
+_NEAR = 64
+"""How far back a folder is looked for that an earlier piece has named; a second mention does no harm."""
+
+
+def _summary(recipe: Assemble, part: Part) -> str:
+    what = recipe.summary.partition(",")[0]
+    names = [name for name in part.pieces if name]
+    return f"{what}, {names[0]}" if len(names) == 1 else f"{what}, {len(names)}: {names[0]} to {names[-1]}"
+
+
+def parts(sizes: Mapping[str, int], budget: LayerBudget) -> list[Part]:
+    """How pieces of these sizes in bytes are divided, the layers that hardly ever change first (so lowest)."""
+    big = sorted((name for name, size in sizes.items() if size >= budget.own), key=lambda name: (-sizes[name], name))
+    alone = sorted(big[: max(0, budget.parts - max(1, budget.parts // 3))])
+    rest = sorted(set(sizes) - set(alone))
+    groups = _groups(rest, sizes, budget, max(1, budget.parts - len(alone))) if rest else {}
+    named = (Part(f"{SMALL}-{bits}" if bits else SMALL, tuple(groups[bits])) for bits in sorted(groups))
+    return [*(Part(_free(name), (name,)) for name in alone), *named]
+
+
+def _groups(names: Sequence[str], sizes: Mapping[str, int], budget: LayerBudget, most: int) -> dict[str, list[str]]:
+    """The groups by the bits that their names' hashes begin with, the larger divided first."""
+    hashes = {name: f"{int.from_bytes(hashlib.sha256(name.encode()).digest()):0256b}" for name in names}
+    groups = {"": list(names)}
+    while True:
+        totals = {bits: sum(sizes[name] for name in group) for bits, group in groups.items() if len(group) > 1}
+        bits = max(totals, key=lambda bits: (totals[bits], bits), default="")
+        # What no layer may hold is divided whatever the number then is.
+        if totals.get(bits, 0) <= (budget.group if len(groups) < most else budget.size):
+            return groups
+        group = groups.pop(bits)
+        for longer in (bits + "0", bits + "1"):
+            if inside := [name for name in group if hashes[name].startswith(longer)]:
+                groups[longer] = inside
+
+
+def _free(name: str) -> str:
+    """A piece's name as a part's: none that a group could have."""
+    return f"package-{name}" if name.startswith(SMALL) else name
