@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pipeline.assemble import elf
 from pipeline.assemble.entry import Entry, EntryType
 from pipeline.assemble.layer import Contents
+from pipeline.digest import short
 from pipeline.errors import AssembleError
 from pipeline.oci.descriptor import Layer
+from pipeline.oci.image_facts import KEPT
 from pipeline.store import Store
+from pipeline.store.globs import expression
 from pipeline.store.tarstream import Stream, open_tar
 
 _TYPES: dict[bytes, EntryType] = {
@@ -25,38 +31,72 @@ _TYPES: dict[bytes, EntryType] = {
 }
 
 
+_LARGEST = 4 << 20
+"""Bytes of a file that is kept."""
+
+
+@dataclass
+class Scanned:
+    """What one pass over a layer's tar told: its contents, its small files that fit `keep`, and its digest."""
+
+    keep: Callable[[str], bool]
+    contents: Contents = field(default_factory=Contents)
+    files: dict[str, bytes] = field(default_factory=dict)
+    digest: str = ""
+
+
 def describe(store: Store, layer: Layer) -> None:
-    """Keeps what a layer of the store holds, read from its blob, unless that is known."""
+    """Keeps what a layer of the store holds, read from its blob, and its files of image_facts.KEPT; once.
+
+    AssembleError for a layer that is not the one that its image's config tells of (config.md, "rootfs").
+    """
     if store.has_layer(layer):
         return
     with store.scratch() as folder:
-        contents = scan(store.blobs.path(layer.blob.digest), layer.blob.media_type, folder / "member")
-    store.put_contents(layer, contents.to_json())
+        found = scan(store.blobs.path(layer.blob.digest), layer.blob.media_type, folder / "member", KEPT)
+    if found.digest != layer.diff_id:
+        unpacked, told = short(found.digest), short(layer.diff_id)
+        raise AssembleError(
+            f"layer {short(layer.blob.digest)} unpacks to {unpacked}, and its image tells of {told}",
+            remedy="take another image",
+        )
+    store.put_files(layer, found.files)
+    store.put_contents(layer, found.contents.to_json())
 
 
-def scan(blob: Path, media_type: str, scratch: Path) -> Contents:
-    """The contents of the layer in `blob`; `scratch` is a path for one file at a time.
+def scan(blob: Path, media_type: str, scratch: Path, keep: Sequence[str] = ()) -> Scanned:
+    """One pass over the layer in `blob`; `scratch` is a path for one file at a time, `keep` are absolute globs.
 
     Memory stays bounded whatever the files' sizes. Raises AssembleError for a blob that is no tar.
     """
-    contents = Contents()
+    found = Scanned(_fits(keep))
     try:
         with open_tar(blob, media_type) as stream:
             with tarfile.TarFile(fileobj=cast(BinaryIO, stream), errors="surrogateescape") as tar:
                 for member in tar:
-                    _member(member, stream, contents, scratch)
+                    _member(member, stream, found, scratch)
                     tar.members = []  # type: ignore[attr-defined]  # else it remembers every one
             stream.drain()
+            found.digest = stream.digest
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise AssembleError(
             f"the layer {blob.name[:12]} is damaged: {error}", remedy="fetch or build it again"
         ) from error
     finally:
         scratch.unlink(missing_ok=True)
-    return contents
+    return found
 
 
-def _member(member: tarfile.TarInfo, stream: Stream, contents: Contents, scratch: Path) -> None:
+def _fits(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a path without its leading slash fits one of absolute globs."""
+    plain = [pattern.lstrip("/") for pattern in patterns]
+    names = re.compile("|".join(expression(pattern.rpartition("/")[2]) for pattern in plain) or r"(?!)", re.DOTALL)
+    whole = re.compile("|".join(map(expression, plain)) or r"(?!)", re.DOTALL)
+    # Few names fit, and they are looked at first: a whole path takes twenty times as long.
+    return lambda path: bool(names.fullmatch(path.rpartition("/")[2]) and whole.fullmatch(path))
+
+
+def _member(member: tarfile.TarInfo, stream: Stream, found: Scanned, scratch: Path) -> None:
     for name in (member.name, member.linkname) if member.islnk() else (member.name,):
         if ".." in name.split("/"):
             raise AssembleError(
@@ -69,9 +109,14 @@ def _member(member: tarfile.TarInfo, stream: Stream, contents: Contents, scratch
     if type_ is None:
         return
     size = member.size if type_ == "file" else 0
-    contents.add(Entry(_text(path), type_, member.mode & 0o7777, member.uid, member.gid, size=size, link=_link(member)))
-    if size > len(elf.MAGIC) and not member.issparse() and (facts := _elf(stream, size, scratch)):
-        contents.elf[_text(path)] = facts.to_json()
+    entry = Entry(_text(path), type_, member.mode & 0o7777, member.uid, member.gid, size=size, link=_link(member))
+    found.contents.add(entry)
+    if member.issparse():
+        return
+    if 0 < size <= _LARGEST and found.keep(entry.path):
+        found.files[entry.path] = stream.read(size)
+    elif size > len(elf.MAGIC) and (facts := _elf(stream, size, scratch)):
+        found.contents.elf[entry.path] = facts.to_json()
 
 
 def _link(member: tarfile.TarInfo) -> str:

@@ -15,6 +15,8 @@ from pipeline.oci.requires_find import Files as ReadFiles
 LIBC = ("/lib64/libc.so.6", "/usr/lib64/libc.so.6", "/lib/*-linux-*/libc.so.6", "/usr/lib/*-linux-*/libc.so.6")
 TOGETHER = (*READ, *LIBC)
 """The files whose content may be asked for: a reader may fetch them together."""
+KEPT = (*READ, "/**/pyvenv.cfg", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d/*.conf")
+"""Small files that are asked for with each new image on a layer: they are worth keeping when it is read."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ELSEWHERE = ("/opt/conda/bin", "/opt/miniconda/bin", "/opt/venv/bin")

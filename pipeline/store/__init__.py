@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,29 @@ class Store:
                 remedy="run the build again",
             ) from error
         return value
+
+    def put_files(self, layer: Layer, files: Mapping[str, bytes]) -> None:
+        """Keeps a few small files of a layer, by their paths: who asks for them need not read its blob again."""
+        import zlib
+
+        path = self.contents_file(layer.diff_id).with_suffix(".files")
+        # Latin-1 has a character for each byte.
+        texts = {name: data.decode("latin-1") for name, data in files.items()}
+        with self.scratch() as folder, writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (folder / "files").write_bytes(zlib.compress(json.dumps(texts).encode(), 1))
+            (folder / "files").replace(path)
+
+    def files(self, layer: Layer) -> dict[str, bytes]:
+        """What `put_files` kept of a layer; nothing where that is missing or damaged."""
+        import zlib
+
+        path = self.contents_file(layer.diff_id).with_suffix(".files")
+        try:
+            texts: dict[str, str] = json.loads(zlib.decompress(path.read_bytes()))
+        except (OSError, zlib.error, ValueError):
+            return {}
+        return {name: text.encode("latin-1") for name, text in texts.items()}
 
     def has_layer(self, layer: Layer) -> bool:
         return self.blobs.has(layer.blob.digest, layer.blob.size) and self.knows(layer)

@@ -38,12 +38,15 @@ class ImageFiles:
         if member is None or member.type not in ("file", "hardlink") or member.size > LARGEST:
             return None
         name = member.link.strip("/") if member.type == "hardlink" else member.path
-        known = self._read.setdefault(member.layer, {})
+        layer = self._layers[member.layer - 1]
+        known = self._read.get(member.layer)
+        if known is None:
+            known = self._read[member.layer] = self._store.files(layer)
         if name not in known:
             also = {
                 each for each in self._wanted if (m := self._tree[each]).layer == member.layer and m.size <= LARGEST
             }
-            known |= contents(self._store, self._layers[member.layer - 1], {name, *also})
+            known |= contents(self._store, layer, {name, *also})
         return known.get(name)
 
     def real(self, path: str) -> str:
