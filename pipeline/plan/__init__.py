@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pipeline.manifest.model import Manifest
-from pipeline.plan.model import Plan, ResolvedImage, Step, Verdict
+from pipeline.plan.model import ImageWork, LayerWork, Plan, ResolvedImage, Step, Verdict, executes
 from pipeline.plan.steps import steps_of
-from pipeline.plan.why import why
+from pipeline.plan.why import changes, listed, why
 
 
 def plan(
@@ -25,12 +25,34 @@ def plan(
     steps = steps_of(manifest, images)
     expect(steps)
     verdicts: dict[str, Verdict] = {}
+    again: set[str] = set()
     for step in steps:
-        # What a step stands on is made first: a miss below is a miss above, whatever the key says.
-        if done(step):
+        if redone := _redone(step, again):
+            again.add(step.id)
+            verdicts[step.id] = Verdict(
+                False, f"because {listed(redone)} {'is' if len(redone) == 1 else 'are'} made again"
+            )
+        elif done(step):
             verdicts[step.id] = Verdict(True)
         else:
             before = last_inputs(f"{manifest.name} {step.id}")
-            reason = lost(step) if before == step.inputs else ""
-            verdicts[step.id] = Verdict(False, reason or why(before, step.inputs))
+            verdicts[step.id] = _miss(step, before, lost, [need for need in step.needs if not verdicts[need].hit])
+            if before == step.inputs and executes(step.work):
+                again.add(step.id)
     return Plan(manifest.name, steps, verdicts)
+
+
+def _miss(step: Step, before: Mapping[str, str] | None, lost: Callable[[Step], str], misses: Sequence[str]) -> Verdict:
+    if before != step.inputs:
+        return Verdict(False, why(before, step.inputs), changes(before, step.inputs) if before else ())
+    if step.kind == "image" and misses:
+        return Verdict(False, f"because {listed(misses)} {'is' if len(misses) == 1 else 'are'} made again")
+    return Verdict(False, lost(step) or why(before, step.inputs))
+
+
+def _redone(step: Step, again: Collection[str]) -> list[str]:
+    """What a step's result holds that is executed again: its key is the same, and yet it may come out different."""
+    if not again or isinstance(step.work, LayerWork):
+        return []
+    parts = step.needs if isinstance(step.work, ImageWork) else (step.work.built,)
+    return [part for part in parts if part in again]

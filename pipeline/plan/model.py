@@ -11,7 +11,7 @@ from pipeline.errors import Location
 from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Entry, Image
 from pipeline.noun import noun
-from pipeline.recipe import Borrow, Recipe
+from pipeline.recipe import Assemble, Borrow, Execute, Recipe
 from pipeline.reference import Reference
 
 StepKind = Literal["base", "layer", "image", "push", "check", "tag", "target"]
@@ -127,11 +127,23 @@ class Step:
 
 
 @noun
+class Change:
+    """An input of a step that is another than last time: its name (pipeline.plan.inputs), and its text before and now,
+    None where it was or is not there. Secrets are not told.
+    """
+
+    name: str
+    before: str | None
+    now: str | None
+
+
+@noun
 class Verdict:
-    """Whether a step would be a hit, and if not, why not."""
+    """Whether a step would be a hit, and if not, why not: in short, and every input that changed."""
 
     hit: bool
     why: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @noun
@@ -149,3 +161,11 @@ class Plan:
 def comes_when_needed(work: StepWork) -> bool:
     """Whether a step's layers need not be in the store: they can be fetched from where an image from elsewhere is."""
     return isinstance(work, LayerWork) and isinstance(work.recipe, Borrow) and "from" in work.recipe.sources
+
+
+def executes(work: StepWork) -> bool:
+    """Whether a step runs commands, whose result may differ each time."""
+    if not isinstance(work, LayerWork):
+        return False
+    recipe = work.recipe
+    return isinstance(recipe, Execute) or (isinstance(recipe, Assemble) and recipe.build is not None)

@@ -11,7 +11,7 @@ from pipeline.errors import Location
 from pipeline.facts import Facts, Platform, Python
 from pipeline.manifest.model import Checks, Entry, Image, Manifest, Retry, Serve
 from pipeline.plan.model import ResolvedEntry, ResolvedImage
-from pipeline.recipe import Assemble
+from pipeline.recipe import Assemble, Recipe
 
 NOWHERE = Location("m.yaml", 1, 1)
 AMD64 = Platform()
@@ -26,7 +26,7 @@ SCIENCE = Assemble(
 CODE = Assemble("tree", {"members": [{"path": "app/a.py", "digest": "sha256:" + "ef" * 32, "size": 1}]})
 
 
-def layer(name: str, recipe: Assemble, *, section: Any = "layers", kind: str = "files", **spec: Any) -> ResolvedEntry:
+def layer(name: str, recipe: Recipe, *, section: Any = "layers", kind: str = "files", **spec: Any) -> ResolvedEntry:
     parent = FACTS if section == "layers" else Facts(AMD64)
     return ResolvedEntry(section, Entry(name, kind, spec, NOWHERE), f"{section}.{name}", None, parent, FACTS, (recipe,))
 

@@ -14,10 +14,11 @@ from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Secret, Serve
 from pipeline.plan import plan
+from pipeline.plan.inputs import recipe_inputs
 from pipeline.plan.model import ResolvedImage, Step
 from pipeline.plan.steps import steps_of
-from pipeline.plan.why import why
-from pipeline.recipe import Assemble
+from pipeline.plan.why import changes, why, words
+from pipeline.recipe import Assemble, Borrow, Execute, Recipe
 
 
 def keys(steps: Iterable[Step]) -> dict[str, str]:
@@ -171,11 +172,9 @@ def test_why_names_the_setting_that_changed_and_not_its_neighbours() -> None:
         "order slim code science → slim science code"
     )
     assert _why("image scoring", here, image("scoring", one, two, labels={"a": "2"}, env={"X": "1"})) == (
-        "config Labels a 1 → 2"
+        "label a 1 → 2"
     )
-    assert _why("image scoring", here, image("scoring", one, two, labels={"a": "1"}, env={"X": "2"})) == (
-        "config Env X 1 → 2"
-    )
+    assert _why("image scoring", here, image("scoring", one, two, labels={"a": "1"}, env={"X": "2"})) == ("env X 1 → 2")
     assert _why("target here", here, here, {"port": 8890}, {"port": 8891}) == "port 8890 → 8891"
     assert _why("target here", here, here, {}, {"env": {"DEBUG": "1"}}) == "env DEBUG is new"
 
@@ -185,7 +184,7 @@ def test_why_tells_a_files_mode_as_people_write_it() -> None:
         member = {"path": "app/a.py", "digest": "sha256:" + "ef" * 32, "size": 1, "mode": mode}
         return image("scoring", layer("code", Assemble("tree", {"members": [member]})))
 
-    assert _why("layer code", code(0o644), code(0o755)) == ("app/a.py efefefefefef mode 0644 → efefefefefef mode 0755")
+    assert _why("layer code", code(0o644), code(0o755)) == "app/a.py mode 0644 → 0755"
 
 
 def test_no_secret_is_among_the_inputs_that_are_kept() -> None:
@@ -197,10 +196,98 @@ def test_no_secret_is_among_the_inputs_that_are_kept() -> None:
 
 def test_why_names_what_changed_from_what_to_what() -> None:
     assert why(None, {"a": "1"}) == "first time"
-    assert why({"numpy": "1.0"}, {"numpy": "2.0"}) == "numpy 1.0 → 2.0"
+    assert "older version" in why({}, {"a": "1"})
+    assert why({"user": "0"}, {"user": "1000"}) == "user 0 → 1000"
     assert why({"a": "1", "gone": "x"}, {"a": "1", "new": "y"}) == "gone is gone, new is new"
     many = {str(number): "x" for number in range(5)}
-    assert why({}, many) == "0 is new, 1 is new, 2 is new and 2 more"
+    assert why({"a": "x"}, {**many, "a": "x"}) == "0 is new, 1 is new, 2 is new and 2 more"
+    assert why({"a": "x"}, {**many, "a": "x"}, most=9).count("is new") == 5
+
+
+def test_why_tells_packages_by_version_and_steps_by_name() -> None:
+    before = {"package numpy": "2.1.0 aaaaaaaaaaaa", "package six": "1.0 bbbbbbbbbbbb", "layer code": "0123456789ab"}
+    assert why(before, {**before, "package numpy": "2.2.0 cccccccccccc"}) == "numpy 2.1.0 → 2.2.0"
+    assert why(before, {**before, "package six": "1.0 cccccccccccc"}) == "six 1.0 is another file"
+    assert why(before, {**before, "package new": "3.0 cccccccccccc"}) == "new 3.0 is new"
+    assert why(before, {**before, "layer code": "ba9876543210"}) == "because layer code changes"
+    both = {**before, "layer code": "ba9876543210", "base slim": "0123456789ab", "package six": "2.0 cccccccccccc"}
+    assert why(before, both) == "six 1.0 → 2.0, because base slim and layer code change"
+
+
+def test_what_only_says_that_something_changed_is_told_last() -> None:
+    before = {"content": "#aaaaaaaaaaaa", "order": "a b", "package libssl3": "3.0.1"}
+    assert why(before, {**before, "content": "#bbbbbbbbbbbb"}) == "content changed"
+    assert why(before, {"content": "#b", "order": "b a", "package libssl3": "3.0.2"}) == "libssl3 3.0.1 → 3.0.2"
+
+
+def test_of_a_secret_only_its_change_is_told() -> None:
+    (change,) = changes({"env TOKEN": "secret 01234567"}, {"env TOKEN": "secret 89abcdef"})
+    assert (change.before, change.now) == ("(secret)", "(secret)")
+    assert words(change) == "env TOKEN changed"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (Execute(("sh",), {"commands": ["a", "b"]}), Execute(("sh",), {"commands": ["a", "c"]}), "command b is gone"),
+        (Execute(("sh",), {}, env={"A": "1"}), Execute(("sh",), {}, env={"A": "2"}), "env A 1 → 2"),
+        (Execute(("sh",), {}, user="0"), Execute(("sh",), {}, user="1"), "user 0 → 1"),
+        (Execute(("sh", "-c"), {}), Execute(("bash", "-c"), {}), "content changed"),
+        (Execute(("x",), {"packages": ["fuse=1"]}), Execute(("y",), {"packages": ["fuse=2"]}), "fuse 1 → 2"),
+        (Assemble("tree", {}), Assemble("tree", {}, compression="none"), "compression zstd → none"),
+        (
+            Assemble("bytecode", {"packages": ["ab" * 32]}),
+            Assemble("bytecode", {"packages": ["cd" * 32]}),
+            "numpy 2.1 → 2.2",
+        ),
+    ],
+)
+def test_what_moves_the_key_of_a_recipe_is_told(before: Recipe, now: Recipe, expected: str) -> None:
+    locked = [{"name": "numpy", "version": v, "sha256": s} for v, s in (("2.1", "ab" * 32), ("2.2", "cd" * 32))]
+    assert expected in why(recipe_inputs(before, locked), recipe_inputs(now, locked))
+
+
+def test_an_image_from_elsewhere_is_told_by_its_packages() -> None:
+    def inputs(digest: str, version: str) -> dict[str, str]:
+        recipe = Borrow(({"diff_id": f"sha256:{digest * 64}"},))
+        return recipe_inputs(
+            recipe, {"reference": "python:3.11", "digest": f"sha256:{digest * 64}"}, {"libc6": version}
+        )
+
+    assert why(inputs("a", "2.36"), inputs("b", "2.37")) == (
+        "libc6 2.36 → 2.37, reference python:3.11@aaaaaaaaaaaa → python:3.11@bbbbbbbbbbbb"
+    )
+
+
+def _lost(layer_recipe: Recipe) -> dict[str, str]:
+    """Why each step is a miss, when the result of a layer is gone from a store that has all else."""
+    scoring = image("scoring", layer("code", layer_recipe))
+    whole = manifest(scoring, targets={"here": target("here", "scoring")})
+    known = {step.id: step.inputs for step in steps_of(whole, [scoring])}
+    made = plan(
+        whole,
+        [scoring],
+        lambda step: step.id not in ("layer code", "image scoring"),
+        lambda id_: known[id_.removeprefix("diabetes ")],
+    )
+    return {id_: verdict.why for id_, verdict in made.verdicts.items() if not verdict.hit}
+
+
+def test_what_holds_a_layer_that_is_executed_again_is_a_miss() -> None:
+    assert _lost(Execute(("sh",), {})) == {
+        "layer code": "its result is no longer in the store",
+        "image scoring": "because layer code is made again",
+        "check scoring": "because image scoring is made again",
+        "tag scoring": "because image scoring is made again",
+        "target here": "because image scoring is made again",
+    }
+
+
+def test_what_holds_a_layer_that_comes_out_the_same_stays_a_hit() -> None:
+    assert _lost(CODE) == {
+        "layer code": "its result is no longer in the store",
+        "image scoring": "because layer code is made again",
+    }
 
 
 def test_a_secret_enters_a_key_only_as_a_trace_that_shows_its_change() -> None:
