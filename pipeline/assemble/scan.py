@@ -33,6 +33,8 @@ _TYPES: dict[bytes, EntryType] = {
 
 _LARGEST = 4 << 20
 """Bytes of a file that is kept."""
+_IN_MEMORY = 16 << 20
+"""Bytes of an ELF file that is not put into a file of its own first."""
 
 
 @dataclass
@@ -130,10 +132,12 @@ def _text(name: str) -> str:
 
 
 def _elf(stream: Stream, size: int, scratch: Path) -> elf.Elf | None:
-    """The facts of the member that `stream` stands at, put into a file first: their places are all over it."""
+    """The facts of the member that `stream` stands at; of a large one from a file: their places are all over it."""
     first = stream.read(len(elf.MAGIC))
     if first != elf.MAGIC:
         return None
+    if size <= _IN_MEMORY:
+        return elf.inspect(first + stream.read(size - len(first)))
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, first)

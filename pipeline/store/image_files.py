@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
+from pipeline.errors import UsageError
 from pipeline.oci.descriptor import Layer
 from pipeline.store import Store
 from pipeline.store.globs import expression
-from pipeline.store.members import Member, contents, lookup, members, merged
+from pipeline.store.members import Member, contents, folders_of, lookup, members, merged
 
 LARGEST = 64 << 20
 """Files of more bytes than this are taken for absent."""
@@ -29,12 +30,22 @@ class ImageFiles:
         return merged(members(self._store, layer, number) for number, layer in enumerate(self._layers, 1))
 
     @cached_property
+    def _folders(self) -> set[str]:
+        return folders_of(self._tree)
+
+    def _member(self, path: str) -> Member | None:
+        try:
+            return lookup(self._tree, path, self._folders)
+        except UsageError:
+            return None
+
+    @cached_property
     def _wanted(self) -> set[str]:
         return {path.lstrip("/") for pattern in self._together for path in self.glob(pattern)}
 
     def read(self, path: str) -> bytes | None:
         """A file's content, links followed; None when it is not there."""
-        member = lookup(self._tree, path)
+        member = self._member(path)
         if member is None or member.type not in ("file", "hardlink") or member.size > LARGEST:
             return None
         name = member.link.strip("/") if member.type == "hardlink" else member.path
@@ -51,7 +62,7 @@ class ImageFiles:
 
     def real(self, path: str) -> str:
         """The path of the file that `path` leads to once every link in it is followed; empty for none."""
-        member = lookup(self._tree, path)
+        member = self._member(path)
         return f"/{member.path}" if member is not None and member.type in ("file", "hardlink") else ""
 
     def glob(self, pattern: str) -> list[str]:

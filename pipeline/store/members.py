@@ -6,7 +6,7 @@ import functools
 import posixpath
 import re
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, cast
@@ -61,7 +61,7 @@ def merged(layers: Iterable[Iterable[Member]]) -> dict[str, Member]:
         added, gone, emptied = _changes(layer)
         gone |= {path for path, member in added.items() if member.type != "dir"}
         # A folder that a layer only implies takes the place of a lower link or file, as one that it names does.
-        gone |= {path for path in _folders(added) if (below := tree.get(path)) and below.type != "dir"}
+        gone |= {path for path in folders_of(added) if (below := tree.get(path)) and below.type != "dir"}
         if gone or emptied:
             tree = {path: member for path, member in tree.items() if not _hidden(path, gone, emptied)}
         tree.update(added)
@@ -112,7 +112,10 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 def content(store: Store, layers: Sequence[Layer], tree: Mapping[str, Member], path: str) -> Iterator[bytes]:
     """A file's bytes in pieces; links are followed within `tree`. UsageError when there is no such file."""
-    member = _followed(tree, path)
+    member = lookup(tree, path)
+    if member is None:
+        near = did_you_mean("/" + path.strip("/"), (f"/{known}" for known in tree))
+        raise UsageError(f"there is no file {path!r} in the image", remedy=near or "'pipeline image files' lists them")
     if member.type == "hardlink":
         # Its content lies under the other name, in the same layer whatever hides that name above.
         own = {one.path: one for one in members(store, layers[member.layer - 1], member.layer)}
@@ -126,12 +129,40 @@ def content(store: Store, layers: Sequence[Layer], tree: Mapping[str, Member], p
     return _pieces(store, layers[member.layer - 1], member)
 
 
-def lookup(tree: Mapping[str, Member], path: str) -> Member | None:
-    """The member that a path leads to once every link in it is followed; None when there is none."""
-    try:
-        return _followed(tree, path)
-    except UsageError:
-        return None
+def lookup(tree: Mapping[str, Member], path: str, folders: Container[str] | None = None) -> Member | None:
+    """The member that a path leads to once every link in it is followed; None when there is none.
+
+    `folders` are `folders_of(tree)`, for whoever looks up several paths. UsageError for links that go round.
+    """
+    folders = folders_of(tree) if folders is None else folders
+    left, at, links = [part for part in path.split("/") if part], "", 0
+    while left:
+        part = left.pop(0)
+        if part in (".", ".."):
+            at = posixpath.dirname(at) if part == ".." else at
+            continue
+        here = posixpath.join(at, part)
+        member = tree.get(here)
+        if member is None and here not in folders:
+            return None
+        if member is None or member.type != "symlink":
+            at = here
+            continue
+        links += 1
+        if links > _LINKS:
+            raise UsageError(f"{path!r} goes round in symbolic links")
+        left = [part for part in member.link.split("/") if part] + left
+        at = "" if member.link.startswith("/") else at
+    return tree.get(at) or Member(at, "dir", 0o755, 0, 0, 0, "", "", 0)
+
+
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """Every folder above one of `paths`."""
+    found: set[str] = set()
+    for path in paths:
+        while (path := path.rpartition("/")[0]) and path not in found:
+            found.add(path)
+    return found
 
 
 def contents(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, bytes]:
@@ -146,42 +177,6 @@ def contents(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, by
 
 
 _WORDS = {"dir": "folder", "char": "device", "block": "device", "fifo": "pipe"}
-
-
-def _followed(tree: Mapping[str, Member], path: str) -> Member:
-    """The member that a path leads to once every link in it is followed."""
-    folders = _folders(tree)
-    left, at, links = [part for part in path.split("/") if part], "", 0
-    while left:
-        part = left.pop(0)
-        if part in (".", ".."):
-            at = posixpath.dirname(at) if part == ".." else at
-            continue
-        here = posixpath.join(at, part)
-        member = tree.get(here)
-        if member is None and here not in folders:
-            near = did_you_mean("/" + path.strip("/"), (f"/{known}" for known in tree))
-            raise UsageError(
-                f"there is no file {path!r} in the image", remedy=near or "'pipeline image files' lists them"
-            )
-        if member is None or member.type != "symlink":
-            at = here
-            continue
-        links += 1
-        if links > _LINKS:
-            raise UsageError(f"{path!r} goes round in symbolic links")
-        left = [part for part in member.link.split("/") if part] + left
-        at = "" if member.link.startswith("/") else at
-    return tree.get(at) or Member(at, "dir", 0o755, 0, 0, 0, "", "", 0)
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    """Every folder above one of `paths`."""
-    found: set[str] = set()
-    for path in paths:
-        while (path := path.rpartition("/")[0]) and path not in found:
-            found.add(path)
-    return found
 
 
 @contextmanager
