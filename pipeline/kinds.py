@@ -64,6 +64,10 @@ class BuildKind(Protocol):
 
     SCHEMA: JSON Schema of the entry's settings. LOCKED: whether `resolve`'s answer belongs in the lock file (names that
     move) or is read afresh on each run (the project's own files).
+
+    A kind that reads the project's own files has also `contents(spec, locked)`: what the lock says of them, a flat
+    mapping for each file or folder that begins with its name, as in {"from": "src/", "files": 3, "bytes": 120,
+    "sha256": …}.
     """
 
     SCHEMA: Mapping[str, Any]
@@ -83,6 +87,9 @@ class BuildKind(Protocol):
         What `held` has stays as it is, as far as it fits what is asked for now.
         """
         ...
+
+    # Where the lock cannot say all (what a Dockerfile's build gives differs each time), a kind has a function more,
+    # complete(spec, request, locked, parent, indexes): what it gives stands for `locked` in the two that follow.
 
     def facts(self, spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:
         """What layers above may rely on, once this one is there."""

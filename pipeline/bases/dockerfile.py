@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.digest import cache_key
+from pipeline.bases._dockerfile import instructions, parents, read
+from pipeline.digest import cache_key, digest_of
 from pipeline.errors import UsageError
 from pipeline.facts import Facts
 from pipeline.kinds import Files, Held
@@ -15,7 +16,7 @@ from pipeline.manifest.model import Secret
 from pipeline.oci.image_facts import from_json
 from pipeline.recipe import Borrow, Json, Recipe
 
-LOCKED = False
+LOCKED = True
 
 SCHEMA: dict[str, Any] = {
     "title": "A base from a Dockerfile",
@@ -47,13 +48,9 @@ SCHEMA: dict[str, Any] = {
     },
 }
 
-_INSTRUCTION = re.compile(r"^\s*(\w+)\s+(.*)$", re.DOTALL)
-_FLAG = re.compile(r"^--(\w+)(?:=(\S+))?\s+(.*)$", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
-
 
 def request(spec: Mapping[str, Any], files: Files) -> Json:
-    """All that determines the image, but for what its parents are; of secrets only their names."""
+    """All that determines the image, but for what the images are that it starts from; of secrets only their names."""
     for name, value in (spec.get("args") or {}).items():
         if isinstance(value, Secret):
             raise UsageError(
@@ -68,7 +65,6 @@ def request(spec: Mapping[str, Any], files: Files) -> Json:
         "args": args,
         "target": spec.get("target", ""),
         "secrets": sorted(spec.get("secrets") or {}),
-        "parents": sorted(set(parents(text, args))),
     }
 
 
@@ -85,39 +81,14 @@ def _context(spec: Mapping[str, Any], files: Files) -> str:
     return cache_key(files.tree(folder, rules))
 
 
-def instructions(text: str) -> Iterator[tuple[str, str]]:
-    """(instruction in capitals, the rest) of each, lines that go on joined (Dockerfile reference, "Format")."""
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    for line in re.sub(r"\\\s*\n", " ", "\n".join(lines)).splitlines():
-        if found := _INSTRUCTION.match(line):
-            yield found[1].upper(), found[2].strip()
-
-
 def copies(text: str) -> bool:
     """Whether a Dockerfile takes anything from its context."""
-    for name, rest in instructions(text):
-        if name in ("COPY", "ADD") and not re.search(r"(?:^|\s)--from=", rest.partition(" <<")[0]):
+    for one in instructions(text):
+        if one.name in ("COPY", "ADD") and not re.search(r"(?:^|\s)--from=", one.rest.partition(" <<")[0]):
             return True
-        if name == "RUN" and "type=bind" in rest:
+        if one.name == "RUN" and "type=bind" in one.rest:
             return True
     return False
-
-
-def parents(text: str, args: Mapping[str, str]) -> Iterator[str]:
-    """The images that a Dockerfile starts from, arguments put in; not `scratch`, and not its own stages."""
-    known: dict[str, str] = {}
-    stages: set[str] = set()
-    for name, rest in instructions(text):
-        if name == "ARG" and not stages:
-            for key, _, default in (word.partition("=") for word in rest.split()):
-                known[key] = args.get(key, default.strip("\"'"))
-        if name == "FROM":
-            while flag := _FLAG.match(rest):
-                rest = flag[3]
-            words = [_VARIABLE.sub(lambda m: known.get(m[1] or m[3]) or m[2] or "", word) for word in rest.split()]
-            if words[0] != "scratch" and words[0] not in stages:
-                yield words[0]
-            stages.add(words[2] if len(words) > 2 else f"#{len(stages)}")
 
 
 def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
@@ -125,10 +96,30 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
 
 
 def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
+    """What the images are that it starts from. ResolveError for one that neither a registry nor the engine has."""
+    known = held.versions("parents")
+    locals_ = {one["name"] for one in (held.locked or {}).get("parents", ()) if one.get("engine")}
+    found = []
+    for name in parents(read(request["dockerfile"], request["args"], parent.platform), request["target"]):
+        if name in known:
+            found.append(exact(name, known[name], name in locals_))
+        else:
+            found.append(indexes.dockerfiles.parent(name))
+    return {"parents": found, "dockerfile": digest_of(request["dockerfile"].encode()), "context": request["context"]}
+
+
+def exact(name: str, digest: str, in_engine: bool) -> Json:
+    """One image that a Dockerfile starts from: by its digest in its registry, or by its ID where only the engine has
+    it.
+    """
+    return {"name": name, "version": digest, **({"engine": True} if in_engine else {})}
+
+
+def complete(spec: Mapping[str, Any], request: Json, locked: Json, parent: Facts, indexes: Any) -> Json:
     """The image's layers, config and facts: it is built here when it is not in the store, for only the result tells
     what layers on top may rely on.
     """
-    return indexes.dockerfiles.image(spec, request, parent.platform)
+    return indexes.dockerfiles.image(spec, request, locked["parents"], parent.platform)
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import subprocess
@@ -76,6 +78,8 @@ def build(
         secrets = _files(wanted.secrets, Path(folder))
         environ = {**os.environ, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
         environ.pop("DOCKER_CONTEXT", None)
+        if wanted.logins:
+            environ["DOCKER_CONFIG"] = str(_config(wanted.logins, environ, Path(folder)))
         words = [*program, *_words(wanted, id_file, secrets), str(wanted.context)]
         with subprocess.Popen(
             words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
@@ -87,6 +91,40 @@ def build(
         if process.returncode:
             raise output.failed(f"the Dockerfile's build failed (exit code {process.returncode})")
         return id_file.read_text().strip()
+
+
+def put_down(wanted: Dockerfile, folder: Path) -> Path:
+    """The Dockerfile as it is to be built, in a folder of its own; with the ignore file that goes with it by name."""
+    name = f"{wanted.path.name}.dockerignore"
+    (folder / wanted.path.name).write_text(wanted.text or wanted.path.read_text(encoding="utf-8"), encoding="utf-8")
+    if (own := wanted.path.with_name(name)).is_file():
+        (folder / name).write_bytes(own.read_bytes())
+    return folder / wanted.path.name
+
+
+def _config(logins: Mapping[str, tuple[str, str]], environ: Mapping[str, str], folder: Path) -> Path:
+    """A folder for Docker's program: the user's own, but for a config file that knows these logins, too."""
+    own = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker")
+    made = folder / "config"
+    made.mkdir(mode=0o700)
+    for path in own.iterdir() if own.is_dir() else ():
+        if path.name != "config.json":
+            (made / path.name).symlink_to(path.absolute())
+    try:
+        config = json.loads((own / "config.json").read_bytes())
+    except (OSError, ValueError):
+        config = {}
+    auths = dict(config.get("auths") or {})
+    for registry, pair in logins.items():
+        key = "https://index.docker.io/v1/" if registry == "docker.io" else registry
+        auths[key] = {"auth": base64.b64encode(":".join(pair).encode()).decode()}
+    # A helper would be asked before the file, and may know another user; none is one with an empty name.
+    none = {"index.docker.io" if registry == "docker.io" else registry: "" for registry in logins}
+    file = made / "config.json"
+    file.touch(mode=0o600)
+    helpers = {**(config.get("credHelpers") or {}), **none}
+    file.write_text(json.dumps({**config, "auths": auths, "credHelpers": helpers}))
+    return made
 
 
 def _files(secrets: Mapping[str, str], folder: Path) -> dict[str, Path]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import tarfile
+import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.engine import owner
+from pipeline.engine.arguments import OWNER, archive, building, creation
 from pipeline.engine.ask import NoAnswer
 from pipeline.engine.buildkit import INSTALL, Output
-from pipeline.engine.model import About, Change, ChangeKind, Dockerfile, Ended, EngineError, Job
-from pipeline.engine.secrets import SECRETS, script, stdin
+from pipeline.engine.model import About, Change, ChangeKind, Dockerfile, Ended, EngineError, Identity, Job
+from pipeline.engine.secrets import stdin
 from pipeline.errors import OutOfReach
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ TIMEOUT = 600
 """Seconds that the engine may take for one answer, or for the next piece of one."""
 
 CHUNK = 1 << 20
-OWNER = "pipeline.owner"
-STEP = "pipeline.step"
 _KINDS: tuple[ChangeKind, ...] = ("changed", "added", "deleted")
 
 
@@ -112,6 +111,27 @@ class DockerEngine:
                 return None
             return tuple((found.get("RootFS") or {}).get("Layers") or ())
 
+    def identity(self, image: str) -> Identity | None:
+        import docker.errors
+
+        with answering(self._about.address, f"image {image}"):
+            try:
+                found = self.api.inspect_image(image)
+            except docker.errors.NotFound:
+                return None
+        id_ = found["Id"] if ":" in found["Id"] else f"sha256:{found['Id']}"
+        return Identity(id_, tuple(found.get("RepoTags") or ()), tuple(found.get("RepoDigests") or ()))
+
+    def tag(self, image: str, name: str) -> None:
+        repository, _, tag = name.rpartition(":")
+        with answering(self._about.address, f"image {image}"):
+            self.api.tag(image, repository, tag, force=True)
+
+    def forget(self, name: str) -> None:
+        # One that a container uses, or that is gone by now, is refused.
+        with contextlib.suppress(EngineError), answering(self._about.address, f"image {name}"):
+            self.api.remove_image(name)
+
     def load(self, archive: Iterable[bytes]) -> None:
         with answering(self._about.address, "loading an image"):
             for said in self.api.load_image(iter(archive)):
@@ -124,18 +144,23 @@ class DockerEngine:
         from pipeline.engine import buildkit
 
         program = buildkit.program(os.environ.get("PATH", "")) if self._about.name == "Docker" else None
-        if program:
-            return buildkit.build(program, self._about.address, wanted, line, halted)
-        if wanted.secrets and self._about.name == "Docker":
+        if wanted.secrets and self._about.name == "Docker" and not program:
             raise EngineError("a Dockerfile with secrets needs BuildKit", remedy=INSTALL)
-        return self._build(wanted, line)
+        with tempfile.TemporaryDirectory() as folder:
+            exact = replace(wanted, path=buildkit.put_down(wanted, Path(folder)))
+            if program:
+                return buildkit.build(program, self._about.address, exact, line, halted)
+            return self._build(exact, line)
 
     def _build(self, wanted: Dockerfile, line: Callable[[str], None]) -> str:
         """By the engine's interface. Raises EngineError with the end of the output."""
         output = Output(line)
         built = ""
         with answering(self._about.address, "the Dockerfile cannot be built"):
-            for said in self.api.build(**_building(wanted)):
+            for registry, (user, password) in wanted.logins.items():
+                # Kept in this process, and sent along with what is to be built.
+                self.api.login(user, password, registry=registry)
+            for said in self.api.build(**building(wanted)):
                 for text in str(said.get("stream") or said.get("error") or "").splitlines():
                     output(text)
                 if "error" in said:
@@ -152,11 +177,11 @@ class DockerEngine:
     def container(self, job: Job) -> Iterator[DockerContainer]:
         self.sweep()
         with answering(self._about.address, f"a container for {job.title or job.image}"):
-            made = self.api.create_container(**_creation(self.api, job))
+            made = self.api.create_container(**creation(self.api, job))
             container = DockerContainer(self.api, self._about, made["Id"], job)
             try:
                 if job.files:
-                    self.api.put_archive(made["Id"], "/", _archive(job.files))
+                    self.api.put_archive(made["Id"], "/", archive(job.files))
                 yield container
             finally:
                 # Failing to remove it must not hide what went wrong; the next run's sweep removes it.
@@ -229,21 +254,6 @@ class DockerContainer:
             yield from cast(Iterable[bytes], self._api.export(self.id, chunk_size=CHUNK))
 
 
-def _building(wanted: Dockerfile) -> dict[str, Any]:
-    """The arguments that build a Dockerfile."""
-    return {
-        "path": str(wanted.context),
-        "dockerfile": str(wanted.path),
-        "buildargs": dict(wanted.args),
-        "target": wanted.target or None,
-        "network_mode": None if wanted.network == "default" else wanted.network,
-        "platform": wanted.platform or None,
-        "rm": True,
-        "forcerm": True,
-        "decode": True,
-    }
-
-
 def lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[str]:
     """Whole lines of the pieces of several streams; of a line that rewrites itself (progress bars) its last state."""
     rests: dict[int, bytes] = {}
@@ -259,38 +269,3 @@ def lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[str]:
 
 def _text(line: bytes) -> str:
     return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
-
-
-def _creation(api: docker.APIClient, job: Job) -> dict[str, Any]:
-    """The arguments that make a job's container."""
-    host: dict[str, Any] = {"network_mode": job.network if job.network != "default" else None}
-    if job.memory:
-        host |= {"mem_limit": job.memory, "memswap_limit": job.memory}
-    if job.cpus:
-        host["nano_cpus"] = int(job.cpus * 1e9)
-    if job.secrets:
-        host["tmpfs"] = {SECRETS: "mode=1777,size=16m"}
-    if job.caches:
-        # What the image has there is not copied into the cache: it is the image's.
-        host["binds"] = [f"{name}:{path}:nocopy" for path, name in job.caches.items()]
-    return {
-        "image": job.image,
-        "command": script(job.argv) if job.secrets else list(job.argv),
-        "entrypoint": [],
-        "environment": dict(job.env),
-        "user": job.user or None,
-        "working_dir": job.workdir or None,
-        "stdin_open": bool(job.secrets),
-        "labels": {OWNER: owner.own(), STEP: job.title},
-        "host_config": api.create_host_config(**host),
-    }
-
-
-def _archive(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path, content in files.items():
-            info = tarfile.TarInfo(path.lstrip("/"))
-            info.size, info.mode = len(content), 0o644
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()

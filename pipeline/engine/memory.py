@@ -6,10 +6,10 @@ import io
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.engine.model import About, Change, Dockerfile, Ended, Job
+from pipeline.engine.model import About, Change, Dockerfile, Ended, Identity, Job
 
 
 @dataclass
@@ -55,6 +55,7 @@ class MemoryEngine:
     """Has the images that it was given to load; `perform(scene)` stands for every command and gives its exit code.
 
     `jobs` and `built` hold what was asked, oldest first; `loaded` the archives that were given, `saved` those to give.
+    `identities` are further images that it is to have, by their names.
     """
 
     def __init__(self, perform: Callable[[Scene], int | Ended] = lambda _scene: 0) -> None:
@@ -64,12 +65,25 @@ class MemoryEngine:
         self.loaded: list[bytes] = []
         self.built: list[Dockerfile] = []
         self.saved: dict[str, bytes] = {}
+        self.identities: dict[str, Identity] = {}
 
     def about(self) -> About:
         return About("Memory", "1", "linux/amd64", "memory://")
 
     def layers(self, image: str) -> tuple[str, ...] | None:
         return self._images.get(image)
+
+    def identity(self, image: str) -> Identity | None:
+        found = self.identities.get(image)
+        return found or next((one for one in self.identities.values() if one.id == image), None)
+
+    def tag(self, image: str, name: str) -> None:
+        if found := self.identity(image):
+            self.identities[name] = replace(found, names=(*found.names, name))
+
+    def forget(self, name: str) -> None:
+        self.identities.pop(name, None)
+        self._images.pop(name, None)
 
     def load(self, archive: Iterable[bytes]) -> None:
         import json

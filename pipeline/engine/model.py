@@ -34,7 +34,7 @@ class About:
 class Job:
     """One command in a container made from `image`, and what surrounds it.
 
-    `files` (absolute path → content) are put into the container before it starts; `secrets` (name → text) become files
+    `files` (absolute path → content, or a file of this machine) are put in before it starts; `secrets` (name → text) become files
     below /run/secrets on a tmpfs; `caches` (absolute path → name) are folders that outlive the container. `network` is
     default, host or none. `memory` is in bytes and `cpus` a number of them, 0 without a limit. `title` says what it is
     for, to whoever lists containers.
@@ -48,7 +48,7 @@ class Job:
     network: str = "default"
     memory: int = 0
     cpus: float = 0.0
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     caches: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
@@ -58,7 +58,8 @@ class Job:
 class Dockerfile:
     """An image to build from a Dockerfile at `path`, with the folder `context`; `target` names a build stage, if any.
 
-    `secrets` (id → text) are for `RUN --mount=type=secret`, and reach no layer. `network` is default, host or none.
+    `text` is built in place of what the file holds. `secrets` (id → text) are for `RUN --mount=type=secret`, and reach
+    no layer. `network` is default, host or none. `logins` (registry → user and password) are for what it starts from.
     """
 
     path: Path
@@ -68,6 +69,17 @@ class Dockerfile:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     network: str = "default"
     platform: str = ""
+    text: str = ""
+    logins: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An image that an engine has: its ID, its names, and its digests in registries (`name@digest`) as far as known."""
+
+    id: str
+    names: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,18 @@ class Engine(Protocol):
 
     def layers(self, image: str) -> tuple[str, ...] | None:
         """The diff IDs of an image that the engine has; None for one that it has not."""
+        ...
+
+    def identity(self, image: str) -> Identity | None:
+        """An image by its name or ID; None for one that the engine has not."""
+        ...
+
+    def tag(self, image: str, name: str) -> None:
+        """Gives an image a further name, which another one may have had."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Takes a name from an image, and removes the image that has no other; nothing for one that is in use."""
         ...
 
     def load(self, archive: Iterable[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 class Dockerfiles(Protocol):
     """Images built from Dockerfiles."""
 
-    def image(self, spec: Mapping[str, Any], request: Json, platform: Platform) -> Json:
-        """The image's layers, config and facts (JSON); built when it is not in the store."""
+    def parent(self, name: str) -> Json:
+        """What an image that a Dockerfile starts from is now: {name, version} with its digest (or ID) as version."""
+        ...
+
+    def image(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
+        """The image's layers, config and facts (JSON), from exactly these parents; built when it is not in the store."""
         ...
 
 

@@ -79,6 +79,10 @@ class Registries:
                 )
             return self._clients[key]
 
+    def given_credential(self, where: Reference) -> Credential | None:
+        """What the manifest says for a repository, whatever Docker's config file does; for handing on."""
+        return self._keychain.given(where.registry, where.repository)
+
     def close(self) -> None:
         """Closes all connections."""
         for http in self._https:

@@ -58,13 +58,17 @@ class Keychain:
 
     def find(self, registry: str, path: str = "") -> Credential | None:
         """The credential with the longest matching address; None to go without. OutOfReach for a helper that fails."""
-        name = f"{registry}/{path}".rstrip("/")
-        matching = [c for c in self._given if name == c.registry or name.startswith(c.registry + "/")]
-        if matching:
-            return max(matching, key=lambda credential: len(credential.registry))
+        if given := self.given(registry, path):
+            return given
         if registry not in self._found:
             self._found[registry] = of_docker(registry, self._environ)
         return self._found[registry]
+
+    def given(self, registry: str, path: str = "") -> Credential | None:
+        """The same of those that the caller and the manifest give alone."""
+        name = f"{registry}/{path}".rstrip("/")
+        matching = [c for c in self._given if name == c.registry or name.startswith(c.registry + "/")]
+        return max(matching, key=lambda credential: len(credential.registry), default=None)
 
 
 def _of_manifest(entry: Registry) -> Credential | None:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
-from pipeline.bases.dockerfile import context_of
-from pipeline.digest import cache_key
-from pipeline.engine.ask import NoAnswer, ask, asks_plainly
-from pipeline.engine.find import Choice, find
+from pipeline.bases._dockerfile import pinned, read
+from pipeline.bases.dockerfile import context_of, exact
+from pipeline.digest import cache_key, short
 from pipeline.engine.model import Dockerfile
-from pipeline.errors import PipelineError
+from pipeline.errors import OutOfReach, ResolveError
 from pipeline.facts import Platform
 from pipeline.manifest.secrets import mask, reveal
 from pipeline.oci.descriptor import Layer
 from pipeline.oci.foreign import handed_down
 from pipeline.recipe import Json
+from pipeline.reference import parse
 
 if TYPE_CHECKING:
+    from pipeline.engine.model import Engine, Identity
     from pipeline.stages.bench import Bench
 
 CA_BUNDLE = "ca_bundle"
 """The BuildKit secret that holds the certificates to trust, for a Dockerfile that mounts it."""
+
+FROM = "pipeline.local/from"
+"""Names for the engine's own images while a Dockerfile is built on them: BuildKit takes no image by its ID."""
 
 
 class Dockerfiles:
@@ -31,19 +35,45 @@ class Dockerfiles:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
 
-    def image(self, spec: Mapping[str, Any], request: Json, platform: Platform) -> Json:
+    def parent(self, name: str) -> Json:
+        """What an image that a Dockerfile starts from is now: its digest in its registry, else its ID in the engine.
+
+        The registry is asked first, for a tag may have moved there, but not for what was never in one as far as the
+        engine knows. Raises ResolveError where neither has it.
+        """
+        where = parse(name)
+        if where.digest:
+            return exact(name, where.digest, False)
+        known = self._in_engine(name)
+        if known and not known.published:
+            return exact(name, known.id, True)
+        try:
+            return exact(name, self._bench.registries.repository(where).resolve(where.tag).digest, False)
+        except (ResolveError, OutOfReach) as error:
+            if known is None:
+                remedy = error.remedy or "check the name"
+                raise ResolveError(f"the Dockerfile starts from {name}: {error.message}", remedy=remedy) from error
+            self._bench.say("", f"{name}: no registry has it, so the engine's own is taken ({error.message})")
+            return exact(name, known.id, True)
+
+    def _in_engine(self, name: str) -> Identity | None:
+        try:
+            return self._bench.engine.identity(name)
+        except OutOfReach:
+            # The lock can be made where nothing can be built.
+            return None
+
+    def image(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
         """{layers, config, facts}; built when it is not in the store. EngineError when that fails; OutOfReach."""
-        key = self._key(request, platform)
+        key = cache_key(["dockerfile", request, str(platform), parents])
         if known := self._known(key):
             return known
         store = self._bench.store
         with store.guard(key[:32]):
             if known := self._known(key):
                 return known
-            made = self._build(spec, request, platform)
-            # The build may have fetched its parents: from now on they are known.
-            for each in {key, self._key(request, platform)}:
-                store.database.keep(cast(Any, each), made, f"dockerfile {spec['path']} {platform}", {})
+            made = self._build(spec, request, parents, platform)
+            store.database.keep(cast(Any, key), made, f"dockerfile {spec['path']} {platform}", {})
             return made
 
     def _known(self, key: str) -> Json | None:
@@ -51,28 +81,7 @@ class Dockerfiles:
         whole = record and all(self._bench.store.has_layer(Layer.from_json(layer)) for layer in record["layers"])
         return record if whole else None
 
-    def _key(self, request: Json, platform: Platform) -> str:
-        return cache_key(["dockerfile", request, str(platform), self._ids(request["parents"])])
-
-    def _ids(self, parents: Iterable[str]) -> dict[str, str]:
-        """What the parents are now, as far as the engine has them: asked without the SDK, for every run asks."""
-        bench, found = self._bench, dict.fromkeys(parents, "")
-        try:
-            engine = find(bench.environ, cast(Choice, bench.manifest.build.engine)) if found else None
-        except PipelineError:
-            engine = None
-        if engine is None or not asks_plainly(engine.address):
-            return found
-        for name in found:
-            try:
-                status, value = ask(engine.address, f"/images/{quote(name, safe='')}/json")
-            except NoAnswer:
-                continue
-            if status == 200:
-                found[name] = value["Id"]
-        return found
-
-    def _build(self, spec: Mapping[str, Any], request: Json, platform: Platform) -> Json:
+    def _build(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
         from pipeline.oci.image_facts import TOGETHER, image_facts, to_json
         from pipeline.store.image_files import ImageFiles
         from pipeline.store.saved import take_saved
@@ -80,25 +89,69 @@ class Dockerfiles:
         bench = self._bench
         engine = bench.engine
         secrets = {name: reveal(text) for name, text in (spec.get("secrets") or {}).items()}
+        logins = self._logins(parents)
         hidden = [*bench.manifest.secrets, *secrets.values()]
         bench.say("", f"building {spec['path']} with {engine.about()}")
-        wanted = self._wanted(spec, request, secrets, platform)
-        built = engine.build(wanted, lambda line: bench.say("", mask(line, hidden)), bench.halt.is_set)
+        with self._named(engine, parents) as names:
+            text = pinned(read(request["dockerfile"], request["args"], platform), names)
+            wanted = self._wanted(spec, request, text, secrets, platform, logins)
+            built = engine.build(wanted, lambda line: bench.say("", mask(line, hidden)), bench.halt.is_set)
         bench.stop()
         layers, config = take_saved(engine.save(built), bench.store, bench.stop)
         runtime = handed_down(config)
         facts = image_facts(ImageFiles(bench.store, layers, TOGETHER), runtime, platform)
         return {"layers": [layer.to_json() for layer in layers], "config": runtime, "facts": to_json(facts)}
 
+    @contextmanager
+    def _named(self, engine: Engine, parents: Iterable[Json]) -> Iterator[dict[str, str]]:
+        """How a Dockerfile is to write each of its parents, so that it means the very image in the lock."""
+        names: dict[str, str] = {}
+        own: dict[str, str] = {}
+        for one in parents:
+            if not one.get("engine"):
+                names[one["name"]] = f"{parse(one['name']).name}@{one['version']}"
+                continue
+            if engine.identity(one["version"]) is None:
+                raise ResolveError(
+                    f"the engine has not the image {short(one['version'])}, which the lock names for {one['name']}",
+                    remedy="load it, push it to a registry, or take what is there now: 'pipeline lock --upgrade'",
+                )
+            names[one["name"]] = own[one["version"]] = f"{FROM}:{short(one['version'], 32)}"
+        for id_, name in own.items():
+            engine.tag(id_, name)
+        try:
+            yield names
+        finally:
+            for id_, name in own.items():
+                # The last name holds the image there, and the lock names it.
+                if (there := engine.identity(id_)) and len(there.names) > 1:
+                    engine.forget(name)
+
+    def _logins(self, parents: Iterable[Json]) -> dict[str, tuple[str, str]]:
+        """What the manifest says of the registries of the parents: the engine finds by itself what Docker keeps."""
+        found = {}
+        for one in parents:
+            where = parse(one["name"])
+            who = None if one.get("engine") else self._bench.registries.given_credential(where)
+            if who and who.password.reveal():
+                found[where.registry] = (who.username, who.password.reveal())
+        return found
+
     def _wanted(
-        self, spec: Mapping[str, Any], request: Json, secrets: Mapping[str, str], platform: Platform
+        self,
+        spec: Mapping[str, Any],
+        request: Json,
+        text: str,
+        secrets: Mapping[str, str],
+        platform: Platform,
+        logins: Mapping[str, tuple[str, str]],
     ) -> Dockerfile:
         from pipeline.stages.surroundings import bundle, proxies
 
         bench = self._bench
         base, build = bench.manifest.path.parent, bench.manifest.build
         trusted = bundle(bench.environ, build.ca_bundle, base)
-        mounts_it = f"id={CA_BUNDLE}" in request["dockerfile"]
+        mounts_it = f"id={CA_BUNDLE}" in text
         return Dockerfile(
             path=bench.files.path(spec["path"]),
             context=bench.files.path(context_of(spec)),
@@ -107,4 +160,6 @@ class Dockerfiles:
             secrets={**secrets, **({CA_BUNDLE: trusted.decode()} if trusted and mounts_it else {})},
             network=build.network,
             platform=str(platform),
+            text=text,
+            logins=logins,
         )

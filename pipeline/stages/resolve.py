@@ -116,6 +116,8 @@ class _Resolver:
             return kind.resolve(entry.spec, request, parent, self._bench.indexes, held)
 
         locked = self._locked(id_, entry, request, ask) if kind.LOCKED else ask(Held())
+        if complete := getattr(kind, "complete", None):
+            locked = complete(entry.spec, request, locked, parent, self._bench.indexes)
         try:
             facts = kind.facts(entry.spec, locked, parent)
             recipes = tuple(divided(kind.recipes(entry.spec, locked, parent), self._bench.manifest.build.layers))

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from pipeline.bases import dockerfile as kind
-from pipeline.errors import UsageError
+from pipeline.bases._dockerfile import parents as of
+from pipeline.bases._dockerfile import pinned, read
+from pipeline.errors import ResolveError, UsageError
 from pipeline.facts import Facts, Platform
 from pipeline.manifest.model import Secret
 from pipeline.manifest.paths import inside
@@ -35,9 +37,62 @@ def request(folder: Path, **spec: Any) -> Any:
     return kind.request({"path": "Dockerfile", **spec}, files)
 
 
+def parents(text: str, target: str = "", platform: str = "linux/amd64", **args: str) -> list[str]:
+    return of(read(text, args, Platform.parse(platform)), target)
+
+
 def test_parents_are_images_and_not_stages() -> None:
-    assert list(kind.parents(TEXT, {})) == ["debian:12", "alpine"]
-    assert list(kind.parents(TEXT, {"VERSION": "13"})) == ["debian:13", "alpine"]
+    assert parents(TEXT) == ["debian:12", "alpine"]
+    assert parents(TEXT, VERSION="13") == ["debian:13", "alpine"]
+    assert parents(TEXT, target="two") == ["debian:12"]
+    assert parents("FROM scratch\nCOPY --from=tool:1 /a /\nRUN --mount=type=bind,from=other:2,target=/x y\n") == [
+        "tool:1",
+        "other:2",
+    ]
+
+
+def test_a_stage_that_the_target_does_not_need_counts_for_nothing() -> None:
+    text = "FROM a AS one\nFROM b AS unused\nFROM scratch AS last\nCOPY --from=ONE / /\nCOPY --from=0 / /\n"
+    assert parents(text) == ["a"]
+    with pytest.raises(ResolveError, match="lost"):
+        parents(text, target="lost")
+
+
+@pytest.mark.parametrize(
+    ("start", "image"),
+    [
+        ("FROM base-$TARGETARCH", "base-arm64"),
+        ("ARG A=1\nARG B=x:$A\nFROM ${B}", "x:1"),
+        ("ARG A\nFROM ${A:-y:2}", "y:2"),
+        ("ARG A=1\nFROM x${A:+:tag}", "x:tag"),
+        ("# escape=`\nARG A=1\nFROM `\n# why\n  x:$A", "x:1"),
+        ("FROM q\nRUN <<END\nFROM table\nEND", "q"),
+    ],
+)
+def test_what_from_means(start: str, image: str) -> None:
+    assert parents(start, platform="linux/arm64") == [image]
+
+
+def test_an_image_that_cannot_be_told_is_an_error() -> None:
+    with pytest.raises(ResolveError, match="line 2: FROM"):
+        parents("ARG A\nFROM $A\n")
+    with pytest.raises(ResolveError, match="not understood"):
+        parents("ARG A=x\nFROM ${A%x}y\n")
+
+
+def test_pinning_changes_what_is_named_and_no_line_number() -> None:
+    text = "FROM \\\n  tool:1 AS t\nFROM tool:1\nFROM --platform=$BUILDPLATFORM x\nCOPY --from=tool:1 --chown=1 /a /\n"
+    text += "RUN --mount=type=bind,from=tool:1,target=/x y\nCOPY --from=t /a /\n"
+    made = pinned(read(text, {}, Platform()), {"tool:1": "tool@sha256:0", "x": "x@sha256:1"})
+    assert made.splitlines() == [
+        "FROM tool@sha256:0 AS t",
+        "",
+        "FROM tool@sha256:0",
+        "FROM --platform=$BUILDPLATFORM x@sha256:1",
+        "COPY --from=tool@sha256:0 --chown=1 /a /",
+        "RUN --mount=type=bind,from=tool@sha256:0,target=/x y",
+        "COPY --from=t /a /",
+    ]
 
 
 @pytest.mark.parametrize(

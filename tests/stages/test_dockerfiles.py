@@ -30,6 +30,9 @@ images: {web: {base: own, command: [x]}}
 """
 
 
+_NONE = Held()
+
+
 def saved() -> bytes:
     """A `docker save` archive as Docker 20.10 writes it, with an os-release in its one layer."""
     layer = tar({"etc/os-release": b'ID=debian\nVERSION_ID="12"\n'})
@@ -62,9 +65,11 @@ def shop(project: Callable[[Mapping[str, str | bytes]], Path]) -> tuple[Bench, M
     return bench, engine
 
 
-def resolved(bench: Bench) -> Any:
+def resolved(bench: Bench, held: Held = _NONE) -> Any:
     spec = bench.manifest.bases["own"].spec
-    return dockerfile.resolve(spec, dockerfile.request(spec, bench.files), Facts(), bench.indexes, Held())
+    request = dockerfile.request(spec, bench.files)
+    locked = dockerfile.resolve(spec, request, Facts(), bench.indexes, held)
+    return dockerfile.complete(spec, request, locked, Facts(), bench.indexes)
 
 
 def test_it_is_built_once_and_again_when_its_context_changes(shop: tuple[Bench, MemoryEngine]) -> None:
