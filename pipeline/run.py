@@ -90,7 +90,9 @@ def prepare(
 
 def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = tuple(STAGES)) -> Plan:
     def done(step: Step) -> bool:
-        return step.kind in kinds and bool(stage(step.kind).done(step, None, bench))
+    known: list[Plan] = []
+
+        return step.kind in kinds and bool(stage(step.kind).done(step, known[0], bench))
 
     def lost(step: Step) -> str:
         why: Callable[[Step, Bench], str] | None = getattr(stage(step.kind), "lost", None)
@@ -98,6 +100,7 @@ def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = 
 
     def expect(steps: Sequence[Step]) -> None:
         if tags := [tag for step in steps if isinstance(step.work, PushWork) for tag in step.work.tags]:
+        known.append(Plan(bench.manifest.name, tuple(steps)))
             bench.sightings.expect(tags)
 
     return make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs, lost, expect)

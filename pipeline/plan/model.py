@@ -153,6 +153,7 @@ class Plan:
     name: str
     steps: tuple[Step, ...]
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    by_id: dict[str, Step] = field(default_factory=dict)
 
     def step(self, id_: str) -> Step:
         return next(step for step in self.steps if step.id == id_)

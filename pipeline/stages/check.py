@@ -9,6 +9,7 @@ from pipeline.plan.model import CheckWork, Plan, Step
 from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result, machine_platform
 from pipeline.stages.borrow import contents
+from pipeline.stages.image import superseded
 from pipeline.stages.release import release_of
 from pipeline.store.lookup import ImageDocuments, documents
 
@@ -23,8 +24,10 @@ for name in sys.argv[1:]:
 _IMPORT_SECONDS = 300.0
 
 
-def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
-    return bench.store.database.record(step.key) is not None
+def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
+    assert isinstance(step.work, CheckWork)
+    record = bench.store.database.record(step.key)
+    return record is not None and not superseded(record.get("image", ""), step.work.built, plan, bench)
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
@@ -42,7 +45,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             continue
         said += _imports(step.work, image, bench)
         said += _serves(step.work, built, bench)
-    return Result({}, title=", ".join(said))
+    return Result({"image": built.digest}, title=", ".join(said))
 
 
 def _size(work: CheckWork, image: ImageDocuments, bench: Bench) -> list[str]:

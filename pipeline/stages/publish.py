@@ -11,15 +11,16 @@ from pipeline.manifest.words import size
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import Plan, PushWork, Step
 from pipeline.stages.bench import Bench, Result
+from pipeline.stages.image import superseded
 from pipeline.store.lookup import documents
 
 
-def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
+def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     """Whether the registry has the image now: it does when one of its tags says so, else it is asked for the digest."""
     record = bench.store.database.record(step.key)
-    if record is None:
-        return False
     assert isinstance(step.work, PushWork)
+    if record is None or superseded(record.get("built", ""), step.work.built, plan, bench):
+        return False
     digest = record["image"]["digest"]
     try:
         if any(bench.sightings.digest(tag) == digest for tag in step.work.tags):
@@ -44,7 +45,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     from pipeline.registry import transfers
 
     assert isinstance(step.work, PushWork)
-    image = Descriptor.from_json(bench.record(plan.step(step.work.built))["image"])
+    image = built = Descriptor.from_json(bench.record(plan.step(step.work.built))["image"])
     if step.work.compression != "zstd":
         from pipeline.store.recompress import gzipped
 
@@ -64,7 +65,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     reference = step.work.where.at(digest=image.digest)
     there = max(0, _size(image, bench) - moved.moved)
     shown = f"{step.work.where}@sha256:{short(image.digest)}…"
-    record = {"image": image.to_json(), "reference": str(reference)}
+    record = {"image": image.to_json(), "reference": str(reference), "built": built.digest}
     return Result(record, title=f"{shown}  {size(moved.moved)} moved, {size(there)} there")
 
 

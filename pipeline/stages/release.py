@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from pipeline.errors import StoreError
 from pipeline.facts import Platform
 from pipeline.kinds import find
 from pipeline.manifest.model import Entry, Image
@@ -11,6 +12,7 @@ from pipeline.oci.descriptor import Descriptor
 from pipeline.plan.model import Plan, Step, TargetWork
 from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result, machine_platform
+from pipeline.stages.image import superseded
 from pipeline.store import Store
 from pipeline.store.lookup import Found, choose
 from pipeline.targets.model import Release, Target
@@ -54,13 +56,18 @@ def _wanted(step: Step, bench: Bench, record: Any) -> Release:
     return release_of(bench.store, step.work.image, built, service_name(bench, step.work.target), spec["port"], spec)
 
 
-def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
+def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     """Whether the release runs and is healthy now; the record under its key only says which image that is."""
     record = bench.store.database.record(step.key)
-    if record is None or not bench.store.blobs.has(Descriptor.from_json(record["image"]).digest):
-        return False
     assert isinstance(step.work, TargetWork)
-    return gate.is_live(target_of(bench, step.work.target), _wanted(step, bench, record), verified(bench))
+    if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
+        return False
+    try:
+        wanted = _wanted(step, bench, record)
+    except StoreError:
+        # The image is gone, or damaged: it is made again first.
+        return False
+    return gate.is_live(target_of(bench, step.work.target), wanted, verified(bench))
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:

@@ -7,6 +7,7 @@ from pipeline.errors import PipelineError
 from pipeline.oci.descriptor import Descriptor
 from pipeline.plan.model import Plan, Step, TagWork
 from pipeline.stages.bench import Bench, Result
+from pipeline.stages.image import superseded
 
 
 def image_of(step: Step, bench: Bench) -> Descriptor:
@@ -14,11 +15,11 @@ def image_of(step: Step, bench: Bench) -> Descriptor:
     return Descriptor.from_json(bench.record(step)["image"])
 
 
-def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
+def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     """Whether every tag is where it should be, the registry's as the registry says at this moment."""
     assert isinstance(step.work, TagWork)
     record = bench.store.database.record(step.key)
-    if record is None:
+    if record is None or superseded(record["digest"], step.work.built, plan, bench):
         return False
     tags, name = bench.store.tags(), f"{bench.manifest.name}/{step.work.image.name}"
     if not all((at := tags.get((name, tag))) and at.digest == record["digest"] for tag in step.work.image.tags):
