@@ -4,6 +4,7 @@ PipelineError                      3
 ├── ManifestError                  2   every diagnostic of a manifest at once
 ├── UsageError                     2   a wrong word on the command line or a wrong setting
 ├── ResolveError                   3   a name that no index answers, or answers badly
+│   └── StaleLock                  3   all that a lock does not answer, where nothing may be resolved
 ├── AssembleError                  3   a layer or an image that cannot be put together
 ├── CheckError                     3   an image that is not fit to serve
 ├── StoreError                     3   local storage that is damaged or cannot be written
@@ -59,7 +60,7 @@ class PipelineError(Exception):
 
     exit_code = 3
     log: tuple[str, ...] = ()
-    """The end of a service's output, where that tells more."""
+    """Lines that tell more, such as the end of a service's output."""
 
     def __init__(
         self, message: str, *, remedy: str = "", place: Location | None = None, transient: bool = False
@@ -92,6 +93,14 @@ class UsageError(PipelineError):
 
 class ResolveError(PipelineError):
     pass
+
+
+class StaleLock(ResolveError):
+    """`log` has a line for each thing that the lock lacks or has otherwise."""
+
+    def __init__(self, message: str, reasons: tuple[str, ...], *, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.log = reasons
 
 
 class AssembleError(PipelineError):

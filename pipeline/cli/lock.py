@@ -1,98 +1,216 @@
-"""`pipeline lock`: writes down what a manifest's moving names resolve to, or says whether it would change."""
+"""`pipeline lock`: writes down what a manifest's moving names resolve to, says what would change, or exports it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli._app import command as command_
-from pipeline.cli._options import MANIFEST_HELP, manifest_argument, output_option, set_option, verbose_option
+from pipeline.cli._find import find_manifest
+from pipeline.cli._options import output_option, set_option, verbose_option
 from pipeline.cli._shell import Shell
-from pipeline.cli._work import Wanted, known, opened
+from pipeline.cli._work import Wanted, opened
 from pipeline.errors import UsageError
 from pipeline.events import Event, StepSaid
+from pipeline.noun import noun
 
 if TYPE_CHECKING:
+    from pipeline.lock.diff import Change
+    from pipeline.lock.model import Lock
+    from pipeline.lock.upgrade import Upgrade
     from pipeline.stages.bench import Bench
 
+ARGUMENTS = """MANIFEST: the manifest; when left out, ./pipeline.yaml or the only file in ./manifests
+NAME: after --upgrade a base, a layer, a package (numpy), or one layer's package (science:numpy)"""
 EXAMPLES = """
-pipeline lock manifests/prod.yaml                       lock what is new or was asked differently
-pipeline lock manifests/prod.yaml --update              take the newest of everything
-pipeline lock manifests/prod.yaml --update science      of one base or layer only
-pipeline lock manifests/prod.yaml --check               in CI: fail when the lock is out of date
+pipeline lock manifests/prod.yaml                          lock what is new or was asked differently
+pipeline lock manifests/prod.yaml --upgrade                take the newest of everything
+pipeline lock manifests/prod.yaml --upgrade science numpy  of one layer, and of one package wherever it is
+pipeline lock manifests/prod.yaml --diff --upgrade         what that would change, writing nothing
+pipeline lock manifests/prod.yaml --diff HEAD~1            what changed since that Git revision
+pipeline lock manifests/prod.yaml --check                  in CI: fail when the lock is out of date
+pipeline lock --export pylock --layer science -o pylock.toml
 """
 EVERYTHING = "*"
 STALE = 3
 """The exit code of --check when the lock would change."""
 
 
-@command_(arguments=MANIFEST_HELP, examples=EXAMPLES)
-@manifest_argument
+@noun
+class Asked:
+    """What the user asked for; `since` is None for no difference, and "" for what the lock would be now."""
+
+    wanted: Wanted
+    upgrade: tuple[str, ...] = ()
+    check: bool = False
+    since: str | None = None
+    until: str = ""
+
+
+@command_(arguments=ARGUMENTS, examples=EXAMPLES)
+@click.argument("words", metavar="[MANIFEST] [NAME]...", nargs=-1)
 @click.option(
-    "--update",
+    "--upgrade",
     metavar="[NAME]",
     multiple=True,
     is_flag=False,
     flag_value=EVERYTHING,
-    help="Ask anew, for this base or layer or for all, though the lock has an answer. Repeatable.",
+    help="Ask anew, for these bases, layers and packages alone, or for all, though the lock has an answer.",
+)
+@click.option(
+    "--update",
+    "upgrade_too",
+    multiple=True,
+    is_flag=False,
+    flag_value=EVERYTHING,
+    hidden=True,
+    help="--upgrade's older name.",
 )
 @click.option("--check", is_flag=True, help=f"Write nothing; exit with {STALE} when the lock would change.")
+@click.option(
+    "--diff",
+    "since",
+    metavar="[OLD]",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    help="Write nothing; show what would change, old → new, or what did since OLD (a lock file, a Git revision).",
+)
+@click.option("--export", type=click.Choice(["pylock", "requirements", "conda"]), help="Print it in another format.")
+@click.option("--layer", "layers", metavar="NAME", multiple=True, help="Export only this layer. Repeatable.")
+@click.option("--platform", metavar="OS/ARCH", default="", help="Export only for this platform.")
+@click.option("-o", "target", metavar="FILE", help="Export to FILE; where there are several, FILE is a folder.")
 @set_option
 @verbose_option
 @output_option
 @click.pass_obj
-def command(shell: Shell, manifest: Path, update: tuple[str, ...], check: bool, sets: Mapping[str, str]) -> int:
+def command(
+    shell: Shell,
+    words: tuple[str, ...],
+    upgrade: tuple[str, ...],
+    upgrade_too: tuple[str, ...],
+    check: bool,
+    since: str | None,
+    export: str | None,
+    layers: tuple[str, ...],
+    platform: str,
+    target: str | None,
+    sets: Mapping[str, str],
+) -> int:
     """Resolve packages and write the lock.
 
     The lock stands beside MANIFEST (prod.lock beside prod.yaml) and holds names, versions and hashes: commit it.
+    What still answers stays as it is; of what was asked differently, as much as fits.
     """
-    return lock(shell, Wanted(manifest, sets), update, check)
+    asked = _asked(shell, words, upgrade + upgrade_too, sets, check, since)
+    if export:
+        from pipeline.cli._lock_export import export as export_
+
+        return export_(shell, asked.wanted, export, layers, platform, target)
+    if layers or platform or target:
+        raise UsageError("--layer, --platform and -o belong to --export", remedy="say which format: --export pylock")
+    return compared(shell, asked) if asked.since else lock(shell, asked)
 
 
-def lock(shell: Shell, wanted: Wanted, update: Sequence[str], check: bool) -> int:
-    """Resolves; writes the lock unless `check`. The exit code."""
-    from pipeline.lock.model import changes, path_of
-    from pipeline.stages.locks import read_lock, write_lock
+def _asked(
+    shell: Shell,
+    words: Sequence[str],
+    upgrade: Sequence[str],
+    sets: Mapping[str, str],
+    check: bool,
+    since: str | None,
+) -> Asked:
+    """Tells the manifest from names: an option that needs no value takes the next word, whatever it is meant for."""
+    manifests = [word for word in (*words, *upgrade, *([since] if since else ())) if _is_manifest(word)]
+    if len(manifests) > 1:
+        raise UsageError(f"there are two manifests: {manifests[0]} and {manifests[1]}", remedy="lock one at a time")
+    names = [EVERYTHING if _is_manifest(name) else name for name in upgrade]
+    rest = [word for word in words if not _is_manifest(word)]
+    since = "" if since and _is_manifest(since) else since
+    until = rest.pop(0) if since and rest and rest[0].endswith(".lock") else ""
+    if rest and not names:
+        raise UsageError(f"'{rest[0]}' is no manifest", remedy=f"a name goes with an option: --upgrade {rest[0]}")
+    # `--upgrade prod.yaml numpy`: the manifest stood where the first name goes.
+    names = [name for name in names if name != EVERYTHING] + rest or names
+    manifest = Path(manifests[0]) if manifests else find_manifest(shell.cwd)
+    return Asked(Wanted(manifest, sets), tuple(names), check, since, until)
+
+
+def _is_manifest(word: str) -> bool:
+    return word.endswith((".yaml", ".yml"))
+
+
+def lock(shell: Shell, asked: Asked) -> int:
+    """Resolves; writes the lock unless a difference or a check is wanted. The exit code."""
+    from pipeline.lock.diff import differences
+    from pipeline.lock.model import path_of
+    from pipeline.stages.locks import merged, read_lock, write_lock
     from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:
         if shell.verbose and isinstance(event, StepSaid):
             shell.error_line(event.text)
 
-    bench = opened(shell, wanted, report)
+    bench = opened(shell, asked.wanted, report)
     old = read_lock(bench)
-    resolution = resolve(bench, old, update=_asked_anew(bench, update))
-    moved = changes(old, resolution.lock) if check else write_lock(bench, old, resolution, None)
-    changed = resolution.lock != old
-    _tell(shell, path_of(wanted.manifest), changed, moved, check)
-    return STALE if check and changed else 0
+    resolution = resolve(bench, old, upgrade=_anew(bench, old, asked.upgrade))
+    new = merged(bench, old, resolution)
+    writes = not asked.check and asked.since is None
+    if writes:
+        write_lock(bench, old, resolution, None)
+    _tell(shell, path_of(asked.wanted.manifest), old != new, differences(old, new), writes)
+    return STALE if asked.check and new != old else 0
 
 
-def _asked_anew(bench: Bench, update: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a lock entry's answer is not wanted any more."""
+def _anew(bench: Bench, old: Lock, names: Sequence[str]) -> Upgrade:
+    from pipeline.lock.upgrade import Upgrade, selection
+
+    if EVERYTHING in names:
+        return Upgrade(everything=True)
     manifest = bench.manifest
-    for name in update:
-        if name == EVERYTHING:
-            return lambda _id: True
-        if name.endswith((".yaml", ".yml")):
-            raise UsageError(f"--update takes '{name}' for a base or layer", remedy=f"write: {name} --update")
-        known(name, [*manifest.bases, *manifest.layers], "base or layer", manifest.path.name)
-    return lambda id_: id_.split()[0].partition(".")[2] in update
+    heads = [*(f"bases.{name}" for name in manifest.bases), *(f"layers.{name}" for name in manifest.layers)]
+    return selection(names, old, heads)
 
 
-def _tell(shell: Shell, path: Path, changed: bool, moved: Sequence[str], check: bool) -> None:
+def compared(shell: Shell, asked: Asked) -> int:
+    """The difference of two locks that are there: nothing is resolved. The exit code."""
+    from pipeline.lock.diff import differences
+    from pipeline.lock.model import path_of
+    from pipeline.stages.locks import lock_of
+
+    path = path_of(asked.wanted.manifest)
+    old = lock_of(asked.since or "", path)
+    new = lock_of(asked.until or str(path), path)
+    found = differences(old, new)
     if shell.json:
-        shell.value({"lock": str(path), "changed": changed, "written": changed and not check, "changes": list(moved)})
+        shell.value({"lock": str(path), "changed": old != new, "written": False, **_json(found)})
+        return 0
+    for change in found:
+        shell.line(str(change))
+    if not found:
+        shell.line(f"nothing differs from {asked.since}")
+    return 0
+
+
+def _json(found: Sequence[Change]) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {"changes": [str(change) for change in found], "differences": [asdict(change) for change in found]}
+
+
+def _tell(shell: Shell, path: Path, changed: bool, found: Sequence[Change], writes: bool) -> None:
+    if shell.json:
+        shell.value({"lock": str(path), "changed": changed, "written": changed and writes, **_json(found)})
         return
-    for line in moved:
-        shell.line(line)
-    count = f"{len(moved)} change{'' if len(moved) == 1 else 's'}" if moved else "changes in what was asked"
+    for change in found:
+        shell.line(str(change))
+    count = f"{len(found)} change{'' if len(found) == 1 else 's'}" if found else "only its format"
     if not changed:
         shell.line(f"{path} is up to date")
-    elif check:
-        shell.line(f"{path} is out of date: {count}; run 'pipeline lock {path.with_suffix('.yaml')}' and commit it")
-    else:
+    elif writes:
         shell.line(f"{path} written: {count}")
+    else:
+        shell.line(f"{path} would change: {count}; run 'pipeline lock {path.with_suffix('.yaml')}' and commit it")

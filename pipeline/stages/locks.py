@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
-from pipeline.errors import PipelineError
-from pipeline.events import Locked, Reporter
-from pipeline.lock.model import Lock, changes, dump, parse, path_of
+from pipeline.errors import PipelineError, UsageError
+from pipeline.events import Locked, Reporter, Warned
+from pipeline.lock.model import Lock, head_of, path_of
+from pipeline.lock.text import dump, parse
 from pipeline.stages.bench import Bench
 from pipeline.stages.resolve import Resolution
 
@@ -23,29 +25,70 @@ def read_lock(bench: Bench) -> Lock:
         raise PipelineError(f"the lock {path} cannot be read: {why}", remedy="give back what Git has") from error
 
 
+def lock_of(name: str, path: Path) -> Lock:
+    """The lock in the file `name`, or the one that `path` was in the Git revision `name`. UsageError for neither."""
+    if Path(name).is_file():
+        return parse(Path(name).read_text(encoding="utf-8"), name)
+    import subprocess
+
+    if name.endswith(".lock") or name.startswith("-"):
+        raise UsageError(f"there is no lock '{name}'", remedy="name a lock file or a Git revision")
+    command = ["git", "-C", str(path.parent), "show", f"{name}:./{path.name}"]
+    try:
+        shown = subprocess.run(command, capture_output=True, check=False)
+    except OSError as error:
+        raise UsageError(f"there is no lock '{name}', and no git to ask", remedy="name a lock file") from error
+    if shown.returncode:
+        said = shown.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise UsageError(f"'{name}' has no {path.name}: {said[0]}", remedy="name a lock file or a Git revision")
+    return parse(shown.stdout.decode(errors="replace"), f"{name}:{path.name}")
+
+
+def merged(bench: Bench, old: Lock, resolution: Resolution) -> Lock:
+    """The lock to write: what images that were left out need stays, what nothing can use any more goes."""
+    made, manifest = resolution.lock, bench.manifest
+    if len({resolved.image.name for resolved in resolution.images}) >= len(manifest.images):
+        return made
+    known = {f"bases.{name}" for name in manifest.bases} | {f"layers.{name}" for name in manifest.layers}
+    entries = {id_: entry for id_, entry in old.entries.items() if head_of(id_) in known}
+    files = {head: rows for head, rows in old.files.items() if head in known}
+    return Lock({**entries, **made.entries}, {**files, **made.files}, made.packer)
+
+
 def write_lock(
     bench: Bench, old: Lock, resolution: Resolution, report: Reporter | None, seconds: float = 0.0
 ) -> list[str]:
     """Writes the lock when it says something new; the changes, a line each."""
-    path = path_of(bench.manifest.path)
-    # Entries of images that this run left out stay; those that nothing in the manifest can use any more go.
-    known = {f"bases.{name}" for name in bench.manifest.bases} | {f"layers.{name}" for name in bench.manifest.layers}
-    kept = {id_: entry for id_, entry in old.entries.items() if id_.split()[0] in known}
-    new = Lock(
-        resolution.entries if len(resolution.images) >= len(bench.manifest.images) else {**kept, **resolution.entries}
-    )
+    new = merged(bench, old, resolution)
     if new == old:
         return []
+    from pipeline.lock.diff import changes
+
+    names_moved = new.entries != old.entries
+    try:
+        _write(bench, new)
+    except PipelineError as error:
+        if names_moved or report is None:
+            raise
+        # What is new are digests of the project's files alone: the run needs no lock for them.
+        report(Warned(error.message))
+    moved = changes(old, new)
+    if report and names_moved:
+        report(Locked(str(path_of(bench.manifest.path)), moved, seconds))
+    return moved
+
+
+def _write(bench: Bench, lock: Lock) -> None:
+    path = path_of(bench.manifest.path)
     scratch = path.with_name(f".{path.name}.new")
     try:
-        scratch.write_text(dump(new), encoding="utf-8")
+        scratch.write_text(dump(lock), encoding="utf-8")
         scratch.replace(path)
     except OSError as error:
         with suppress(OSError):
             scratch.unlink()
         remedy = "check its folder's permissions and space; --frozen uses the lock that is there, and writes none"
         raise PipelineError(f"the lock {path} cannot be written: {error.strerror}", remedy=remedy) from error
-    moved = changes(old, new)
-    if report:
-        report(Locked(str(path), moved, seconds))
-    return moved
+
+
+__all__ = ["lock_of", "merged", "read_lock", "write_lock"]

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline.assemble import PACKER
 from pipeline.errors import AssembleError, Diagnostic, Location, ManifestError, PipelineError, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
-from pipeline.kinds import Held, build_kind
-from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
+from pipeline.kinds import BuildKind, Held, build_kind
+from pipeline.lock.asked import readable
+from pipeline.lock.model import Lock, LockEntry, entry_id, head, head_of, request_hash
+from pipeline.lock.upgrade import Upgrade
 from pipeline.manifest.model import Entry, Image
 from pipeline.oci.budget import divided
 from pipeline.plan.model import ResolvedEntry, ResolvedImage
 from pipeline.stages.bench import Bench, machine_platform
+from pipeline.stages.stale import Stale
 
 Section = Literal["bases", "layers"]
 
@@ -25,11 +29,12 @@ class Resolution:
 
     images: list[ResolvedImage] = field(default_factory=list)
     entries: dict[str, LockEntry] = field(default_factory=dict)
+    files: dict[str, list[Any]] = field(default_factory=dict)
     asked: int = 0
 
     @property
     def lock(self) -> Lock:
-        return Lock(self.entries)
+        return Lock(self.entries, self.files, PACKER)
 
 
 def resolve(
@@ -37,23 +42,27 @@ def resolve(
     lock: Lock,
     *,
     frozen: bool = False,
-    update: Callable[[str], bool] = lambda _id: False,
+    upgrade: Upgrade | None = None,
     only: Iterable[str] | None = None,
 ) -> Resolution:
     """Resolves the images (all, or those named in `only`).
 
-    `frozen` forbids asking any index: an entry that the lock does not answer is an error. `update(lock id)` asks anew.
-    All errors are shown at once where one does not follow from another.
+    `frozen` forbids asking any index: StaleLock with all that the lock does not answer, the project's files included.
+    `upgrade` is what to ask anew. All errors are shown at once where one does not follow from another.
     """
-    return _Resolver(bench, lock, frozen, update).images(only)
+    return _Resolver(bench, lock, frozen, upgrade or Upgrade()).images(only)
+
+
+class _NotKnown(Exception):
+    """What a frozen lock does not answer, and cannot stand in for: what lies on top of it is not known either."""
 
 
 class _Resolver:
-    def __init__(self, bench: Bench, lock: Lock, frozen: bool, update: Callable[[str], bool]) -> None:
+    def __init__(self, bench: Bench, lock: Lock, frozen: bool, upgrade: Upgrade) -> None:
         self._bench = bench
         self._lock = lock
-        self._frozen = frozen
-        self._update = update
+        self._upgrade = upgrade
+        self._stale = Stale(lock, bench.manifest.path) if frozen else None
         self._known: dict[tuple[str, str, str], ResolvedEntry] = {}
         self._requests: dict[tuple[str, str], Any] = {}
         self._result = Resolution()
@@ -68,21 +77,41 @@ class _Resolver:
                 self._bench.stop()
                 try:
                     self._result.images.append(self._image(image, Platform.parse(platform)))
+                except _NotKnown:
+                    continue
                 except (ResolveError, AssembleError, UsageError) as error:
                     problems.setdefault(str(error), error)
-        if len(problems) == 1:
-            raise next(iter(problems.values()))
-        if problems:
-            raise ManifestError([_diagnostic(error) for error in problems.values()])
+        self._raise(list(problems.values()))
         return self._result
+
+    def _raise(self, problems: list[PipelineError]) -> None:
+        if self._stale is not None:
+            self._stale.packer(PACKER)
+            if self._stale:
+                # What else is wrong may come from what stands in for answers that are not there.
+                raise self._stale.error()
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            raise ManifestError([_diagnostic(error) for error in problems])
 
     def _image(self, image: Image, platform: Platform) -> ResolvedImage:
         facts = Facts(platform)
         stack: list[ResolvedEntry] = []
-        for section, entry in self._stack(image):
-            stack.append(self._entry(section, entry, facts))
+        entries = self._stack(image)
+        for number, (section, entry) in enumerate(entries):
+            try:
+                stack.append(self._entry(section, entry, facts))
+            except _NotKnown:
+                self._missing(entries[number + 1 :], platform)
+                raise
             facts = stack[-1].facts
         return ResolvedImage(image, platform, tuple(stack))
+
+    def _missing(self, above: list[tuple[Section, Entry]], platform: Platform) -> None:
+        for section, entry in above:
+            if self._stale is not None and build_kind(section, entry.kind).LOCKED:
+                self._stale.missing(head(section, entry.name), str(platform), entry.location)
 
     def _stack(self, image: Image) -> list[tuple[Section, Entry]]:
         """Base and layers, lowest first; an image whose base is another image stands on that one's whole stack."""
@@ -116,6 +145,7 @@ class _Resolver:
             return kind.resolve(entry.spec, request, parent, self._bench.indexes, held)
 
         locked = self._locked(id_, entry, request, ask) if kind.LOCKED else ask(Held())
+        self._contents(kind, head(section, entry.name), entry, locked)
         if complete := getattr(kind, "complete", None):
             locked = complete(entry.spec, request, locked, parent, self._bench.indexes)
         try:
@@ -124,40 +154,50 @@ class _Resolver:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             if (known := self._lock.entries.get(id_)) is None or known.locked is not locked:
                 raise
-            remedy = f"take the one that Git has, or run 'pipeline lock --update {entry.name}'"
+            remedy = f"take the one that Git has, or run 'pipeline lock --upgrade {entry.name}'"
             raise ResolveError(f"the lock's entry of {entry.name} is damaged", remedy=remedy) from error
         return ResolvedEntry(section, entry, id_, locked, parent, facts, recipes)
 
+    def _contents(self, kind: BuildKind, name: str, entry: Entry, locked: Any) -> None:
+        """Notes the project's files that an entry is made of; those of several platforms beside each other."""
+        contents: Callable[[Any, Any], Iterable[Any]] | None = getattr(kind, "contents", None)
+        if contents is None:
+            return
+        rows = self._result.files.setdefault(name, [])
+        rows += [row for row in contents(entry.spec, locked) if row not in rows]
+
     def _locked(self, id_: str, entry: Entry, request: Any, ask: Callable[[Held], Any]) -> Any:
-        """The lock's answer while what was asked is the same; else a new one."""
+        """The lock's answer while what was asked is the same; else a new one, as near to what it held as may be."""
         wanted = request_hash(request)
         known = self._lock.entries.get(id_)
-        if known and known.answers(entry.kind, wanted) and not self._update(id_):
-            self._result.entries[id_] = known
+        if known and known.answers(entry.kind, wanted) and not self._upgrade.whole(id_) and not self._upgrade.of(id_):
+            self._result.entries[id_] = LockEntry(entry.kind, wanted, known.locked, readable(request))
             return known.locked
-        if self._frozen:
-            state = "has changed since it was locked" if known else "is not in the lock"
-            raise ResolveError(
-                f"{entry.name} {state}", remedy="run 'pipeline lock' and commit the lock", place=entry.location
-            )
-        from pipeline.retry import retrying
+        before = self._lock.before(id_, entry.kind, wanted)
+        if self._stale is not None:
+            self._stale.entry(id_, entry.location, before, entry.kind, request)
+            if known is None or known.kind != entry.kind:
+                raise _NotKnown
+            return known.locked
+        held = Held()
+        if before and before.kind == entry.kind and not self._upgrade.whole(id_):
+            held = Held(before.locked, self._upgrade.of(id_))
+        locked = self._asked(id_, ask, held)
+        self._result.entries[id_] = LockEntry(entry.kind, wanted, locked, readable(request))
+        return locked
 
-        started = time.monotonic()
-        self._bench.say("", f"resolving {id_.split()[0]}")
-        held = Held() if self._update(id_) else self._held(id_, entry)
+    def _asked(self, id_: str, ask: Callable[[Held], Any], held: Held) -> Any:
+        from pipeline.retry import retrying
 
         def again(attempt: int, wait: float, error: Exception) -> None:
             self._bench.say("", f"{id_}: {error}; trying again in {wait:.1f} s ({attempt})")
 
+        started = time.monotonic()
+        self._bench.say("", f"resolving {head_of(id_)}")
         locked = retrying(self._bench.manifest.retry, lambda: ask(held), again)
-        self._bench.say("", f"resolved {id_.split()[0]} in {time.monotonic() - started:.1f} s")
-        self._result.entries[id_] = LockEntry(entry.kind, wanted, locked)
+        self._bench.say("", f"resolved {head_of(id_)} in {time.monotonic() - started:.1f} s")
         self._result.asked += 1
         return locked
-
-    def _held(self, id_: str, entry: Entry) -> Held:
-        before = self._lock.before(id_)
-        return Held(before.locked) if before and before.kind == entry.kind else Held()
 
 
 def _diagnostic(error: PipelineError) -> Diagnostic:

@@ -10,7 +10,8 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.facts import Facts, Platform
 from pipeline.kinds import build_kind
-from pipeline.lock.model import Lock, LockEntry, dump, entry_id, request_hash
+from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
+from pipeline.lock.text import dump
 from pipeline.run import open_bench
 from pipeline.stages.bench import machine_platform
 from pipeline.stages.locks import write_lock
@@ -47,7 +48,7 @@ def test_a_damaged_entry_of_the_lock_is_a_clear_error(shop: Any, locked: Any) ->
     ended = shop("plan")
     assert ended.code == 3
     assert "the lock's entry of slim is damaged" in ended.err
-    assert "pipeline lock --update slim" in ended.err
+    assert "pipeline lock --upgrade slim" in ended.err
 
 
 def test_a_lock_that_cannot_be_written_is_a_clear_error(shop: Any) -> None:

@@ -25,7 +25,8 @@ from pipeline.home import Home
 from pipeline.indexes import Indexes
 from pipeline.kinds import Held
 from pipeline.layers import conda
-from pipeline.lock.model import Lock, LockEntry, dump
+from pipeline.lock.model import Lock, LockEntry
+from pipeline.lock.text import dump
 from pipeline.recipe import Assemble
 from pipeline.store.blobs import Blobs
 

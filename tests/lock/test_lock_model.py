@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ManifestError
-from pipeline.lock.model import Lock, LockEntry, changes, dump, entry_id, parse, request_hash
+from pipeline.lock.diff import changes
+from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
+from pipeline.lock.text import dump, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -39,11 +41,10 @@ def test_each_package_has_a_line_of_its_own() -> None:
 
 
 def test_a_merge_conflict_is_shown_with_its_line() -> None:
-    text = dump(lock(numpy="1")).replace('"entries"', '<<<<<<< HEAD\n"entries"')
+    text = dump(lock(numpy="1")).replace('  "entries"', '<<<<<<< HEAD\n  "entries"')
     with pytest.raises(ManifestError) as caught:
         parse(text, "prod.lock")
-    assert "prod.lock:3:3: the lock is not JSON" in str(caught.value)
-    assert "merge conflict" in str(caught.value)
+    assert "prod.lock:4:1: the lock has a merge conflict (take either side" in str(caught.value)
     assert "<<<<<<< HEAD" in str(caught.value)
 
 
@@ -68,9 +69,20 @@ def test_what_is_no_lock_is_one_clear_error(text: str) -> None:
         parse(text, "x.lock")
 
 
-def test_a_lock_of_another_version_says_so() -> None:
-    with pytest.raises(ManifestError, match="lock version 2 is not 1"):
-        parse(json.dumps({"version": 2, "entries": {}}), "x.lock")
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(3, "upgrade pipeline"), ("x", "remove the file"), (0, "remove the file")]
+)
+def test_a_lock_of_another_version_says_so(version: Any, remedy: str) -> None:
+    with pytest.raises(ManifestError, match=f"lock version {version!r} is not 2 .{remedy}"):
+        parse(json.dumps({"version": version, "entries": {}}), "x.lock")
+
+
+def test_a_lock_of_the_first_version_is_read_and_differs_from_what_is_written_now() -> None:
+    entry = {"kind": "pip", "request": "abc", "locked": {}}
+    old = parse(json.dumps({"version": 1, "entries": {"layers.a linux/amd64": entry}}), "x.lock")
+    assert old.entries["layers.a linux/amd64"] == LockEntry("pip", "abc", {})
+    assert old.version == 1
+    assert old != parse(dump(old), "x.lock")
 
 
 def test_an_entry_answers_for_its_kind_and_request() -> None:
