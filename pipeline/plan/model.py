@@ -156,7 +156,10 @@ class Plan:
     by_id: dict[str, Step] = field(default_factory=dict)
 
     def step(self, id_: str) -> Step:
-        return next(step for step in self.steps if step.id == id_)
+        """Raises KeyError for none."""
+        if not self.by_id:
+            self.by_id.update((step.id, step) for step in self.steps)
+        return self.by_id[id_]
 
 
 def comes_when_needed(work: StepWork) -> bool:

@@ -21,6 +21,16 @@ def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
     return all(bench.store.blobs.has(blob.digest, blob.size) for blob in blobs)
 
 
+def superseded(digest: str, built: str, plan: Plan | None, bench: Bench) -> bool:
+    """Whether the image step `built` made another image since than the one of this digest.
+
+    A command that is executed again may make another image of the same key: what was done with the former one does not
+    count.
+    """
+    record = bench.store.database.record(plan.step(built).key) if plan and digest else None
+    return record is not None and record["image"]["digest"] != digest
+
+
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     # Only now: a run with nothing to do must not import it.
     from pipeline.stages import libraries, requires
