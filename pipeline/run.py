@@ -20,6 +20,7 @@ from pipeline.events import (
     StepRetried,
     StepSaid,
     StepStarted,
+    Warned,
 )
 from pipeline.home import Home
 from pipeline.manifest.load import load
@@ -64,6 +65,7 @@ def open_bench(
     bench.adopt(store)
     if report:
         bench.say = lambda step, text: report(StepSaid(step, text))
+        bench.warn = lambda text: report(Warned(text))
     return bench
 
 
@@ -72,7 +74,6 @@ def prepare(
     report: Reporter | None = None,
     *,
     frozen: bool = False,
-    update: Callable[[str], bool] = lambda _id: False,
     only: Iterable[str] | None = None,
     write: bool = True,
     kinds: Collection[StepKind] = tuple(STAGES),
@@ -82,7 +83,7 @@ def prepare(
     """
     started = time.monotonic()
     lock = read_lock(bench)
-    resolution = resolve(bench, lock, frozen=frozen, update=update, only=only)
+    resolution = resolve(bench, lock, frozen=frozen, only=only)
     if write:
         write_lock(bench, lock, resolution, report, time.monotonic() - started)
     return plan_of(bench, resolution, kinds)
@@ -102,8 +103,10 @@ def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = 
         known.append(Plan(bench.manifest.name, tuple(steps)))
         if tags := [tag for step in steps if isinstance(step.work, PushWork) for tag in step.work.tags]:
             bench.sightings.expect(tags)
+        bench.cache.expect([step for step in steps if step.kind in kinds])
 
-    return make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs, lost, expect)
+    made = make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs, lost, expect)
+    return bench.cache.told(made)
 
 
 def perform(bench: Bench, plan: Plan, report: Reporter, kinds: Iterable[StepKind] = tuple(STAGES)) -> Report:
@@ -127,12 +130,14 @@ class _Run:
         misses = []
         for step in steps:
             if self.plan.verdicts[step.id].hit:
+                self.bench.cache.settle(step, self.plan.name)
                 self._end(step, "hit", title=self._title(step))
             else:
                 misses.append(step)
         try:
             if misses:
                 self._execute(misses)
+            self.bench.cache.finish()
         except KeyboardInterrupt:
             self.bench.halt.set()
             self._summary()
@@ -193,12 +198,20 @@ class _Run:
         self.bench.stop()
         performer: Any = stage(step.kind)
         with self.bench.store.guard(step.key[:32]):
-            if not self._is_of_new_parts(step) and performer.done(step, self.plan, self.bench):
+            if not self._is_of_new_parts(step) and self._is_done(step, performer):
+                self.bench.cache.settle(step, self.plan.name)
                 return Result(self.bench.store.database.record(step.key) or {}), False
             result = performer.run(step, self.plan, self.bench)
             name = f"{self.plan.name} {step.id}"
             self.bench.store.database.keep(step.key, result.record, name, step.inputs)
+            self.bench.cache.write(step, result.record)
             return result, True
+
+    def _is_done(self, step: Step, performer: Any) -> bool:
+        """Whether it was done meanwhile, here or on another machine."""
+        if performer.done(step, self.plan, self.bench):
+            return True
+        return self.bench.cache.find(step) and bool(performer.done(step, self.plan, self.bench))
 
     def _is_of_new_parts(self, step: Step) -> bool:
         """An image of layers that were made just now is put together, as the plan said: its key alone may be known."""

@@ -129,10 +129,12 @@ def performed(
 
 def planned(shell: Shell, wanted: Wanted) -> Plan:
     """The plan of a run; nothing is written, the lock neither. Progress goes to standard error when asked for."""
-    from pipeline.events import StepSaid
+    from pipeline.events import StepSaid, Warned
     from pipeline.run import prepare
 
     def report(event: Event) -> None:
+        if isinstance(event, Warned):
+            shell.error_line(f"warning: {event.text}")
         if shell.verbose and isinstance(event, StepSaid):
             shell.error_line(event.text)
 

@@ -1,9 +1,9 @@
 """Records in a repository, each found by a tag in one request, with the blobs that it is about.
 
-A record is an image manifest (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact Usage") whose config, of a media
-type of its own, is the record; its descriptor carries the bytes, too (descriptor.md, `data`). The blobs are its layers,
-so that a registry's garbage collection keeps them as long as the tag is there. No `artifactType`: the config's media
-type says the same, and registries older than the specification 1.1 take it.
+A record is an image manifest (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact Usage") whose config, of a
+media type of its own, is the record; its descriptor carries the bytes, too (descriptor.md, `data`). The blobs are its
+layers, so that a registry's garbage collection keeps them as long as the tag is there. No `artifactType`: the config's
+media type says the same, and registries older than the specification 1.1 take it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ EMPTY = Descriptor("application/vnd.oci.empty.v1+json", digest_of(b"{}"), 2)
 """What stands for no layers (manifest.md, "Guidance for an Empty Descriptor"): some registries refuse an empty list."""
 
 _CARRIED = 1 << 20
-_LARGEST = 8 << 20
-"""Bytes: a larger record is not carried by its descriptor, for image manifests may have 4 MiB; the largest that is read."""
+"""Bytes: a larger record is not carried by its descriptor, for registries take image manifests of 4 MiB."""
+_LARGEST = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ class Origins:
         self._repository = repository
         self._say = say
 
-    def note_registry(self, layers: Iterable[Layer], where: Reference) -> None:
-        """These layers are in a repository."""
+    def note_registry(self, layers: Iterable[Layer], where: Reference, *, cached: bool = False) -> None:
+        """These layers are in a repository: of the image that they are from, or one that is a cache."""
         for layer in layers:
-            self._note(layer, {"repository": where.name})
+            self._note(layer, {"repository": where.name, **({"cached": True} if cached else {})})
 
     def note_layout(self, layers: Iterable[Layer], path: Path) -> None:
         """These layers are in an OCI layout, a folder or a tar."""
@@ -38,7 +38,7 @@ class Origins:
         for layer in layers:
             self._note(layer, {"archive": str(path)})
 
-    def _note(self, layer: Layer, where: Mapping[str, str]) -> None:
+    def _note(self, layer: Layer, where: Mapping[str, Any]) -> None:
         value = {**where, "layer": layer.to_json()}
         if self._known(layer.blob.digest) != value:
             self._store.database.remember(f"origin {layer.blob.digest}", value)
@@ -50,13 +50,13 @@ class Origins:
         """The repository (`registry/repository`) that a layer's blob is known to be in; empty for none."""
         return str((self._known(digest) or {}).get("repository", ""))
 
-    def repositories(self, layers: Iterable[Layer]) -> dict[str, Repository]:
-        """Which repository has each of these layers' blobs, by digest, as far as it is known."""
+    def repositories(self, layers: Iterable[Layer], *, cached: bool = True) -> dict[str, Repository]:
+        """Which repository has each of these layers' blobs, by digest, as far as it is known; caches count or not."""
         known = {layer.blob.digest: self._known(layer.blob.digest) for layer in layers}
         return {
             digest: self._repository(origin["repository"])
             for digest, origin in known.items()
-            if origin and "repository" in origin
+            if origin and "repository" in origin and (cached or not origin.get("cached"))
         }
 
     def fetch(self, digest: Digest) -> None:

@@ -18,6 +18,7 @@ from pipeline.manifest.paths import inside
 from pipeline.noun import noun
 from pipeline.plan.model import Plan, Step
 from pipeline.reference import below
+from pipeline.stages.alone import Alone
 from pipeline.store import Store
 from pipeline.store.files import ProjectFiles
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.engine.find import Choice
     from pipeline.engine.model import Engine
     from pipeline.indexes import Dockerfiles, Images
+    from pipeline.oci.descriptor import Layer
     from pipeline.registry import Registries
     from pipeline.registry.origins import Origins
     from pipeline.stages.sightings import Sightings
@@ -32,12 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Bench:
-    """A project opened for work. `say(step id, text)` shows progress; `halt` is set when the user wants to stop."""
+    """A project opened for work. `say(step id, text)` shows progress, `warn` what the user should know; `halt` is set
+    when the user wants to stop.
+    """
 
     manifest: Manifest
     home: Home
     environ: Mapping[str, str]
     say: Callable[[str, str], None] = lambda _step, _text: None
+    warn: Callable[[str], None] = lambda _text: None
     halt: threading.Event = field(default_factory=threading.Event)
 
     @cached_property
@@ -47,8 +52,25 @@ class Bench:
     def adopt(self, store: Store) -> Store:
         """Works in this store, which fetches from elsewhere what it lacks."""
         store.blobs.fetch = lambda digest: self.origins.fetch(digest)
+        store.describe = self._describe
         self.__dict__["store"] = store
         return store
+
+    def _describe(self, layer: Layer) -> None:
+        """Finds out what a layer holds: from the shared cache, else from its blob."""
+        if not self.cache.contents(layer):
+            from pipeline.assemble.scan import describe
+
+            describe(self.store, layer)
+
+    @cached_property
+    def cache(self) -> Alone:
+        """What is shared with other machines; with none where the manifest names no cache."""
+        if self.manifest.cache is None:
+            return Alone(self.store.database)
+        from pipeline.stages.cache import SharedCache
+
+        return SharedCache(self, self.manifest.cache)
 
     @cached_property
     def files(self) -> ProjectFiles:

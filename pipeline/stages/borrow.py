@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.digest import short
@@ -25,7 +26,7 @@ def run(step: Step, _plan: Plan, bench: Bench) -> Result:
         return Result(record_of(layers, recipe))
     for layer in layers:
         bench.stop()
-        if not bench.store.blobs.has(layer.blob.digest, layer.blob.size):
+        if not bench.store.blobs.has(layer.blob.digest, layer.blob.size) and not bench.cache.lends(layer.blob.digest):
             raise StoreError(f"layer {short(layer.blob.digest)} of {step.name} is not in the store", remedy="run again")
         contents(layer, bench)
     return Result(record_of(layers, recipe))
@@ -45,10 +46,26 @@ def _note(recipe: Borrow, layers: list[Layer], bench: Bench) -> None:
         bench.origins.note_archive(layers, bench.files.path(sources["path"]))
 
 
-def contents(layer: Layer, bench: Bench) -> dict[str, Any]:
-    """What a layer holds, read from its blob when that is not known yet."""
-    from pipeline.assemble.scan import describe
+def from_the_top(layers: Sequence[Layer], bench: Bench) -> Iterator[Sequence[Layer]]:
+    """More and more of an image's layers from the uppermost downwards, and at last all: for a question that the lower
+    ones need not be read for. What is known already is given together with what lies above it, for it moves nothing.
+    """
+    for first in reversed(range(len(layers))):
+        bench.stop()
+        describe(layers[first], bench)
+        if not first or not bench.store.knows(layers[first - 1]):
+            yield layers[first:]
 
+
+def describe(layer: Layer, bench: Bench) -> None:
+    """Finds out what a layer holds when that is not known yet; a blob fetched for that stays in the store."""
     if not bench.store.knows(layer):
-        describe(bench.store, layer)
+        with bench.store.guard(f"describe-{short(layer.diff_id, 32)}"):
+            if not bench.store.knows(layer):
+                bench.store.describe(layer)
+
+
+def contents(layer: Layer, bench: Bench) -> dict[str, Any]:
+    """What a layer holds, found out when that is not known yet."""
+    describe(layer, bench)
     return bench.store.contents(layer)

@@ -28,12 +28,12 @@ def check(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequenc
     env = dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair)
     ignored = step.work.image.checks.libraries_ignore
     memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, env.get("LD_LIBRARY_PATH", "")])
-    if bench.store.database.memo(memo):
+    if bench.cache.known(memo):
         return
     lacking = _missing(layers, own, bench, platform, env, ignored)
     if lacking:
         raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
-    bench.store.database.remember(memo, True)
+    bench.cache.tell(memo, True)
 
 
 def _missing(

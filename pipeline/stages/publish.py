@@ -50,9 +50,11 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         from pipeline.store.recompress import gzipped
 
         # Who reads an image of a registry reads what it is made from, and may move none of it.
-        kept = bench.origins.repositories(_layers(image, bench)) if step.work.compression == "auto" else ()
+        kept = (
+            bench.origins.repositories(_layers(image, bench), cached=False) if step.work.compression == "auto" else ()
+        )
         bench.say(step.id, "compressing its layers by gzip")
-        image = gzipped(bench.store, image, bench.stop, kept)
+        image = gzipped(bench.store, image, bench.stop, kept, bench.cache)
     with tried_enough():
         moved = transfers.push(
             bench.store,

@@ -38,11 +38,11 @@ def check(step: Step, plan: Plan, bench: Bench, ids: Sequence[str]) -> None:
 def _lacks(required: Mapping[str, Any], layers: Sequence[Layer], bench: Bench) -> Sequence[Lack]:
     """What is required and not there; that nothing is lacking is remembered."""
     memo = "requires " + cache_key([[layer.diff_id for layer in layers], dict(required)])
-    if not required or bench.store.database.memo(memo):
+    if not required or bench.cache.known(memo):
         return ()
     found = lacks(required, ImageFiles(bench.store, layers, READ))
     if not found:
-        bench.store.database.remember(memo, True)
+        bench.cache.tell(memo, True)
     return found
 
 

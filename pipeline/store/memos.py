@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.digest import Digest
-from pipeline.oci.descriptor import Descriptor
+from pipeline.oci.descriptor import Layer
 from pipeline.store.database import Database
 
 
@@ -20,8 +20,8 @@ class Memos:
         """A remembered value, or None."""
         return self._database.memo(name)
 
-    def tell(self, name: str, value: Any, _blobs: Sequence[Descriptor] = ()) -> None:
-        """Remembers a value, and the blobs of the store that it speaks of."""
+    def tell(self, name: str, value: Any, _layers: Sequence[Layer] = ()) -> None:
+        """Remembers a value, and the layers of the store that it speaks of."""
         self._database.remember(name, value)
 
     def lends(self, _digest: Digest) -> bool:

@@ -15,21 +15,30 @@ from pipeline.store import Store
 from pipeline.store.archive import unpacked
 from pipeline.store.lookup import ImageDocuments
 from pipeline.store.lookup import documents as read
+from pipeline.store.memos import Memos
 
 _LEVEL = 2
 """Of 0 to 3. Level 3 takes 1.5 times as long for 2 percent less."""
 
 
 def gzipped(
-    store: Store, image: Descriptor, stop: Callable[[], None] = lambda: None, kept: Container[str] = ()
+    store: Store,
+    image: Descriptor,
+    stop: Callable[[], None] = lambda: None,
+    kept: Container[str] = (),
+    memos: Memos | None = None,
 ) -> Descriptor:
     """The image (or the index of images) with gzip in place of zstd, put into the store beside it; configs, and so
     image IDs, stay the same. Layers of other kinds stay as they are, and those whose digest is one of `kept`.
+    `memos` may know what others packed a layer to.
     """
+    memos = memos or Memos(store.database)
     parts = read(store, image)
     layers = {layer.blob.digest: layer for part in parts for layer in part.layers if layer.blob.digest not in kept}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        packed = dict(zip(layers, pool.map(lambda layer: _layer(store, layer, stop), layers.values()), strict=True))
+        packed = dict(
+            zip(layers, pool.map(lambda layer: _layer(store, layer, stop, memos), layers.values()), strict=True)
+        )
     made = [_image(store, part, packed) for part in parts]
     if len(made) == 1 and image.media_type == made[0].media_type:
         return made[0]
@@ -47,18 +56,18 @@ def _image(store: Store, part: ImageDocuments, packed: Mapping[Digest, Layer]) -
     return image
 
 
-def _layer(store: Store, layer: Layer, stop: Callable[[], None]) -> Layer:
+def _layer(store: Store, layer: Layer, stop: Callable[[], None], memos: Memos) -> Layer:
     if layer.blob.media_type != LAYER_ZSTD:
         return layer
     memo = f"gzip {gzip_codec()} {_LEVEL} {layer.diff_id}"
     # Images that share a layer are pushed at the same time.
     with store.guard(f"gzip-{short(layer.diff_id, 32)}"):
-        if known := store.database.memo(memo):
+        if known := memos.known(memo):
             blob = Descriptor.from_json(known)
-            if store.blobs.has(blob.digest, blob.size):
+            if store.blobs.has(blob.digest, blob.size) or memos.lends(blob.digest):
                 return Layer(blob, layer.diff_id, layer.created_by)
         blob = _packed(store, layer, stop)
-        store.database.remember(memo, blob.to_json())
+        memos.tell(memo, blob.to_json(), [Layer(blob, layer.diff_id)])
     return Layer(blob, layer.diff_id, layer.created_by)
 
 

@@ -1,0 +1,116 @@
+"""Puts results into the shared cache: in the background of a run, and before it ends."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import Interrupted, OutOfReach, PipelineError
+from pipeline.oci.descriptor import Descriptor
+from pipeline.reference import Reference
+from pipeline.registry import artifacts
+from pipeline.registry.blobs import FromFile, Source
+from pipeline.registry.problems import NotFound
+from pipeline.registry.recall import Recall
+from pipeline.stages.cache_records import MEDIA_TYPE, pack
+
+if TYPE_CHECKING:
+    from pipeline.stages.bench import Bench
+
+_THREADS = 4
+_FRESH = 86400.0
+"""Seconds for which it is believed that what was put there still is."""
+
+
+class Uploads:
+    """Records on their way to the repository `where`, in threads that a second Ctrl-C leaves behind.
+
+    What fails is told by `warn`; once a registry is out of reach, or refuses to be written to, nothing more is sent.
+    """
+
+    def __init__(self, bench: Bench, where: Reference, warn: Callable[[str], None]) -> None:
+        self._bench = bench
+        self._where = where
+        self._warn = warn
+        self._off = False
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def share(self, tag: str, record: Mapping[str, Any]) -> None:
+        """Puts a result there, whatever is there by now."""
+        self._add(lambda: self._put(tag, record))
+
+    def share_if_new(self, tag: str, record: Mapping[str, Any]) -> None:
+        """As `share`, unless it is there; which is asked once a day."""
+        if time.time() - (self._bench.store.database.memo(self._memo(tag)) or 0.0) > _FRESH:
+            self._add(lambda: self._put_if_new(tag, record))
+
+    def finish(self) -> None:
+        """Returns when everything has been sent."""
+        with self._lock:
+            threads, self._threads = self._threads, []
+            for _ in threads:
+                self._jobs.put(None)
+        for thread in threads:
+            thread.join()
+
+    def _add(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._jobs.put(job)
+            if len(self._threads) < _THREADS:
+                thread = threading.Thread(target=self._work, name="share", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            if self._off or self._bench.halt.is_set():
+                continue
+            try:
+                job()
+            except Interrupted:
+                continue
+            except PipelineError as error:
+                self._off = self._off or isinstance(error, OutOfReach)
+                self._warn(f"was not written to: {error}")
+
+    def _put_if_new(self, tag: str, record: Mapping[str, Any]) -> None:
+        try:
+            self._bench.registries.repository(self._where).resolve(tag)
+        except NotFound:
+            self._put(tag, record)
+        self._bench.store.database.remember(self._memo(tag), time.time())
+
+    def _put(self, tag: str, record: Mapping[str, Any]) -> None:
+        store, registries = self._bench.store, self._bench.registries
+        artifact, data = pack(tag, record, store)
+        repository = registries.repository(self._where)
+        recall = Recall(store.database, repository.client.registry)
+        holders = {blob.digest: recall.holders(blob.digest) for blob in artifact.blobs}
+
+        def source(blob: Descriptor) -> Source:
+            if blob.digest in data:
+                return artifacts.FromMemory(data[blob.digest])
+            return FromFile(store.blobs.place(blob.digest), blob.size)
+
+        artifacts.put(
+            repository,
+            tag,
+            artifact,
+            MEDIA_TYPE,
+            source=source,
+            origins={
+                digest: registries.repository(f"{self._where.registry}/{names[0]}")
+                for digest, names in holders.items()
+                if names
+            },
+            progress=lambda _count: self._bench.stop(),
+        )
+        store.database.remember(self._memo(tag), time.time())
+
+    def _memo(self, tag: str) -> str:
+        return f"cached {self._where.name} {tag}"
