@@ -81,6 +81,12 @@ def architecture(platform: Platform) -> str | None:
     return ARCHITECTURES.get(name) or (ARCHITECTURES.get(platform.architecture) if name.startswith("amd64/") else None)
 
 
+def suite_of(distribution: str, release: str) -> str:
+    """The code name of a release by its number; empty for one that is not known."""
+    found = (s.codename for s in SUITES.values() if release and (s.distribution, s.release) == (distribution, release))
+    return next(found, "")
+
+
 def upstream(version: str) -> str:
     """`3.11.2` of `1:3.11.2-6+deb12u1`: the leading numbers of the upstream version."""
     match = _UPSTREAM.match(version)

@@ -60,7 +60,8 @@ class Execute:
     made of, with the keys of the layers below. The rest says how to run it here and never enters the key: `secrets`
     (name → text) become files under /run/secrets, `caches` are folders kept outside the image, `network` is host, none,
     default, or empty for what the manifest's `build` says. `timeout` is in seconds and `memory` in bytes, 0 without a
-    limit.
+    limit. `sources` tells this machine where to find files that `inputs` name and the command is to see
+    (stages.provisions).
     """
 
     argv: tuple[str, ...]
@@ -70,6 +71,7 @@ class Execute:
     workdir: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     caches: tuple[str, ...] = ()
+    sources: Mapping[str, Json] = field(default_factory=dict)
     network: str = ""
     timeout: float = 0.0
     memory: int = 0

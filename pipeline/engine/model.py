@@ -34,10 +34,10 @@ class About:
 class Job:
     """One command in a container made from `image`, and what surrounds it.
 
-    `files` (absolute path → content, or a file of this machine) are put in before it starts; `secrets` (name → text) become files
-    below /run/secrets on a tmpfs; `caches` (absolute path → name) are folders that outlive the container. `network` is
-    default, host or none. `memory` is in bytes and `cpus` a number of them, 0 without a limit. `title` says what it is
-    for, to whoever lists containers.
+    `files` (absolute path → content, or a file of this machine) are put into the container before it starts; `secrets`
+    (name → text) become files below /run/secrets on a tmpfs; `caches` (absolute path → name) are folders that outlive
+    the container. `network` is default, host or none. `memory` is in bytes and `cpus` a number of them, 0 without a
+    limit. `title` says what it is for, to whoever lists containers.
     """
 
     image: str

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.layers import apt
+from pipeline.layers import _apt, apt
 from pipeline.layers.run import HOUR, shell_argv
 from pipeline.recipe import Execute
 
@@ -29,7 +29,7 @@ def command(python: str, packages: Sequence[str]) -> Execute:
     `packages`. What to build from sources, and not to take as a wheel, is in the variable PIP_NO_BINARY.
     """
     asked = {"packages": sorted(packages), "recommends": False, "update": True, "sources": {}}
-    lines = [apt.script(asked)] if packages else []
+    lines = [_apt.script(asked)] if packages else []
     words = ["wheel", "--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     words += ["--find-links", PRIVATE, "--wheel-dir", WHEELS, "--requirement", REQUIREMENTS]
     lines.append(
@@ -40,8 +40,8 @@ def command(python: str, packages: Sequence[str]) -> Execute:
     return Execute(
         argv=shell_argv("/bin/sh", "\n".join(lines)),
         inputs={},
-        env={**apt.ENV, "PIP_ROOT_USER_ACTION": "ignore"},
-        caches=apt.CACHES if packages else (),
+        env={**_apt.ENV, "PIP_ROOT_USER_ACTION": "ignore"},
+        caches=_apt.CACHES if packages else (),
         timeout=HOUR,
     )
 

@@ -24,6 +24,7 @@ from pipeline.recipe import Execute
 from pipeline.stages.assemble import layers_of, record_of
 from pipeline.stages.bench import Bench, Result
 from pipeline.stages.parent import parent_image
+from pipeline.stages.provisions import provisions
 from pipeline.stages.surroundings import surroundings
 
 SHOWN = 15
@@ -43,7 +44,8 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(work, LayerWork) and isinstance(work.recipe, Execute)
     from pipeline.assemble import layer as layers
 
-    with performed(step, work.recipe, plan, bench) as changed:
+    files = provisions(work.recipe, work.parent, bench)
+    with performed(step, work.recipe, plan, bench, files) as changed:
         made, contents = layers.write(changed, bench.store.blobs, "zstd", bench.stop)
     layer = Layer(made.blob, made.diff_id, work.words)
     bench.store.put_contents(layer, contents.to_json())
@@ -52,7 +54,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
 
 @contextmanager
 def performed(
-    step: Step, recipe: Execute, plan: Plan, bench: Bench, files: Mapping[str, bytes] | None = None
+    step: Step, recipe: Execute, plan: Plan, bench: Bench, files: Mapping[str, bytes | Path] | None = None
 ) -> Iterator[Iterator[Entry]]:
     """Runs a command on the layers below a step, with `files` put there: what it changed, to be read in the block."""
     assert isinstance(step.work, LayerWork)
