@@ -65,8 +65,8 @@ class BuildKind(Protocol):
     SCHEMA: JSON Schema of the entry's settings. LOCKED: whether `resolve`'s answer belongs in the lock file (names that
     move) or is read afresh on each run (the project's own files).
 
-    A kind that reads the project's own files has also `contents(spec, locked)`: what the lock says of them, a flat
-    mapping for each file or folder that begins with its name, as in {"from": "src/", "files": 3, "bytes": 120,
+    A kind that reads the project's own files has also `contents(spec, locked, parent)`: what the lock says of them, a
+    flat mapping for each file or folder that begins with its name, as in {"from": "src/", "files": 3, "bytes": 120,
     "sha256": …}.
     """
 

@@ -20,6 +20,11 @@ def facts(locked: Json, parent: Facts) -> Facts:
     return from_json({**locked["facts"], "packages": packages}, parent.platform)
 
 
+def contents(path: str, locked: Json, parent: Facts) -> list[dict[str, Json]]:
+    """What a lock says of an image among the project's files."""
+    return [{"image": path, "platform": str(parent.platform), "digest": locked["digest"]}]
+
+
 def recipes(locked: Json, sources: Mapping[str, Any]) -> Sequence[Recipe]:
     """Its layers; `sources` says for this machine where they are. ValueError for what no lock says."""
     for layer in locked["layers"]:

@@ -49,5 +49,10 @@ def facts(spec: Any, locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
     return shared.facts(locked, parent)
 
 
+def contents(spec: Any, locked: Json, parent: Facts) -> list[dict[str, Json]]:
+    """Its digest on a platform."""
+    return shared.contents(_settings(spec)["path"], locked, parent)
+
+
 def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
     return shared.recipes(locked, {"from": "archive", **_settings(spec)})

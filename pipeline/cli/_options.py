@@ -46,6 +46,12 @@ def _manifest(ctx: click.Context, _parameter: click.Parameter, value: Path | Non
     return value or find_manifest(shell.cwd if shell else Path())
 
 
+def _frozen(ctx: click.Context, _parameter: click.Parameter, value: bool | None) -> bool:
+    """In CI nothing is to be built that no commit has seen."""
+    shell = ctx.find_object(Shell)
+    return value if value is not None else shell is not None and shell.in_ci
+
+
 MANIFEST_HELP = "MANIFEST: the manifest; when left out, ./pipeline.yaml or the only file in ./manifests"
 
 home_option = click.option(
@@ -80,6 +86,9 @@ image_option = click.option(
     "--image", "images", metavar="NAME", multiple=True, help="Only this image, and what it needs. Repeatable."
 )
 frozen_option = click.option(
-    "--frozen", is_flag=True, help="Fail instead of asking an index for what the lock does not answer."
+    "--frozen/--no-frozen",
+    default=None,
+    callback=_frozen,
+    help="Ask no index, and fail when the lock is out of date; default where CI is set.",
 )
 manifest_argument = click.argument("manifest", required=False, type=click.Path(path_type=Path), callback=_manifest)

@@ -68,10 +68,14 @@ class Shell:
         return not (getattr(self.out, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
 
     @property
+    def in_ci(self) -> bool:
+        """Whether a CI service runs this, as they all tell it."""
+        return self.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+
+    @property
     def live(self) -> bool:
         """Whether progress may move on the screen."""
-        calm = self.environ.get("CI", "") not in ("", "0", "false")
-        return self.out.isatty() and not calm and self.environ.get("TERM", "") not in ("", "dumb")
+        return self.out.isatty() and not self.in_ci and self.environ.get("TERM", "") not in ("", "dumb")
 
     def line(self, text: str = "") -> None:
         """A line on standard output."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from pipeline.digest import cache_key
 from pipeline.errors import ResolveError
 from pipeline.facts import Facts
 from pipeline.kinds import Files, Held
@@ -62,8 +63,9 @@ SCHEMA: dict[str, Any] = {
 def request(spec: Sequence[Mapping[str, Any]], files: Files) -> Json:
     """Every member, with its place in the image, its digest, and where it comes from."""
     members: dict[str, dict[str, Json]] = {}
-    for item in spec:
+    for number, item in enumerate(spec):
         for member in _members(item, files):
+            member["item"] = number
             known, leads = members.get(member["path"]), member.pop("leads", False)
             # A folder that only leads to a member changes nothing that an earlier item has made.
             if not ("dir" in member and known and (leads or "dir" not in known)):
@@ -98,9 +100,22 @@ def recipes(_spec: Json, locked: Json, _parent: Facts) -> Sequence[Recipe]:
     return [tree_recipe(locked)]
 
 
+def contents(spec: Sequence[Mapping[str, Any]], locked: Json, _parent: Facts) -> list[dict[str, Json]]:
+    """Each `from` with its files' number, bytes and hash: of names below `to`, modes, links and contents."""
+    rows = []
+    for number, item in enumerate(spec):
+        top = len(posixpath.normpath(item["to"]).strip("/"))
+        own = [member for member in locked if member["item"] == number and "dir" not in member]
+        told = [[member["path"][top:], *(member.get(key) for key in ("mode", "digest", "link"))] for member in own]
+        size = sum(member.get("size", 0) for member in own)
+        rows.append({"from": item["from"], "files": len(own), "bytes": size, "sha256": cache_key(told)})
+    return rows
+
+
 def tree_recipe(members: Sequence[Mapping[str, Json]], **settings: Any) -> Assemble:
     """A recipe that packs `members`; where they lie in the project stays out of the key."""
-    inputs = [{key: value for key, value in member.items() if key != "source"} for member in members]
+    hidden = ("source", "item")
+    inputs = [{key: value for key, value in member.items() if key not in hidden} for member in members]
     count = sum("digest" in member for member in members)
     return Assemble(
         packer="tree",

@@ -91,6 +91,19 @@ def facts(_spec: Json, _locked: Json, parent: Facts) -> Facts:
     return parent
 
 
+def contents(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> list[dict[str, Json]]:
+    """Each file below the model's folder, with its bytes and hash."""
+    top = place(spec).strip("/")
+    rows = []
+    for member in locked:
+        row = {"file": posixpath.relpath(member["path"], top)}
+        if "digest" in member:
+            rows.append({**row, "bytes": member["size"], "sha256": member["digest"].removeprefix("sha256:")})
+        elif "link" in member:
+            rows.append({**row, "link": member["link"]})
+    return rows
+
+
 def recipes(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> Sequence[Recipe]:
     big = [member for member in locked if member.get("size", 0) >= BIG]
     small = [member for member in locked if member.get("size", 0) < BIG]

@@ -65,6 +65,7 @@ class _Resolver:
         self._stale = Stale(lock, bench.manifest.path) if frozen else None
         self._known: dict[tuple[str, str, str], ResolvedEntry] = {}
         self._requests: dict[tuple[str, str], Any] = {}
+        self._noted: set[tuple[str, Platform]] = set()
         self._result = Resolution()
 
     def images(self, only: Iterable[str] | None) -> Resolution:
@@ -87,6 +88,8 @@ class _Resolver:
     def _raise(self, problems: list[PipelineError]) -> None:
         if self._stale is not None:
             self._stale.packer(PACKER)
+            for name, rows in self._result.files.items():
+                self._stale.files(name, self._place(name), rows)
             if self._stale:
                 # What else is wrong may come from what stands in for answers that are not there.
                 raise self._stale.error()
@@ -94,6 +97,11 @@ class _Resolver:
             raise problems[0]
         if problems:
             raise ManifestError([_diagnostic(error) for error in problems])
+
+    def _place(self, name: str) -> Location:
+        section, _, entry = name.partition(".")
+        manifest = self._bench.manifest
+        return (manifest.bases if section == "bases" else manifest.layers)[entry].location
 
     def _image(self, image: Image, platform: Platform) -> ResolvedImage:
         facts = Facts(platform)
@@ -145,7 +153,7 @@ class _Resolver:
             return kind.resolve(entry.spec, request, parent, self._bench.indexes, held)
 
         locked = self._locked(id_, entry, request, ask) if kind.LOCKED else ask(Held())
-        self._contents(kind, head(section, entry.name), entry, locked)
+        self._contents(kind, head(section, entry.name), entry, locked, parent)
         if complete := getattr(kind, "complete", None):
             locked = complete(entry.spec, request, locked, parent, self._bench.indexes)
         try:
@@ -158,13 +166,13 @@ class _Resolver:
             raise ResolveError(f"the lock's entry of {entry.name} is damaged", remedy=remedy) from error
         return ResolvedEntry(section, entry, id_, locked, parent, facts, recipes)
 
-    def _contents(self, kind: BuildKind, name: str, entry: Entry, locked: Any) -> None:
-        """Notes the project's files that an entry is made of; those of several platforms beside each other."""
-        contents: Callable[[Any, Any], Iterable[Any]] | None = getattr(kind, "contents", None)
-        if contents is None:
-            return
-        rows = self._result.files.setdefault(name, [])
-        rows += [row for row in contents(entry.spec, locked) if row not in rows]
+    def _contents(self, kind: BuildKind, name: str, entry: Entry, locked: Any, parent: Facts) -> None:
+        """Notes the project's files that an entry is made of, once for each platform."""
+        contents: Callable[[Any, Any, Facts], Iterable[Any]] | None = getattr(kind, "contents", None)
+        if contents is not None and (name, parent.platform) not in self._noted:
+            self._noted.add((name, parent.platform))
+            rows = self._result.files.setdefault(name, [])
+            rows += [row for row in contents(entry.spec, locked, parent) if row not in rows]
 
     def _locked(self, id_: str, entry: Entry, request: Any, ask: Callable[[Held], Any]) -> Any:
         """The lock's answer while what was asked is the same; else a new one, as near to what it held as may be."""

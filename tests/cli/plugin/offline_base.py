@@ -1,5 +1,5 @@
 """A base kind from outside, for tests: the project's own files, no archive and no network."""
 
-from pipeline.layers.files import LOCKED, SCHEMA, facts, needs, recipes, request, resolve
+from pipeline.layers.files import LOCKED, SCHEMA, contents, facts, needs, recipes, request, resolve
 
-__all__ = ["LOCKED", "SCHEMA", "facts", "needs", "recipes", "request", "resolve"]
+__all__ = ["LOCKED", "SCHEMA", "contents", "facts", "needs", "recipes", "request", "resolve"]
