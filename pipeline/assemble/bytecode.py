@@ -31,6 +31,8 @@ from pipeline.recipe import Assemble
 # Started with the image they are hardly ever imported, and they are a third of some packages.
 _SKIPPED = {"test", "tests", "__pycache__"}
 _AHEAD = 128
+_WORTH_ANOTHER = 100
+"""Sources for which one more process is worth its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,13 @@ def pack(sources: Iterable[Source], interpreter: Interpreter, version: str, work
     """The sources' bytecode, sorted by path, each `__pycache__` folder before its files.
 
     A source that does not compile (a template, or for an older Python) is left out, as pip does. `workers` is the
-    number of processes, by default one for each processor.
+    number of processes, by default one for each processor where there is enough to do.
     """
     tag = cache_tag(version)
     ordered = sorted(sources, key=lambda source: source.compiled(tag))
     made: set[str] = set()
-    with Compilers(interpreter, workers or os.cpu_count() or 1) as compilers:
+    workers = workers or max(1, min(os.cpu_count() or 1, len(ordered) // _WORTH_ANOTHER))
+    with Compilers(interpreter, workers) as compilers:
         for source, code in compilers.each(ordered):
             if not code:
                 continue

@@ -6,6 +6,7 @@ without a container. An image for another architecture works the same way where 
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 import shutil
@@ -75,8 +76,14 @@ def _candidates(python: Python, roots: Sequence[Path], fetch: Callable[[], Seque
 
 def _version(interpreter: Interpreter, mtime: int) -> str:
     """What the interpreter says it is; empty when it does not run."""
+    return _said(interpreter.command, tuple(sorted(interpreter.env.items())), mtime)
+
+
+@functools.lru_cache(maxsize=64)
+def _said(command: tuple[str, ...], env: tuple[tuple[str, str], ...], mtime: int) -> str:
+    """Asked once: the parts of one layer are compiled by the same."""
     try:
-        with interpreter.start(mtime) as worker:
+        with Interpreter(command, dict(env)).start(mtime) as worker:
             said, _ = worker.communicate(b"")
     except OSError:
         return ""

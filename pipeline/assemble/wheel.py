@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.assemble.entry import Entry
 from pipeline.assemble.wheel_install import Layout, install
@@ -30,14 +31,23 @@ def members(files: Mapping[str, Entry], layout: Layout) -> Iterator[Entry]:
 
 
 def unpacked(recipe: Assemble, work: Work) -> dict[str, Path]:
-    """The unpacked folder of each of a recipe's wheels, by file name."""
+    """The unpacked folder of each of a recipe's wheels, by file name; those of the layers beside it come with them."""
     inputs, files = recipe.inputs, work.indexes.files
-    wheels = [(file, sha256) for file, sha256 in inputs["wheels"]]
-    minor = ".".join(inputs["python"].split(".")[:2])
+    alike = [each for each in work.beside() if "wheels" in each.inputs and _origin(each) == _origin(recipe)]
+    wheels = sorted({(file, sha256) for each in (recipe, *alike) for file, sha256 in each.inputs["wheels"]})
     found: dict[str, Path] = work.indexes.pypi.unpacked(
-        wheels, gather(recipe.sources, files), python=minor, platform=inputs["platform"], files=files
+        wheels, gather(recipe.sources, files), python=_minor(recipe), platform=inputs["platform"], files=files
     )
-    return found
+    return {file: found[file] for file, _ in inputs["wheels"]}
+
+
+def _origin(recipe: Assemble) -> tuple[Any, ...]:
+    """Where its wheels are from, and for what."""
+    return recipe.sources, _minor(recipe), recipe.inputs["platform"]
+
+
+def _minor(recipe: Assemble) -> str:
+    return ".".join(str(recipe.inputs["python"]).split(".")[:2])
 
 
 def installed(folders: Mapping[str, Path], layout: Layout) -> dict[str, Entry]:

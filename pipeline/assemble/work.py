@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.facts import Facts
 from pipeline.noun import noun
+from pipeline.recipe import Assemble
 
 
 @noun
@@ -16,7 +17,8 @@ class Work:
 
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
     of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
-    what the recipe's `build` made (files by their names), and of `roots` those of the same entry of the manifest.
+    what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, and what
+    else of that entry is being made: what all of them need is fetched together.
     """
 
     project: Path
@@ -27,3 +29,4 @@ class Work:
     say: Callable[[str], None]
     built: Callable[[], Mapping[str, Path]] = dict
     own: Callable[[], Sequence[Path]] = tuple
+    beside: Callable[[], Sequence[Assemble]] = tuple

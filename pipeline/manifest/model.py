@@ -116,7 +116,7 @@ class LayerBudget:
     rest about is, the most `parts` of one entry (its bytecode apart), the largest layer, and the most layers in all.
     """
 
-    own: int = 4 << 20
+    own: int = 2 << 20
     group: int = 2 << 20
     parts: int = 24
     size: int = 8_000_000_000

@@ -128,7 +128,7 @@ def _budget() -> Schema:
     return _object(
         "How packages and files are divided into OCI layers.",
         {
-            "own": {**_size("From this size on, a package or file has a layer of its own."), "default": "4MiB"},
+            "own": {**_size("From this size on, a package or file has a layer of its own."), "default": "2MiB"},
             "group": {**_size("About the size of the layers that smaller ones share."), "default": "2MiB"},
             "parts": count("Most layers of one entry, its bytecode apart; 1: all in one.", 100, 24),
             "size": {**_size("Largest layer in a registry, where many refuse more than 8 to 10 GB."), "default": "8GB"},

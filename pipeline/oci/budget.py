@@ -105,15 +105,23 @@ def _groups(names: Sequence[str], sizes: Mapping[str, int], budget: LayerBudget,
     hashes = {name: f"{int.from_bytes(hashlib.sha256(name.encode()).digest()):0256b}" for name in names}
     groups = {"": list(names)}
     while True:
-        totals = {bits: sum(sizes[name] for name in group) for bits, group in groups.items() if len(group) > 1}
-        bits = max(totals, key=lambda bits: (totals[bits], bits), default="")
+        bits = max(groups, key=lambda bits: (_beside(groups[bits], sizes), bits))
         # What no layer may hold is divided whatever the number then is.
-        if totals.get(bits, 0) <= (budget.group if len(groups) < most else budget.size):
-            return groups
+        too_large = [bits for bits, group in groups.items() if sum(sizes[name] for name in group) > budget.size]
+        if len(groups) >= most or _beside(groups[bits], sizes) <= budget.group // 2:
+            if not too_large:
+                return groups
+            bits = too_large[0]
         group = groups.pop(bits)
         for longer in (bits + "0", bits + "1"):
             if inside := [name for name in group if hashes[name].startswith(longer)]:
                 groups[longer] = inside
+
+
+def _beside(group: Sequence[str], sizes: Mapping[str, int]) -> int:
+    """What is made anew in vain when the largest piece of a group changes; dividing the group can help that alone."""
+    found = [sizes[name] for name in group]
+    return sum(found) - max(found)
 
 
 def _free(name: str) -> str:
