@@ -57,6 +57,13 @@ def _built(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Mapping[st
     return wheels.built(step, recipe, plan, bench)
 
 
+def _beside(step: Step, plan: Plan) -> list[Assemble]:
+    """What a run packs of the same entry of the manifest."""
+    hits = {id_ for id_, verdict in plan.verdicts.items() if verdict.hit}
+    works = (one.work for one in plan.steps if one.place == step.place and one.id not in hits)
+    return [work.recipe for work in works if isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)]
+
+
 def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
     from pipeline.assemble import layer as layers
 
@@ -78,8 +85,11 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             say=lambda text: bench.say(step.id, text),
             built=lambda: _built(step, recipe, plan, bench),
             own=lambda: roots([one for one in below if one.place == step.place]),
+            beside=lambda: _beside(step, plan),
         )
         made, contents = layers.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
+    if not contents.members:
+        return Result({**record_of([], recipe), "linked": False})
     bench.store.put_contents(made, contents.to_json())
     linked = bool(contents.elf) or any(member[1] in ("symlink", "hardlink") for member in contents.members)
     return Result({**record_of([made], recipe), "linked": linked}, size=made.blob.size)
