@@ -60,7 +60,7 @@ class _Archive:
             start = file.read(512)
             if member.size <= _DOCUMENT and start[:1] in (b"{", b"["):
                 self._documents[path] = start + file.read()
-            elif member.size >= 512:
+            elif member.size >= 512 or start.startswith(tuple(_MAGIC)):
                 self._layers[path] = self._layer(start, file)
 
     def _layer(self, start: bytes, rest: IO[bytes]) -> Layer:

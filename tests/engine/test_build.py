@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from small_image import IMAGE, small_image
 
+from pipeline.digest import digest_of
 from pipeline.engine.docker import DockerEngine
 from pipeline.engine.model import Dockerfile, EngineError
 from pipeline.errors import StoreError
@@ -57,6 +62,30 @@ def test_a_secret_may_be_as_large_as_a_bundle_of_certificates(docker: DockerEngi
     secret = "certified" * 20_000
     docker.build(Dockerfile(folder / "Dockerfile", folder, {}, "", {"s": secret}, "host"), said.append, lambda: False)
     assert any("certified" in line for line in said)
+
+
+def test_a_layer_may_be_smaller_than_a_block_where_it_is_compressed(store: Store) -> None:
+    whole = gzip.compress(small_layer(), mtime=0)
+    assert len(whole) < 512
+    config = {"config": {}, "rootfs": {"type": "layers", "diff_ids": [digest_of(small_layer())]}}
+    listing = [{"Config": "c", "RepoTags": None, "Layers": ["blobs/l"]}]
+    documents = {"blobs/l": whole, "c": json.dumps(config).encode(), "manifest.json": json.dumps(listing).encode()}
+    layers, _ = take_saved([packed(documents)], store)
+    assert [layer.diff_id for layer in layers] == [digest_of(small_layer())]
+
+
+def small_layer() -> bytes:
+    return packed({"etc/motd": b"hello"})
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def test_an_archive_is_taken_whole_or_not_at_all(store: Store) -> None:
