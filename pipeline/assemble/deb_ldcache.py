@@ -16,22 +16,10 @@ from pipeline.assemble.deb_tree import Tree
 from pipeline.assemble.elf import Elf, inspect
 from pipeline.assemble.entry import Entry
 from pipeline.dpkg import MULTIARCH
+from pipeline.oci.provided import ABI, CACHE, ELF_LIBC6, MAGIC
 
-PATH = "etc/ld.so.cache"
+PATH = CACHE
 LIBRARY = re.compile(r"(lib[^/]*|ld-[^/]*)\.so(\.[^/]*)?$")
-_MAGIC = b"glibc-ld.so.cache1.1"
-_ELF_LIBC6 = 0x0003
-# (bits, ELF machine) → the ABI flag of the cache (sysdeps/generic/ldconfig.h); ARM's is that of hard float.
-_ABI: Mapping[tuple[int, int], int] = {
-    (64, 62): 0x0300,
-    (32, 62): 0x0800,
-    (32, 3): 0x0000,
-    (64, 183): 0x0A00,
-    (32, 40): 0x0900,
-    (64, 21): 0x0500,
-    (64, 22): 0x0400,
-    (64, 243): 0x1000,
-}
 
 
 def folders(tree: Tree, texts: Mapping[str, bytes], architecture: str) -> tuple[list[str], list[str]]:
@@ -99,7 +87,7 @@ def cache(tree: Tree, paths: Iterable[str], libraries: Mapping[str, Elf], search
         if folder not in order or not LIBRARY.match(name):
             continue
         library = libraries.get(tree.target(path) or "")
-        flag = _ABI.get((library.bits, library.machine)) if library else None
+        flag = ABI.get((library.bits, library.machine)) if library else None
         if library is None or flag is None:
             continue
         soname = library.soname or name
@@ -107,7 +95,7 @@ def cache(tree: Tree, paths: Iterable[str], libraries: Mapping[str, Elf], search
             # A link for the compiler, or a file that is known by the link with its soname.
             continue
         little = library.little
-        key, place = (soname, flag | _ELF_LIBC6), (order[folder], f"/{folder}/{name}")
+        key, place = (soname, flag | ELF_LIBC6), (order[folder], f"/{folder}/{name}")
         found[key] = min(found.get(key, place), place)
     return encode([(soname, flags, place[1]) for (soname, flags), place in found.items()], little)
 
@@ -125,7 +113,7 @@ def encode(entries: Iterable[tuple[str, int, str]], little: bool) -> bytes:
         strings += path.encode() + b"\0"
         table += struct.pack(f"{order}iIIIQ", flags, key, value, 0, 0)
     # Flags: 2 little, 3 big endian; no extensions.
-    header = struct.pack(f"{order}20sIIB3xI12x", _MAGIC, len(ordered), len(strings), 2 if little else 3, 0)
+    header = struct.pack(f"{order}20sIIB3xI12x", MAGIC, len(ordered), len(strings), 2 if little else 3, 0)
     return header + table + bytes(strings)
 
 

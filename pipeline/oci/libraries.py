@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ _MULTIARCH = {
     (64, 22): ("s390x-linux-gnu",),
     (64, 243): ("riscv64-linux-gnu",),
 }
-_ARCHITECTURES = {62: "amd64", 3: "386", 183: "arm64", 40: "arm", 21: "ppc64le", 22: "s390x", 243: "riscv64"}
+ARCHITECTURES = {62: "amd64", 3: "386", 183: "arm64", 40: "arm", 21: "ppc64le", 22: "s390x", 243: "riscv64"}
 _SITE = re.compile(r"^(?P<site>.*/(?:site|dist)-packages/)(?P<top>[^/]+)")
 
 
@@ -84,24 +84,26 @@ def missing(
     library_path: Sequence[str] = (),
     ld_so_conf: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    known: Callable[[str, Elf], bool] = lambda _soname, _asking: False,
 ) -> list[Missing]:
     """What cannot be found of what the objects of `layers` (lowest first) need, sorted by library, then by path.
 
     `library_path` is the image's LD_LIBRARY_PATH, `ld_so_conf` the folders that its /etc/ld.so.conf names, `ignore`
-    globs of library names or of paths. Objects for another `architecture` (an OCI name) are passed over, as are those
-    of .deb packages, for which dpkg's dependencies answer. Wheels may load libraries in advance, so one in the same
-    top-level package folder or in a `*.libs` folder beside it counts as found.
+    globs of library names or of paths; `known(name, asking)` tells what is there though no layer shows it. Objects for
+    another `architecture` (an OCI name) are passed over, as are those of .deb packages, for which dpkg's dependencies
+    answer. Wheels may load libraries in advance, so one in the same top-level package folder or in a `*.libs` folder
+    beside it counts as found.
     """
     image = _Image(layers)
     found: set[Missing] = set()
     for path, (elf, owner) in image.objects.items():
-        if owner.endswith(".deb") or (architecture and _ARCHITECTURES.get(elf.machine, architecture) != architecture):
+        if owner.endswith(".deb") or (architecture and ARCHITECTURES.get(elf.machine, architecture) != architecture):
             continue
         for name in elf.needed:
             if any(fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(path, glob) for glob in (*DRIVER, *ignore)):
                 continue
             folders = _search(elf, posixpath.dirname("/" + path), library_path, ld_so_conf)
-            if not image.finds(name, elf, folders) and not image.preloads(name, elf, path):
+            if not (known(name, elf) or image.finds(name, elf, folders) or image.preloads(name, elf, path)):
                 found.add(Missing(name, path, owner))
     return sorted(found, key=lambda each: (each.soname, each.path))
 

@@ -19,6 +19,7 @@ from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.oci.image_facts import TOGETHER, image_facts, to_json
 from pipeline.recipe import Json
 from pipeline.reference import Reference, below, parse
+from pipeline.stages.borrow import describe, from_the_top
 from pipeline.store.image_files import ImageFiles
 
 if TYPE_CHECKING:
@@ -134,30 +135,23 @@ class ForeignImages:
 
     def _read(self, layers: Sequence[Layer], config: Mapping[str, Any], platform: Platform) -> Facts:
         found = Facts(platform)
-        for first in reversed(range(len(layers))):
-            self._bench.stop()
-            files = self._files(layers[first:])
+        for upper in from_the_top(layers, self._bench):
+            files = ImageFiles(self._bench.store, upper, TOGETHER)
             found = image_facts(files, config, platform)
             if foreign.certain(found, files, config):
-                found = found if found.distribution or first < 2 else self._released(found, layers[0], config)
+                between = len(layers) - len(upper) > 1
+                found = self._released(found, layers[0], config) if between and not found.distribution else found
                 if found.distribution:
                     break
         return found
 
     def _released(self, found: Facts, lowest: Layer, config: Mapping[str, Any]) -> Facts:
         """`found` with the release that the lowest layer tells, while the package is the same that brought it."""
-        below = image_facts(self._files([lowest]), config, found.platform)
+        describe(lowest, self._bench)
+        below = image_facts(ImageFiles(self._bench.store, [lowest], TOGETHER), config, found.platform)
         if "base-files" in below.packages and below.packages["base-files"] == found.packages.get("base-files"):
             return replace(found, distribution=below.distribution, release=below.release)
         return found
-
-    def _files(self, layers: Sequence[Layer]) -> ImageFiles:
-        """The files of layers, which are fetched if need be; what they hold is kept, too."""
-        from pipeline.stages.borrow import contents
-
-        for layer in layers:
-            contents(layer, self._bench)
-        return ImageFiles(self._bench.store, layers, TOGETHER)
 
 
 def reference_of(bench: Bench, name: str, registry: str) -> Reference:

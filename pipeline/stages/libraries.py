@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.digest import cache_key
 from pipeline.dpkg import SUITES, ArchiveSettings
@@ -11,57 +12,94 @@ from pipeline.errors import AssembleError, PipelineError
 from pipeline.facts import Facts, Platform
 from pipeline.oci.descriptor import Layer
 from pipeline.oci.libraries import Contents, Elf, Missing, missing
+from pipeline.oci.provided import ABI, CACHE, by_facts, cached
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
-from pipeline.recipe import Assemble, Borrow
+from pipeline.recipe import Assemble, Borrow, Execute
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench
-from pipeline.stages.borrow import contents
+from pipeline.stages.borrow import contents, from_the_top
 from pipeline.store.image_files import ImageFiles
 
 
 def check(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
     """Raises AssembleError for shared libraries that members need and no layer has, found from the ELF files."""
     assert isinstance(step.work, ImageWork)
-    layers = [layer for id_ in ids for layer in _relevant(plan.step(id_), bench)]
-    own = [layer for id_ in ids if not _is_borrowed(plan.step(id_)) for layer in _relevant(plan.step(id_), bench)]
+    steps = [plan.step(id_) for id_ in ids]
+    borrowed = [layer for one in steps if _is_borrowed(one) for layer in layers_of(one, bench)]
+    own = [layer for one in steps if not _is_borrowed(one) for layer in _relevant(one, bench)]
     config = next(config for at, stack, config in step.work.stacks if at == platform and stack == ids)
     env = dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair)
     ignored = step.work.image.checks.libraries_ignore
-    memo = "libraries " + cache_key([[layer.diff_id for layer in layers], ignored, env.get("LD_LIBRARY_PATH", "")])
-    if bench.cache.known(memo):
+    layers = [layer.diff_id for layer in (*borrowed, *own)]
+    memo = "libraries " + cache_key([layers, ignored, env.get("LD_LIBRARY_PATH", "")])
+    if bench.store.database.memo(memo):
         return
-    lacking = _missing(layers, own, bench, platform, env, ignored)
+    asked = {"architecture": platform.architecture, "ignore": ignored}
+    asked["library_path"] = tuple(filter(None, env.get("LD_LIBRARY_PATH", "").split(":")))
+    lacking = _lacked(borrowed, own, bench, asked, _told(steps))
     if lacking:
         raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
-    bench.cache.tell(memo, True)
+    bench.store.database.remember(memo, True)
 
 
-def _missing(
-    layers: Sequence[Layer],
-    own: Sequence[Layer],
-    bench: Bench,
-    platform: Platform,
-    env: Mapping[str, str],
-    ignored: Sequence[str],
+def _told(steps: Sequence[Step]) -> Facts:
+    """What is known of the image's packages; nothing where a command may have removed some."""
+    works = [one.work for one in steps if isinstance(one.work, LayerWork)]
+    if any(isinstance(work.recipe, Execute) for work in works):
+        return Facts()
+    return works[-1].parent if len(works) > 1 else Facts()
+
+
+def _lacked(
+    borrowed: Sequence[Layer], own: Sequence[Layer], bench: Bench, asked: Mapping[str, Any], told: Facts
 ) -> list[Missing]:
-    """What the objects of `own` layers lack. An image from elsewhere answers for itself, and is not read in vain."""
-    told = [_contents(layer, bench) for layer in own]
-    asking = {path for one in told for path in (*one.objects, *(one.hardlinks if one.objects else ()))}
+    """What the objects of `own` layers lack. An image from elsewhere answers for itself, and is read no further down
+    than it takes to find what they need: not at all, where what is known of its packages says enough.
+    """
+    above = [_contents(layer, bench) for layer in own]
+    asking = {path for one in above for path in (*one.objects, *(one.hardlinks if one.objects else ()))}
     if not asking:
         return []
 
-    def lacking(folders: Sequence[str]) -> list[Missing]:
+    def lacking(below: Sequence[Layer], folders: Sequence[str] = ()) -> list[Missing]:
+        listed = _Listed([*below, *own], bench)
         found = missing(
-            [_contents(layer, bench) for layer in layers],
-            architecture=platform.architecture,
-            library_path=tuple(filter(None, env.get("LD_LIBRARY_PATH", "").split(":"))),
+            [*(_contents(layer, bench) for layer in below), *above],
             ld_so_conf=folders,
-            ignore=ignored,
+            known=lambda soname, elf: by_facts(soname, elf, told) or listed.has(soname, elf),
+            **asked,
         )
         return [each for each in found if each.path in asking]
 
     found = lacking(())
-    return lacking(_ld_so_conf(layers, bench)) if found and len(own) < len(layers) else found
+    for below in from_the_top(borrowed, bench) if found else ():
+        found = lacking(below)
+        found = lacking(below, _ld_so_conf([*below, *own], bench)) if found else []
+        if not found:
+            break
+    return found
+
+
+class _Listed:
+    """The libraries that ld.so.cache of the uppermost of `layers` that has one tells of; layers above may hide some."""
+
+    def __init__(self, layers: Sequence[Layer], bench: Bench) -> None:
+        self._known: Mapping[tuple[str, int], str] = {}
+        self._removed: set[str] = set()
+        for layer in reversed(layers):
+            if data := bench.store.files(layer).get(CACHE):
+                self._known = cached(data)
+                return
+            paths = (member[0].rpartition("/") for member in contents(layer, bench)["members"])
+            self._removed |= {name.removeprefix(".wh.") for _, _, name in paths if name.startswith(".wh.")}
+
+    def has(self, soname: str, asking: Elf) -> bool:
+        path = self._known.get((soname, ABI.get((asking.bits, asking.machine), -1)))
+        if path is None:
+            return False
+        # A file, the link to it, a folder above, or all that was in a folder: any removal that may concern it.
+        stem = soname.partition(".so")[0]
+        return not any(name == ".wh..opq" or name in path.split("/") or name.startswith(stem) for name in self._removed)
 
 
 def _ld_so_conf(layers: Sequence[Layer], bench: Bench) -> list[str]:
