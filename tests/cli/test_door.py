@@ -188,7 +188,10 @@ def process(args: Sequence[str], **settings: Any) -> subprocess.CompletedProcess
 
 def test_an_output_without_unicode_gets_ascii(shop: Any) -> None:
     shop("build")
-    shop.write("src/start", "other\n")
+    manifest = Path("pipeline.yaml")
+    manifest.write_text(manifest.read_text().replace("    tags: [v1]", "    tags: [v1]\n    workdir: /srv"))
+    shop("build")
+    manifest.write_text(manifest.read_text().replace("/srv\n", "/opt\n"))
     environ = {**shop.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).with_name("plugin"))}
     ended = process(["plan"], env=environ)
     assert ended.returncode == 0
