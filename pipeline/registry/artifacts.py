@@ -97,7 +97,6 @@ def put(
     *,
     source: Callable[[Descriptor], Source],
     origins: Mapping[str, Repository],
-    parallel: int = 1,
     progress: Progress = lambda _count: None,
 ) -> Transfer:
     """Puts a record with its blobs under a tag, the tag last: what is found is whole.
@@ -110,11 +109,8 @@ def put(
     def bytes_of(blob: Descriptor) -> Source:
         return FromMemory(at_hand[blob.digest]) if blob.digest in at_hand else source(blob)
 
-    done = Publication(
-        repository, [found], None, origins=origins, source=bytes_of, parallel=parallel, progress=progress
-    ).run(())
-    repository.for_push().tag(found.descriptor.digest, [tag], found)
-    return done
+    work = Publication(repository, [found], None, origins=origins, source=bytes_of, parallel=1, progress=progress)
+    return work.tagged(tag)
 
 
 def _document(artifact: Artifact, media_type: str) -> Document:

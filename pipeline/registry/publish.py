@@ -109,18 +109,32 @@ class Publication:
             self._put_documents()
         if self._recall:
             self._recall.keep(self._target.name, _images(self._documents).items())
-        return Transfer(image, self._target.tally.requests, self._target.tally.moved, **self._counts)
+        return self._summary()
+
+    def tagged(self, tag: str) -> Transfer:
+        """Puts it under a tag and no digest, each blob there for certain: an image manifest is no proof of them."""
+        self._granted(lambda: self._place(self._blobs))
+        self._target.put_manifest(self._documents[-1], tag)
+        return self._summary()
+
+    def _summary(self) -> Transfer:
+        tally = self._target.tally
+        return Transfer(self._documents[-1].descriptor, tally.requests, tally.moved, **self._counts)
 
     def _is_there(self, image: Descriptor) -> bool:
+        return self._granted(lambda: self._target.has_manifest(image.digest))
+
+    def _granted(self, ask: Callable[[], T]) -> T:
+        """The first request, without mounts where they are refused."""
         try:
-            return self._target.has_manifest(image.digest)
+            return ask()
         except (Unauthorized, Denied):
             if not self._mounts:
                 raise
             # Some token servers refuse everything where one of the repositories to mount from may not be read.
             self._mounts = {}
             self._target = self._target.for_push()
-            return self._target.has_manifest(image.digest)
+            return ask()
 
     # -- what is there ------------------------------------------------------------------------------------------
 
