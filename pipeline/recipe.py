@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
+from pipeline.facts import Facts
 from pipeline.noun import noun
 
 Json = Any
@@ -86,12 +87,13 @@ class Borrow:
 
     `layers` are oci.descriptor.Layer.to_json(), `config` the image config's own `config` property (OCI config.md):
     images on top inherit its Env, User, WorkingDir, Entrypoint and Cmd. `sources` tells this machine where to find the
-    layers and never enters the key.
+    layers and never enters the key; `facts`, which the files told when they were read, do not either.
     """
 
     layers: tuple[Mapping[str, Json], ...]
     config: Mapping[str, Json] = field(default_factory=dict)
     sources: Mapping[str, Json] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     part: str = ""
     summary: str = ""
 

@@ -25,11 +25,11 @@ def contents(path: str, locked: Json, parent: Facts) -> list[dict[str, Json]]:
     return [{"image": path, "platform": str(parent.platform), "digest": locked["digest"]}]
 
 
-def recipes(locked: Json, sources: Mapping[str, Any]) -> Sequence[Recipe]:
+def recipes(locked: Json, sources: Mapping[str, Any], parent: Facts) -> Sequence[Recipe]:
     """Its layers; `sources` says for this machine where they are. ValueError for what no lock says."""
     for layer in locked["layers"]:
         if not all(_DIGEST.fullmatch(digest) for digest in (layer["diff_id"], layer["blob"]["digest"])):
             raise ValueError("a digest that is none")
     count = len(locked["layers"])
     summary = f"{locked['reference']} {short(locked['digest'])}, {count} layer{'s' if count != 1 else ''}"
-    return (Borrow(tuple(locked["layers"]), locked["config"], sources, summary=summary),)
+    return (Borrow(tuple(locked["layers"]), locked["config"], sources, facts(locked, parent), summary=summary),)

@@ -54,5 +54,5 @@ def contents(spec: Any, locked: Json, parent: Facts) -> list[dict[str, Json]]:
     return shared.contents(_settings(spec)["path"], locked, parent)
 
 
-def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
-    return shared.recipes(locked, {"from": "archive", **_settings(spec)})
+def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:
+    return shared.recipes(locked, {"from": "archive", **_settings(spec)}, parent)

@@ -126,6 +126,7 @@ def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noq
     return from_json(locked["facts"], parent.platform)
 
 
-def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
+def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Recipe]:
     summary = f"{posixpath.basename(spec['path'])}, {len(locked['layers'])} layers"
-    return (Borrow(tuple(locked["layers"]), locked["config"], summary=summary),)
+    found = facts(spec, locked, parent)
+    return (Borrow(tuple(locked["layers"]), locked["config"], facts=found, summary=summary),)

@@ -58,5 +58,5 @@ def facts(spec: Any, locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
     return shared.facts(locked, parent)
 
 
-def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:  # noqa: ARG001
-    return shared.recipes(locked, {"from": "registry", **_settings(spec)})
+def recipes(spec: Any, locked: Json, parent: Facts) -> Sequence[Recipe]:
+    return shared.recipes(locked, {"from": "registry", **_settings(spec)}, parent)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.oci.requires_find import Evidence, Files, Found
+from pipeline.facts import Facts
+from pipeline.oci.requires_find import Evidence, Files, Found, Told
 from pipeline.oci.requires_versions import World, accepts, highest
 
 _SPEC = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9.+_-]*?)\s*((?:[<>=!~].*)?)")
@@ -15,6 +16,8 @@ _LABELS = {"os": "operating system", "python": "Python", "mpi": "MPI", "cuda": "
 _LABELS |= {"fuse": "FUSE", "openmpi": "Open MPI", "intelmpi": "Intel MPI", "mpich": "MPICH"}
 _WORLDS: Mapping[str, World] = {"python": "pip"}
 _SHOWN = 3
+_LAST = 999999
+"""A patch release that will never be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,15 @@ def check(requires: Mapping[str, Any], files: Files) -> list[Lack]:
     return [lack for name, asked in requires.items() for lack in _lacks(name, asked, evidence)]
 
 
-def _lacks(name: str, asked: Any, evidence: Evidence) -> Iterator[Lack]:
+def undecided(requires: Mapping[str, Any], told: Facts | Files) -> dict[str, Any]:
+    """What of `requires` may be lacking as far as facts, or the files of only the uppermost layers, tell: all else is
+    met whatever the rest of the image holds.
+    """
+    evidence = Told(told) if isinstance(told, Facts) else Evidence(told)
+    return {name: asked for name, asked in requires.items() if any(_lacks(name, asked, evidence, whole=False))}
+
+
+def _lacks(name: str, asked: Any, evidence: Evidence, *, whole: bool = True) -> Iterator[Lack]:
     if asked is False:
         return
     if name == "packages":
@@ -45,16 +56,21 @@ def _lacks(name: str, asked: Any, evidence: Evidence) -> Iterator[Lack]:
         yield from _system([asked] if isinstance(asked, str) else asked, evidence)
     elif name == "mpi" and isinstance(asked, str):
         implementation, constraint = _split(asked)
-        yield from _versioned(implementation, constraint, evidence)
+        yield from _versioned(implementation, constraint, evidence, whole)
     else:
-        yield from _versioned(name, "" if asked is True else asked, evidence)
+        yield from _versioned(name, "" if asked is True else asked, evidence, whole)
 
 
-def _versioned(name: str, constraint: str, evidence: Evidence) -> Iterator[Lack]:
-    """One thing, any version of which will do that fits; of one that is there several times, one has to."""
+def _versioned(name: str, constraint: str, evidence: Evidence, whole: bool) -> Iterator[Lack]:
+    """One thing, any version of which will do that fits; of one that is there several times, one has to.
+
+    Of a version of which only the first numbers are known, the rest of the image may tell the others.
+    """
     world, label = _WORLDS.get(name, "conda"), _LABELS.get(name, name)
     found = _exact(list(evidence.finder(name)()))
-    if not any(accepts(world, constraint, each.version) for each in found):
+    shortest = [each.version for each in found if whole or not constraint or each.version.count(".") > 1]
+    shortest += [v for v in (each.version for each in found) if v and accepts(world, constraint, f"{v}.{_LAST}")]
+    if not any(accepts(world, constraint, version) for version in shortest):
         yield Lack(f"{label} {constraint}".strip(), _told(found, world) or "none")
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Protocol
 
 from pipeline.dpkg import stanza, upstream
+from pipeline.facts import Facts
 
 READ = (
     "/etc/os-release",
@@ -201,6 +202,36 @@ class Evidence:
         finders = {"os": self.os, "conda": self.conda_itself, "python": self.python, "git": self.git, "fuse": self.fuse}
         finders |= {"cuda": self.cuda, "cudnn": self.cudnn, "nccl": self.nccl, "mpi": self.mpi}
         return {**finders, "openmpi": self.openmpi, "intelmpi": self.intelmpi, "mpich": self.mpich}[name]
+
+
+class Told(Evidence):
+    """What facts tell without a look at any file."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(_NoFiles())
+        self._facts = facts
+
+    @cached_property
+    def apt(self) -> Mapping[str, Found]:
+        packages = self._facts.packages.items()
+        return {name: Found(version, "/var/lib/dpkg/status", name) for name, version in packages}
+
+    def os(self) -> Iterator[Found]:
+        if self._facts.distribution:
+            yield Found(self._facts.release, "/etc/os-release", self._facts.distribution)
+
+    def python(self) -> Iterator[Found]:
+        yield from super().python()
+        if self._facts.python:
+            yield Found(self._facts.python.version, self._facts.python.executable, "Python")
+
+
+class _NoFiles:
+    def read(self, path: str) -> bytes | None:  # noqa: ARG002
+        return None
+
+    def glob(self, pattern: str) -> Sequence[str]:  # noqa: ARG002
+        return ()
 
 
 def _cuda_json(text: str) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline.digest import short
 from pipeline.errors import StoreError
+from pipeline.facts import Facts
 from pipeline.oci.descriptor import Layer
 from pipeline.plan.model import LayerWork, Plan, Step, comes_when_needed
-from pipeline.recipe import Borrow
+from pipeline.recipe import Borrow, Execute
 from pipeline.stages.assemble import record_of
 from pipeline.stages.bench import Bench, Result
 
@@ -44,6 +45,17 @@ def _note(recipe: Borrow, layers: list[Layer], bench: Bench) -> None:
         bench.origins.note_layout(layers, bench.files.path(sources["path"]))
     else:
         bench.origins.note_archive(layers, bench.files.path(sources["path"]))
+
+
+def known_of(steps: Sequence[Step]) -> Facts:
+    """What is known of the files below an image's layers, of which `steps` are all; nothing where a command may have
+    removed some of them.
+    """
+    works = [one.work for one in steps if isinstance(one.work, LayerWork)]
+    if any(isinstance(work.recipe, Execute) for work in works):
+        return Facts()
+    lowest = works[0].recipe
+    return lowest.facts if isinstance(lowest, Borrow) else works[-1].parent
 
 
 def from_the_top(layers: Sequence[Layer], bench: Bench) -> Iterator[Sequence[Layer]]:

@@ -14,10 +14,10 @@ from pipeline.oci.descriptor import Layer
 from pipeline.oci.libraries import Contents, Elf, Missing, missing
 from pipeline.oci.provided import ABI, CACHE, by_facts, cached
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
-from pipeline.recipe import Assemble, Borrow, Execute
+from pipeline.recipe import Assemble, Borrow
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench
-from pipeline.stages.borrow import contents, from_the_top
+from pipeline.stages.borrow import contents, from_the_top, known_of
 from pipeline.store.image_files import ImageFiles
 
 
@@ -32,22 +32,14 @@ def check(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequenc
     ignored = step.work.image.checks.libraries_ignore
     layers = [layer.diff_id for layer in (*borrowed, *own)]
     memo = "libraries " + cache_key([layers, ignored, env.get("LD_LIBRARY_PATH", "")])
-    if bench.store.database.memo(memo):
+    if bench.cache.known(memo):
         return
     asked = {"architecture": platform.architecture, "ignore": ignored}
     asked["library_path"] = tuple(filter(None, env.get("LD_LIBRARY_PATH", "").split(":")))
-    lacking = _lacked(borrowed, own, bench, asked, _told(steps))
+    lacking = _lacked(borrowed, own, bench, asked, known_of(steps))
     if lacking:
         raise _lacking(step, lacking, _packages(plan, bench, ids, sorted({each.soname for each in lacking})))
-    bench.store.database.remember(memo, True)
-
-
-def _told(steps: Sequence[Step]) -> Facts:
-    """What is known of the image's packages; nothing where a command may have removed some."""
-    works = [one.work for one in steps if isinstance(one.work, LayerWork)]
-    if any(isinstance(work.recipe, Execute) for work in works):
-        return Facts()
-    return works[-1].parent if len(works) > 1 else Facts()
+    bench.cache.tell(memo, True)
 
 
 def _lacked(
