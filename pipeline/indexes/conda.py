@@ -93,6 +93,10 @@ class Conda:
         question = {"do": "link", "packages": records, "into": str(into), "prefix": prefix, "subdir": subdir}
         self._ask(question, settings, ())
 
+    def addresses(self, packages: Sequence[Mapping[str, Any]], asked: Environment, files: Files) -> list[str]:
+        """Where locked packages are, without credentials. AssembleError for a channel that is asked for no more."""
+        return [public(address) for address in self._addresses(packages, asked, files)[1]]
+
     def _addresses(
         self, packages: Sequence[Mapping[str, Any]], asked: Environment, files: Files
     ) -> tuple[Settings, list[str]]:

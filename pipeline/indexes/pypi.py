@@ -20,7 +20,7 @@ from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveErr
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_settings import pip_conf, uv_settings
-from pipeline.indexes.pypi_wheels import best, uv_platform
+from pipeline.indexes.pypi_wheels import best, located, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, public, requirement_flaw
 
@@ -84,6 +84,34 @@ class PyPI:
         added = (package for package in packages if normalise(package["name"]) not in installed)
         chosen = [_choose(package, wanted, python, platform, build) for package in added]
         return sorted(chosen, key=lambda wheel: (wheel["name"], wheel["file"]))
+
+    def addresses(
+        self, packages: Sequence[Mapping[str, Any]], wanted: Requested, *, python: str, platform: str, files: Files
+    ) -> dict[str, str]:
+        """Where locked packages are now, by file name: an address without credentials, or the path of a local file.
+
+        Raises ResolveError for one that no index has any more, or OutOfReach when one does not answer.
+        """
+        direct = wanted.direct()
+        pins = [
+            f"{p['name']} @ {direct[p['name']]}" if p["name"] in direct else f"{p['name']}=={p['version']}"
+            for p in packages
+        ]
+        with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
+            asked, answer = Path(folder, "asked.in"), Path(folder, "pylock.toml")
+            asked.write_text(lines(pins), encoding="utf-8")
+            arguments = ["pip", "compile", str(asked), "--output-file", str(answer), "--format", "pylock.toml"]
+            arguments += ["--generate-hashes", "--no-header", "--no-deps", "--python-version", python]
+            arguments += ["--python-platform", uv_platform(platform, newest=True)]
+            done = self._uv(arguments, wanted, files)
+            if done.returncode:
+                raise explain(done.stderr, python, platform)
+            found = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
+            places = located(found, Path(folder))
+        if missing := [p["file"] for p in packages if (p["file"], p["sha256"]) not in places]:
+            remedy = f"'pipeline lock --upgrade {missing[0].split('-')[0]}' takes what there is"
+            raise ResolveError(f"no index has {missing[0]} as it is locked", remedy=remedy)
+        return {p["file"]: places[p["file"], p["sha256"]] for p in packages}
 
     def source_settings(self, wanted: Requested, files: Files) -> tuple[str, list[Path]]:
         """For a pip elsewhere that fetches sources: a pip.conf (it may hold credentials), and folders that are here."""

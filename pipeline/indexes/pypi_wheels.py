@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import ResolveError
+from pipeline.layers._requirements import public
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
@@ -79,3 +82,17 @@ def best(files: Iterable[Mapping[str, Any]], python: str, platform: str) -> Mapp
             # Of equal tags the higher build number goes first, as pip has it.
             found.append((-min(fitting), build, candidate["file"], candidate))
     return max(found, key=lambda item: item[:3])[3] if found else None
+
+
+def located(packages: Iterable[Mapping[str, Any]], folder: Path) -> dict[tuple[str, str], str]:
+    """(file name, sha256) → where it is, of the packages of a pylock.toml that lies in `folder`."""
+    found = {}
+    for package in packages:
+        offered = [*package.get("wheels", []), *(package[key] for key in ("archive", "sdist") if key in package)]
+        for each in offered:
+            place = each.get("url") or str((folder / each["path"]).resolve())
+            if place.startswith("file://"):
+                place = unquote(urlsplit(place).path)
+            name = each.get("name") or unquote(place.split("#")[0].split("?")[0].rsplit("/", 1)[-1])
+            found[name, each.get("hashes", {}).get("sha256", "")] = public(place)
+    return found
