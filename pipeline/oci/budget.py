@@ -90,6 +90,32 @@ def _summary(recipe: Assemble, part: Part) -> str:
     return f"{what}, {names[0]}" if len(names) == 1 else f"{what}, {len(names)}: {names[0]} to {names[-1]}"
 
 
+def check(image: str, made: Mapping[str, Sequence[int]], borrowed: int, budget: LayerBudget) -> None:
+    """Raises AssembleError for an image of too many layers, or with one that is too large.
+
+    `made` are the sizes in bytes of the layers that each step made, by the step's name; `borrowed` layers are another
+    image's, which a registry has taken already.
+    """
+    for name, sizes in made.items():
+        if max(sizes, default=0) > budget.size:
+            raise AssembleError(
+                f"the layer {name} has {words(max(sizes))}, and may have {words(budget.size)}: registries refuse more",
+                remedy="divide what it holds, or raise build.layers.size if the registry takes it",
+            )
+    number = borrowed + sum(map(len, made.values()))
+    if number > budget.number:
+        entries: dict[str, int] = {}
+        for name, sizes in made.items():
+            entry = name.partition("/")[0]
+            entries[entry] = entries.get(entry, 0) + len(sizes)
+        most = sorted(entries, key=lambda entry: (-entries[entry], entry))[:3]
+        raise AssembleError(
+            f"image {image} would have {number} layers, and may have {budget.number}; most are of "
+            + ", ".join(f"{entry} ({entries[entry]})" for entry in most),
+            remedy=f"lower build.layers.parts, which is {budget.parts}",
+        )
+
+
 def parts(sizes: Mapping[str, int], budget: LayerBudget) -> list[Part]:
     """How pieces of these sizes in bytes are divided, the layers that hardly ever change first (so lowest)."""
     big = sorted((name for name, size in sizes.items() if size >= budget.own), key=lambda name: (-sizes[name], name))

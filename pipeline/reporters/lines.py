@@ -52,6 +52,17 @@ def step(event: StepEnded, name_width: int = NAME) -> str:
     return columns(event.kind, event.name, text, name_width)
 
 
+def hits(events: Sequence[StepEnded], name_width: int = NAME) -> list[str]:
+    """A line for each hit, but one alone for all parts of one entry."""
+    entries: dict[tuple[str, str], list[StepEnded]] = {}
+    for event in events:
+        entries.setdefault((event.kind, event.name.partition("/")[0].partition("@")[0]), []).append(event)
+    return [
+        step(found[0], name_width) if len(found) == 1 else columns(kind, name, f"hit, {len(found)} layers", name_width)
+        for (kind, name), found in entries.items()
+    ]
+
+
 def titled(title: str) -> str:
     """A title for people: a bare digest is cut short."""
     return f"sha256:{short(title)}…" if title.startswith("sha256:") and len(title) == 71 else title

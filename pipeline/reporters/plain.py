@@ -70,7 +70,7 @@ class Plain:
 
     def _show_hits(self) -> None:
         hits, self._hits = self._hits, []
-        self._lines(lines.step(hit, self._width) for hit in hits)
+        self._lines(lines.hits(hits, self._width))
 
     def _ended(self, event: StepEnded) -> None:
         self._out(lines.step(event, self._width))

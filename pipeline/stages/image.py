@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.facts import Platform
+from pipeline.oci import budget
 from pipeline.oci import image as documents
 from pipeline.oci.descriptor import Descriptor, Layer
-from pipeline.plan.model import ImageWork, Plan, Step, comes_when_needed
+from pipeline.plan.model import ImageWork, LayerWork, Plan, Step, comes_when_needed
+from pipeline.recipe import Borrow
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result
 
@@ -39,6 +41,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     manifests, blobs = [], []
     for platform, ids, config in step.work.stacks:
         layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
+        _fits(step, plan, bench, ids)
         libraries.check(step, plan, bench, platform, ids)
         requires.check(step, plan, bench, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
@@ -53,6 +56,18 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     bench.store.name_image(f"{plan.name}/{step.work.image.name}", image)
     record = {"image": image.to_json(), "blobs": [blob.to_json() for blob in blobs]}
     return Result(record, title=image.digest)
+
+
+def _fits(step: Step, plan: Plan, bench: Bench, ids: Sequence[str]) -> None:
+    steps = [plan.step(id_) for id_ in ids]
+    made, borrowed = {}, 0
+    for one in steps:
+        layers = layers_of(one, bench)
+        if isinstance(one.work, LayerWork) and isinstance(one.work.recipe, Borrow):
+            borrowed += len(layers)
+        else:
+            made[one.name] = [layer.blob.size for layer in layers]
+    budget.check(step.name, made, borrowed, bench.manifest.build.layers)
 
 
 def _manifest(

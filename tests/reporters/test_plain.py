@@ -57,6 +57,13 @@ def test_hits_are_shown_before_the_first_step_that_takes_time() -> None:
     ]
 
 
+def test_layers_of_one_entry_that_are_hits_take_one_line() -> None:
+    parts = [hit("layer", f"science/{name}@linux/amd64") for name in ("numpy", "small", "bytecode-numpy")]
+    events = [RunStarted("shop", 5), hit("base", "slim"), *parts, StepStarted("layer b", "layer", "b")]
+    out, _ = told(*events)
+    assert out == ["base   slim      hit", "layer  science   hit, 3 layers"]
+
+
 def test_a_failure_shows_its_error_and_the_last_words_below_and_what_was_skipped() -> None:
     said = [StepSaid("layer a", f"word {n}") for n in range(8)]
     failed = StepEnded("layer a", "layer", "a", "failed", "", 1.0, error="no wheel\n  for linux")
