@@ -75,8 +75,8 @@ def locked_script(
     if packages:
         lines += [
             f"mkdir -p {_STATE}/lists/partial {_STATE}/cache/archives/partial",
-            "automatic=$(apt-mark showauto)",
-            f"apt-get {_OPTIONS} {_ALONE} install -y --no-install-recommends --no-download --no-remove "
+            f"automatic=$(apt-mark {_ALONE} showauto)",
+            f"apt-get {_OPTIONS} {_ALONE} install -y --no-install-recommends --no-remove "
             f"--allow-downgrades {DEBS}/*.deb || {{ echo {shlex.quote(_REFUSED)} >&2; exit 1; }}",
             *_verified(packages),
         ]
@@ -103,7 +103,7 @@ def _verified(packages: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _marked(names: Sequence[str], how: str, more: str = "") -> list[str]:
     words = " ".join(filter(None, [shlex.join(names), more]))
-    return [f"apt-mark {how} {words} > /dev/null"] if names else []
+    return [f"apt-mark {_ALONE} {how} {words} > /dev/null"] if names else []
 
 
 def _sources(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
