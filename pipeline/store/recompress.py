@@ -56,10 +56,20 @@ def _image(store: Store, part: ImageDocuments, packed: Mapping[Digest, Layer]) -
     return image
 
 
+def packed(store: Store, layer: Layer) -> Layer | None:
+    """What a layer is as gzip, where that is known; its blob need not be there any more."""
+    known = store.database.memo(_memo(layer))
+    return Layer(Descriptor.from_json(known), layer.diff_id, layer.created_by) if known else None
+
+
+def _memo(layer: Layer) -> str:
+    return f"gzip {gzip_codec()} {_LEVEL} {layer.diff_id}"
+
+
 def _layer(store: Store, layer: Layer, stop: Callable[[], None], memos: Memos) -> Layer:
     if layer.blob.media_type != LAYER_ZSTD:
         return layer
-    memo = f"gzip {gzip_codec()} {_LEVEL} {layer.diff_id}"
+    memo = _memo(layer)
     # Images that share a layer are pushed at the same time.
     with store.guard(f"gzip-{short(layer.diff_id, 32)}"):
         if known := memos.known(memo):

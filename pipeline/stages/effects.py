@@ -1,0 +1,76 @@
+"""What a plan would change on each target: what is live there now, what would be, and whether the service restarts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.digest import short
+from pipeline.errors import PipelineError
+from pipeline.noun import noun
+from pipeline.plan.model import Change, Plan, Step, TargetWork
+from pipeline.plan.why import names_step, words
+from pipeline.stages.bench import Bench
+
+Does = Literal["nothing", "starts", "restarts"]
+
+
+@noun
+class Effect:
+    """What would happen on a target. `state` and `revision` are what is observed now, `live` the image's digest there;
+    `image` is the digest wanted, empty while the image is still to be made. `changes` are settings of the service.
+    """
+
+    target: str
+    does: Does
+    state: str = ""
+    revision: str = ""
+    live: str = ""
+    image: str = ""
+    changes: tuple[Change, ...] = ()
+
+    def __str__(self) -> str:
+        if self.does == "nothing":
+            return ""
+        return f"{self.does}: {', '.join([*self._image(), *(words(change) for change in self.changes)])}"
+
+    def _image(self) -> list[str]:
+        new = f"sha256:{short(self.image)}" if self.image else "a new one"
+        if not self.live:
+            return [f"image {new}"]
+        return [] if self.live == self.image else [f"image sha256:{short(self.live)} → {new}"]
+
+
+def effects(bench: Bench, plan: Plan) -> dict[str, Effect]:
+    """By step, for each target of the plan; only those are asked what is live that would change."""
+    steps = [step for step in plan.steps if isinstance(step.work, TargetWork)]
+    return {step.id: _effect(step, plan, bench) for step in steps}
+
+
+def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
+    from pipeline.stages.release import target_of
+
+    assert isinstance(step.work, TargetWork)
+    if plan.verdicts[step.id].hit:
+        return Effect(step.name, "nothing")
+    live = target_of(bench, step.work.target).observe()
+    does: Does = "restarts" if live.state in ("running", "starting") else "starts"
+    settings = tuple(change for change in plan.verdicts[step.id].changes if not names_step(change))
+    image = _image(step.work.built, plan, bench)
+    return Effect(step.name, does, live.state, live.revision, live.image, image, settings)
+
+
+def _image(built: str, plan: Plan, bench: Bench) -> str:
+    """The digest of the image for this machine, once it is made."""
+    if not plan.verdicts[built].hit or (record := bench.store.database.record(plan.step(built).key)) is None:
+        return ""
+    from pipeline.facts import Platform
+    from pipeline.oci.descriptor import Descriptor
+    from pipeline.stages.bench import machine_platform
+    from pipeline.store.lookup import Found, choose
+
+    found = Found(built, "", Descriptor.from_json(record["image"]))
+    try:
+        return choose(bench.store, found, None, Platform.parse(machine_platform())).descriptor.digest
+    except PipelineError:
+        # Its documents are elsewhere, in a shared cache: the index's digest tells as much.
+        return str(record["image"]["digest"])
