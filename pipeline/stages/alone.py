@@ -35,10 +35,10 @@ class Alone(Memos):
         """Begins to share what a step made."""
 
     def share(self, what: str, key: str, record: Mapping[str, Any]) -> None:
-        """Begins to share what was made under a key that belongs to no step."""
+        """Shares what was made under a key that belongs to no step, at the end of a run."""
 
     def finish(self) -> None:
-        """Waits until everything is shared that was to be."""
+        """At the end of a run: returns when everything is shared that is to be."""
 
     def contents(self, _layer: Layer) -> bool:
         """Takes over what a layer holds, without its bytes; whether that is known then."""

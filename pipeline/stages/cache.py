@@ -57,6 +57,7 @@ class SharedCache(Alone):
         self._asked: dict[str, float] = {}
         self._taken: set[str] = set()
         self._warned: set[str] = set()
+        self._offered: dict[str, Mapping[str, Any]] = {}
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
@@ -141,7 +142,7 @@ class SharedCache(Alone):
 
     def share(self, what: str, key: str, record: Mapping[str, Any]) -> None:
         if self._settings.write:
-            self._uploads.share(tag(what, key), record)
+            self._offered[tag(what, key)] = record
 
     def tell(self, name: str, value: Any, layers: Sequence[Layer] = ()) -> None:
         super().tell(name, value, layers)
@@ -150,6 +151,9 @@ class SharedCache(Alone):
             self._uploads.share(tag("memo", cache_key(name)), record)
 
     def finish(self) -> None:
+        for name, record in self._offered.items():
+            self._uploads.share_if_new(name, record)
+        self._offered.clear()
         self._uploads.finish()
 
 

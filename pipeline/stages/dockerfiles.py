@@ -64,10 +64,17 @@ class Dockerfiles:
             return None
 
     def image(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
-        """{layers, config, facts}; built when it is not in the store. EngineError when that fails; OutOfReach."""
+        """{layers, config, facts}; built when neither the store nor the shared cache has it. EngineError when that
+        fails; OutOfReach.
+        """
         key = cache_key(["dockerfile", request, str(platform), parents])
-        if known := self._known(key):
-            return known
+        made = self._known(key) or self._made(key, spec, request, parents, platform)
+        self._bench.cache.share("dockerfile", key, made)
+        return made
+
+    def _made(
+        self, key: str, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform
+    ) -> Json:
         store = self._bench.store
         with store.guard(key[:32]):
             if known := self._known(key):
@@ -77,9 +84,14 @@ class Dockerfiles:
             return made
 
     def _known(self, key: str) -> Json | None:
-        record = self._bench.store.database.record(cast(Any, key))
-        whole = record and all(self._bench.store.has_layer(Layer.from_json(layer)) for layer in record["layers"])
-        return record if whole else None
+        store, cache = self._bench.store, self._bench.cache
+        record = store.database.record(key)
+        layers = [Layer.from_json(layer) for layer in record["layers"]] if record else []
+        if record and all(store.has_layer(layer) or cache.lends(layer.blob.digest) for layer in layers):
+            return record
+        if shared := cache.result("dockerfile", key):
+            store.database.adopt(key, shared)
+        return shared
 
     def _build(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
         from pipeline.oci.image_facts import TOGETHER, image_facts, to_json
