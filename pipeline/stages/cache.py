@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline import __version__
 from pipeline.digest import Digest, cache_key
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import Plan, Step, Verdict
@@ -93,7 +94,7 @@ class SharedCache(Alone):
 
     def known(self, name: str) -> Any:
         value = super().known(name)
-        if value is None and (found := self.result("memo", cache_key(name))):
+        if value is None and (found := self.result("memo", _memo_key(name))):
             value = found["value"]
             super().tell(name, value)
         return value
@@ -148,13 +149,18 @@ class SharedCache(Alone):
         super().tell(name, value, layers)
         if self._settings.write:
             record = {"value": value, "layers": [layer.to_json() for layer in layers]}
-            self._uploads.share(tag("memo", cache_key(name)), record)
+            self._uploads.share(tag("memo", _memo_key(name)), record)
 
     def finish(self) -> None:
         for name, record in self._offered.items():
             self._uploads.share_if_new(name, record)
         self._offered.clear()
         self._uploads.finish()
+
+
+def _memo_key(name: str) -> str:
+    """Other versions may find out something else under the same name."""
+    return cache_key([__version__, name])
 
 
 def _layers(record: Mapping[str, Any]) -> list[Layer]:
