@@ -52,20 +52,20 @@ class Source:
 def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     """The members of a layer that holds the bytecode of `recipe`'s sources, in a fixed order."""
     version = recipe.inputs["python"]
-    roots = work.roots()
-    trees = work.own() if recipe.inputs.get("lacking") else roots
-    sources = list(_from_wheels(recipe, work) if "wheels" in recipe.inputs else _from_trees(recipe, trees))
+    if "wheels" in recipe.inputs:
+        sources = list(_from_wheels(recipe, work))
+    else:
+        sources = list(_from_trees(recipe, work.own() if recipe.inputs.get("lacking") else work.roots()))
     if sources:
-        yield from compiled(sources, version, roots, work)
+        yield from compiled(sources, version, work)
 
 
-def compiled(sources: Sequence[Source], version: str, roots: Sequence[Path], work: Work) -> Iterator[Entry]:
+def compiled(sources: Sequence[Source], version: str, work: Work) -> Iterator[Entry]:
     """The bytecode of sources, by an interpreter of just this version that lies below or is had from elsewhere."""
     work.say(f"compiling {len(sources)} Python files")
     python = replace(work.parent.python or Python(version), version=version)
-    interpreter = find(
-        python, roots, MTIME, lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)
-    )
+    fetched = lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)  # noqa: E731
+    interpreter = find(python, work.here() or work.roots(), MTIME, work.roots, fetched)
     yield from pack(sources, interpreter, version)
 
 

@@ -45,15 +45,14 @@ class Interpreter:
         )
 
 
-def find(
-    python: Python, roots: Sequence[Path], mtime: int, fetch: Callable[[], Sequence[Path]] = lambda: ()
-) -> Interpreter:
-    """An interpreter of exactly `python.version`: the image's, this machine's, or in the folders that `fetch` brings.
+def find(python: Python, roots: Sequence[Path], mtime: int, *elsewhere: Callable[[], Sequence[Path]]) -> Interpreter:
+    """An interpreter of exactly `python.version`: of the image as far as `roots` hold it, of this machine, or in the
+    folders that `elsewhere` brings, one after the other.
 
     AssembleError when none runs here. Another version is never taken: the same inputs would give other bytes on another
     machine (3.11.2 and 3.11.7 differ in 6 of 2666 files of the packages that scikit-learn takes).
     """
-    for candidate in _candidates(python, roots, fetch):
+    for candidate in _candidates(python, roots, elsewhere):
         if _version(candidate, mtime) == python.version.rstrip("+"):
             return candidate
     raise AssembleError(
@@ -63,15 +62,20 @@ def find(
     )
 
 
-def _candidates(python: Python, roots: Sequence[Path], fetch: Callable[[], Sequence[Path]]) -> Iterator[Interpreter]:
+def _candidates(
+    python: Python, roots: Sequence[Path], elsewhere: Sequence[Callable[[], Sequence[Path]]]
+) -> Iterator[Interpreter]:
     if own := _own(python, Merged(roots)):
         yield own
     yield Interpreter((sys.executable,))
     for place in dict.fromkeys((shutil.which(f"python{python.minor}"), f"/usr/bin/python{python.minor}")):
         if place:
             yield Interpreter((place,))
-    if fetched := _own(replace(python, executable=f"/usr/bin/python{python.minor}"), Merged(fetch())):
-        yield fetched
+    debian = replace(python, executable=f"/usr/bin/python{python.minor}")
+    for bring in elsewhere:
+        folders = Merged(bring())
+        if brought := _own(python, folders) or _own(debian, folders):
+            yield brought
 
 
 def _version(interpreter: Interpreter, mtime: int) -> str:

@@ -17,8 +17,9 @@ class Work:
 
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
     of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
-    what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, and what
-    else of that entry is being made: what all of them need is fetched together.
+    what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, what
+    else of that entry is being made (what all of them need is fetched together), and of `roots` what is on this
+    machine already.
     """
 
     project: Path
@@ -30,3 +31,4 @@ class Work:
     built: Callable[[], Mapping[str, Path]] = dict
     own: Callable[[], Sequence[Path]] = tuple
     beside: Callable[[], Sequence[Assemble]] = tuple
+    here: Callable[[], Sequence[Path]] = tuple

@@ -70,8 +70,10 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, LayerWork)
     packer = importlib.import_module(f"pipeline.assemble.{recipe.packer}")
 
-    def roots(steps: Sequence[Step]) -> list[Path]:
-        return [bench.store.roots.layer(layer) for one in steps for layer in layers_of(one, bench)]
+    def roots(steps: Sequence[Step], fetch: bool = True) -> list[Path]:
+        found = [layer for one in steps for layer in layers_of(one, bench)]
+        wanted = [layer for layer in found if fetch or bench.store.blobs.has(layer.blob.digest, layer.blob.size)]
+        return [bench.store.roots.layer(layer) for layer in wanted]
 
     below = [plan.step(id_) for id_ in step.needs]
 
@@ -84,6 +86,7 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             roots=lambda: roots(below),
             say=lambda text: bench.say(step.id, text),
             built=lambda: _built(step, recipe, plan, bench),
+            here=lambda: roots(below, fetch=False),
             own=lambda: roots([one for one in below if one.place == step.place]),
             beside=lambda: _beside(step, plan),
         )
