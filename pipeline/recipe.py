@@ -35,8 +35,10 @@ class Assemble:
     `build` makes what is packed: a command whose container is thrown away; it brings the keys of all layers below into
     this one's.
 
-    `pieces` are what may stand in layers apart (oci.budget), small ones in groups of about `group` bytes, 0 for what
-    the manifest says; `piece` names such a layer.
+    `pieces` are what may stand in layers apart (oci.budget), those below `group` bytes in groups of about that size
+    where the manifest allows smaller ones; `piece` names such a layer.
+
+    With `mount`, an absolute path, the layer is no part of the image: a target provides what it has there.
     """
 
     packer: str
@@ -51,6 +53,7 @@ class Assemble:
     pieces: tuple[Piece, ...] = ()
     piece: str = ""
     group: int = 0
+    mount: str = ""
 
 
 @noun

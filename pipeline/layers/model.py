@@ -16,7 +16,7 @@ from pipeline.recipe import Json, Recipe
 LOCKED = False
 
 BIG = 64 << 20
-"""From this size in bytes a file has a layer of its own, so that changing one moves only that one."""
+"""From this size in bytes a file may have a layer of its own, so that changing one moves only that one."""
 
 MODELS = "/var/azureml-app/azureml-models"
 """Where Azure ML puts models in an image."""
@@ -34,6 +34,11 @@ SCHEMA: dict[str, Any] = {
             "type": "string",
             "format": "project-path",
             "description": "A file, or a folder; with a slash at its end, the folder's content without its name.",
+        },
+        "mount": {
+            "type": "boolean",
+            "default": False,
+            "description": "Leave it out of the image: a target provides it, read-only, at the same place.",
         },
     },
 }
@@ -105,16 +110,6 @@ def contents(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> list[dict
 
 
 def recipes(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> Sequence[Recipe]:
-    big = [member for member in locked if member.get("size", 0) >= BIG]
-    small = [member for member in locked if member.get("size", 0) < BIG]
-    made: list[Recipe] = []
-    if any("dir" not in member for member in small):
-        title = f"model {spec['name']}:{spec.get('version', 1)}"
-        made.append(tree_recipe(small, compression="none", summary=title))
-    top = place(spec).strip("/")
-    for member in big:
-        above = folders_above(member["path"])
-        name = posixpath.relpath(member["path"], top)
-        members = [*(other for other in small if other["path"] in above), member]
-        made.append(tree_recipe(members, compression="none", part=name, summary=f"weights {name}"))
-    return made
+    title = f"model {spec['name']}:{spec.get('version', 1)}"
+    mount, top = place(spec) if spec.get("mount") else "", place(spec).strip("/")
+    return [tree_recipe(locked, BIG, top, compression="none", summary=title, mount=mount)]

@@ -77,12 +77,16 @@ class PushWork:
 
 @noun
 class CheckWork:
-    """A step that proves an image fit to serve: by its `python`, and healthy within `deadline` seconds."""
+    """A step that proves an image fit to serve: by its `python`, and healthy within `deadline` seconds.
+
+    `mounts` are the steps of the layers that it is given and does not hold.
+    """
 
     image: Image
     built: str
     python: str = ""
     deadline: float = 60.0
+    mounts: tuple[str, ...] = ()
 
 
 @noun
@@ -100,12 +104,13 @@ class TagWork:
 
 @noun
 class TargetWork:
-    """A step that makes an image live on a target."""
+    """A step that makes an image live on a target, with the layers of the steps `mounts` beside it."""
 
     target: Entry
     image: Image
     built: str
     service: str
+    mounts: tuple[str, ...] = ()
 
 
 StepWork = LayerWork | ImageWork | PushWork | CheckWork | TagWork | TargetWork

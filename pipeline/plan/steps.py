@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.digest import cache_key
+from pipeline.digest import CacheKey, cache_key
 from pipeline.facts import Facts
 from pipeline.manifest.model import Entry, Image, Manifest
 from pipeline.plan.inputs import config_inputs, flat, key_material, plain, recipe_inputs, short_text
@@ -54,6 +54,7 @@ class _Maker:
 
     def __init__(self, several_platforms: bool) -> None:
         self.steps: dict[str, Step] = {}
+        self._mounts: dict[str, tuple[str, ...]] = {}
         self._several = several_platforms
 
     def _add(self, step: Step, *below: str) -> str:
@@ -72,10 +73,24 @@ class _Maker:
             for number, recipe in enumerate(item.recipes):
                 below = _below(recipe, made, roots)
                 facts = item.facts if number and recipe.part else item.parent
-                made.append(self._layer(item, recipe, facts, below, resolved))
+                id_ = self._layer(item, recipe, facts, below, resolved)
+                if isinstance(recipe, Assemble) and recipe.mount:
+                    self._mount(resolved.image.name, id_)
+                    continue
+                made.append(id_)
                 if item.section == "bases" or item.facts != item.parent or isinstance(recipe, Execute):
                     roots += [made[-1]] if not recipe.part else []
         return tuple(made)
+
+    def _mount(self, image: str, id_: str) -> None:
+        """Notes a layer that targets provide; on every platform it is the same."""
+        known = self._mounts.get(image, ())
+        if self.steps[id_].key not in {self.steps[one].key for one in known}:
+            self._mounts[image] = (*known, id_)
+
+    def _mounted(self, image: str) -> dict[str, CacheKey]:
+        """The steps of the layers that an image is given and does not hold, and their keys."""
+        return {id_: self.steps[id_].key for id_ in self._mounts.get(image, ())}
 
     def _layer(
         self, item: ResolvedEntry, recipe: Recipe, parent: Facts, below: tuple[str, ...], resolved: ResolvedImage
@@ -155,9 +170,12 @@ class _Maker:
             built: self.steps[built].key[:12],
             **{k: short_text(v) for k, v in asked.items() if v},
         }
-        work = CheckWork(image, built, python.executable if python else "", deadline)
+        mounts = self._mounted(image.name)
+        inputs |= {id_: key[:12] for id_, key in mounts.items()}
+        work = CheckWork(image, built, python.executable if python else "", deadline, tuple(mounts))
         pushed = tuple(id_ for id_ in (f"push {image.name}",) if id_ in self.steps)
-        self._put("check", image, [self.steps[built].key, asked], inputs, (built, *pushed), work)
+        material = [self.steps[built].key, asked, *mounts.values()]
+        self._put("check", image, material, inputs, (built, *pushed, *mounts), work)
 
     def tag(self, image: Image) -> None:
         """Waits for every check of the run: one failed image moves no tag (two-phase publish)."""
@@ -177,15 +195,17 @@ class _Maker:
         built = f"image {image.name}"
         score = image.checks.score
         inputs = {built: self.steps[built].key[:12], "score": short_text(score), **flat("", target.spec)}
+        mounts = self._mounted(image.name)
+        inputs |= {id_: key[:12] for id_, key in mounts.items()}
         step = Step(
             id=f"target {target.name}",
             kind="target",
             name=target.name,
             title=target.kind,
-            key=cache_key(["target", self.steps[built].key, plain(target.spec), score]),
+            key=cache_key(["target", self.steps[built].key, plain(target.spec), score, *mounts.values()]),
             inputs=inputs,
-            needs=(f"tag {image.name}",),
-            work=TargetWork(target, image, built, f"{manifest.name}-{target.name}"),
+            needs=(f"tag {image.name}", *mounts),
+            work=TargetWork(target, image, built, f"{manifest.name}-{target.name}", tuple(mounts)),
             place=target.location,
         )
         self._add(step)

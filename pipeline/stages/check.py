@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.errors import CheckError, RolloutError
 from pipeline.facts import Platform
 from pipeline.oci.descriptor import Descriptor, Layer
@@ -10,8 +12,9 @@ from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result, machine_platform
 from pipeline.stages.borrow import contents
 from pipeline.stages.image import superseded
-from pipeline.stages.release import release_of
+from pipeline.stages.release import mounts_of, release_of
 from pipeline.store.lookup import ImageDocuments, documents
+from pipeline.targets.model import Mount, mounted
 
 _IMPORTS = """
 import importlib, sys
@@ -43,8 +46,9 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         if image.platform != Platform.parse(machine_platform()):
             said.append(f"{image.platform} not run on this machine")
             continue
-        said += _imports(step.work, image, bench)
-        said += _serves(step.work, built, bench)
+        mounts = mounts_of(step.work.mounts, plan, bench)
+        said += _imports(step.work, image, mounts, bench)
+        said += _serves(step.work, built, mounts, bench)
     return Result({"image": built.digest}, title=", ".join(said))
 
 
@@ -66,13 +70,13 @@ def _unpacked(layer: Layer, bench: Bench) -> int:
     return sum(member[5] for member in contents(layer, bench)["members"] if member[1] == "file")
 
 
-def _imports(work: CheckWork, image: ImageDocuments, bench: Bench) -> list[str]:
+def _imports(work: CheckWork, image: ImageDocuments, mounts: Sequence[Mount], bench: Bench) -> list[str]:
     names = work.image.checks.imports
     if not names:
         return []
     from pipeline.targets import _sandbox as sandbox
 
-    roots = [bench.store.roots.layer(layer) for layer in image.layers]
+    roots = [bench.store.roots.layer(layer) for layer in (*image.layers, *mounted(mounts))]
     python = work.python or "python3"
     with bench.store.scratch() as scratch:
         argv = [python, "-c", _IMPORTS, *names]
@@ -86,7 +90,7 @@ def _imports(work: CheckWork, image: ImageDocuments, bench: Bench) -> list[str]:
     return [f"{len(names)} import{'s' * (len(names) != 1)}"]
 
 
-def _serves(work: CheckWork, built: Descriptor, bench: Bench) -> list[str]:
+def _serves(work: CheckWork, built: Descriptor, mounts: tuple[Mount, ...], bench: Bench) -> list[str]:
     """Starts the service on a port of its own, waits for its health, scores, and stops it."""
     if not work.image.serve:
         return []
@@ -95,7 +99,7 @@ def _serves(work: CheckWork, built: Descriptor, bench: Bench) -> list[str]:
     with bench.store.scratch() as scratch:
         name = f"check-{work.image.name}"
         target = local.target(name, {}, state=scratch, roots=bench.store.roots, detached=False)
-        wanted = release_of(bench.store, work.image, built, name, _free_port(), {})
+        wanted = release_of(bench.store, work.image, built, name, _free_port(), {"restart": "no"}, mounts)
         try:
             outcome = gate.prove(target, wanted, deadline=work.deadline, score=work.image.checks.score)
         except RolloutError as error:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from pipeline.errors import StoreError
 from pipeline.facts import Platform
 from pipeline.kinds import find
 from pipeline.manifest.model import Entry, Image
-from pipeline.oci.descriptor import Descriptor
-from pipeline.plan.model import Plan, Step, TargetWork
+from pipeline.oci.descriptor import Descriptor, Layer
+from pipeline.plan.model import LayerWork, Plan, Step, TargetWork
+from pipeline.recipe import Assemble
 from pipeline.stages import gate
+from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result, machine_platform
 from pipeline.stages.image import superseded
 from pipeline.store import Store
 from pipeline.store.lookup import Found, choose
-from pipeline.targets.model import Release, Target
+from pipeline.targets.model import Mount, Release, Target
 
 
 def target_of(bench: Bench, entry: Entry) -> Target:
@@ -35,7 +38,25 @@ def verified(bench: Bench) -> gate.VerifiedFiles:
     return gate.VerifiedFiles(bench.home.state / "verified")
 
 
-def release_of(store: Store, image: Image, built: Descriptor, service: str, port: int, settings: Any) -> Release:
+def mounts_of(ids: Sequence[str], plan: Plan, bench: Bench) -> tuple[Mount, ...]:
+    """What the layers of these steps are to provide, and where."""
+    found: dict[str, list[Layer]] = {}
+    for id_ in ids:
+        step = plan.step(id_)
+        assert isinstance(step.work, LayerWork) and isinstance(step.work.recipe, Assemble)
+        found.setdefault(step.work.recipe.mount, []).extend(layers_of(step, bench))
+    return tuple(Mount(place, tuple(layers)) for place, layers in found.items())
+
+
+def release_of(
+    store: Store,
+    image: Image,
+    built: Descriptor,
+    service: str,
+    port: int,
+    settings: Any,
+    mounts: tuple[Mount, ...] = (),
+) -> Release:
     """The release that puts `built` on this machine's `port`."""
     documents = choose(store, Found(image.name, "", built), None, Platform.parse(machine_platform()))
     return Release(
@@ -46,6 +67,7 @@ def release_of(store: Store, image: Image, built: Descriptor, service: str, port
         port=port,
         container_port=image.serve.port if image.serve else port,
         settings=settings,
+        mounts=mounts,
     )
 
 
@@ -53,7 +75,9 @@ def _wanted(step: Step, bench: Bench, record: Any) -> Release:
     assert isinstance(step.work, TargetWork)
     spec = dict(step.work.target.spec)
     built = Descriptor.from_json(record["image"])
-    return release_of(bench.store, step.work.image, built, service_name(bench, step.work.target), spec["port"], spec)
+    mounts = tuple(Mount.from_json(mount) for mount in record.get("mounts") or ())
+    name = service_name(bench, step.work.target)
+    return release_of(bench.store, step.work.image, built, name, spec["port"], spec, mounts)
 
 
 def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
@@ -73,7 +97,8 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, TargetWork)
     image = bench.record(plan.step(step.work.built))["image"]
-    wanted = _wanted(step, bench, {"image": image})
+    mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
+    wanted = _wanted(step, bench, {"image": image, "mounts": mounts})
     outcome = gate.release(
         target_of(bench, step.work.target),
         wanted,
@@ -84,4 +109,4 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     address = outcome.observation.address
     where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
-    return Result({"image": image, "address": address}, title=f"{address}  healthy{where}{scored}")
+    return Result({"image": image, "address": address, "mounts": mounts}, title=f"{address}  healthy{where}{scored}")

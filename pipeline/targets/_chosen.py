@@ -90,4 +90,4 @@ class ChosenRuntime:
             return NamespaceRuntime(self._state, self._roots.layer, detached=self._detached)
         from pipeline.targets._docker import DockerRuntime
 
-        return DockerRuntime(self._service, self._state, about, self._roots.tar)
+        return DockerRuntime(self._service, self._state, about, self._roots.tar, self._roots.together)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,8 @@ SERVICE, REVISION, IMAGE, ADDRESS = "pipeline.service", "pipeline.revision", "pi
 
 
 class DockerRuntime:
-    """Runs one service in the engine that `about` names; `tar` gives a layer's uncompressed tar.
+    """Runs one service in the engine that `about` names; `tar` gives a layer's uncompressed tar, `together`
+    the folder of several layers' files.
 
     `grace` is how many seconds a service has to end when asked.
     """
@@ -37,6 +38,7 @@ class DockerRuntime:
         state: Path,
         about: About,
         tar: Callable[[Layer], Iterable[bytes]],
+        together: Callable[[Sequence[Layer]], Path],
         *,
         grace: int = 10,
     ) -> None:
@@ -45,6 +47,7 @@ class DockerRuntime:
         self._state = state
         self._about = about
         self._tar = tar
+        self._together = together
         self._grace = grace
 
     def start(self, release: Release, host: str) -> None:
@@ -108,6 +111,10 @@ class DockerRuntime:
             env["PORT"] = str(release.port)
             self._check_port(host, release.port)
         limits |= _limits(settings)
+        # A label for SELinux (z), which means nothing elsewhere.
+        limits["binds"] = [
+            f"{self._together(mount.layers)}{mount.place}:{mount.place}:ro,z" for mount in release.mounts
+        ]
         return {
             "image": image,
             "name": f"{self._name}.{release.revision}.{os.getpid()}",

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.oci.descriptor import Layer
 from pipeline.store.roots import remove_tree
 from pipeline.targets._runtime import Process, environment, on_port
-from pipeline.targets.model import Release
+from pipeline.targets.model import Release, mounted
 
 if TYPE_CHECKING:
     import socket
@@ -65,7 +65,7 @@ class NamespaceRuntime:
         from pipeline.targets import _ports, _sandbox
 
         with self._guard():
-            layers = [self._unpacked(layer) for layer in release.layers]
+            layers = [self._unpacked(layer) for layer in (*release.layers, *mounted(release.mounts))]
             command = _sandbox.command(layers, release.config, env=environment(release))
             takes_socket = _takes_socket(command.argv)
             current = self._status()

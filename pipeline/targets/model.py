@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Literal, Protocol
 
@@ -11,6 +11,26 @@ from pipeline.noun import noun
 from pipeline.oci.descriptor import Layer
 
 State = Literal["absent", "starting", "running", "stopped", "failed"]
+
+
+@noun
+class Mount:
+    """What an image is given and does not hold: the files that these layers have below `place`, read-only."""
+
+    place: str
+    layers: tuple[Layer, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"place": self.place, "layers": [layer.to_json() for layer in self.layers]}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Mount:
+        return Mount(value["place"], tuple(Layer.from_json(layer) for layer in value["layers"]))
+
+
+def mounted(mounts: Iterable[Mount]) -> list[Layer]:
+    """The layers of all of them."""
+    return [layer for mount in mounts for layer in mount.layers]
 
 
 @noun
@@ -29,13 +49,15 @@ class Release:
     port: int
     container_port: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def revision(self) -> str:
         """Identifies image and settings together: what makes a rollout a change."""
         from pipeline.digest import cache_key
 
-        return cache_key([self.image, self.port, self.container_port, dict(self.settings)])[:12]
+        mounted = [[mount.place, *(layer.diff_id for layer in mount.layers)] for mount in self.mounts]
+        return cache_key([self.image, self.port, self.container_port, dict(self.settings), *mounted])[:12]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -46,11 +68,14 @@ class Release:
             "port": self.port,
             "container_port": self.container_port,
             "settings": dict(self.settings),
+            "mounts": [mount.to_json() for mount in self.mounts],
         }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Release:
-        return Release(**{**value, "layers": tuple(Layer.from_json(layer) for layer in value["layers"])})
+        layers = tuple(Layer.from_json(layer) for layer in value["layers"])
+        mounts = tuple(Mount.from_json(mount) for mount in value.get("mounts") or ())
+        return Release(**{**value, "layers": layers, "mounts": mounts})
 
 
 @noun

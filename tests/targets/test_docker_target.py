@@ -166,6 +166,6 @@ def test_an_engine_that_is_gone_is_said(tmp_path: Path, image: Shelf, releases: 
 
 
 def test_names_of_services_become_names_of_containers(tmp_path: Path, environ: dict[str, str]) -> None:
-    runtime = DockerRuntime("a b/ü-1", tmp_path, about(environ["DOCKER_HOST"]), lambda _layer: ())
+    runtime = DockerRuntime("a b/ü-1", tmp_path, about(environ["DOCKER_HOST"]), lambda _layer: (), lambda _layers: tmp_path)
     assert runtime._name == "a_b__-1"
     assert runtime.inspect() is None
