@@ -12,9 +12,12 @@ from pipeline.digest import cache_key
 from pipeline.errors import ResolveError
 from pipeline.facts import Facts
 from pipeline.kinds import Files, Held
-from pipeline.recipe import Assemble, Json, Recipe
+from pipeline.recipe import Assemble, Json, Piece, Recipe
 
 LOCKED = False
+
+BIG = 16 << 20
+"""From this size in bytes a file may have a layer of its own."""
 
 ALWAYS_IGNORED = ("**/__pycache__", "**/*.pyc", "**/.git", "**/.DS_Store")
 """Left out unless an ignore rule brings them back with `!`: they differ between machines."""
@@ -112,8 +115,11 @@ def contents(spec: Sequence[Mapping[str, Any]], locked: Json, _parent: Facts) ->
     return rows
 
 
-def tree_recipe(members: Sequence[Mapping[str, Json]], **settings: Any) -> Assemble:
-    """A recipe that packs `members`; where they lie in the project stays out of the key."""
+def tree_recipe(members: Sequence[Mapping[str, Json]], group: int = BIG, top: str = "", **settings: Any) -> Assemble:
+    """A recipe that packs `members`; where they lie in the project stays out of the key.
+
+    Files from `group` bytes on may have layers of their own, called by their paths below `top`.
+    """
     hidden = ("source", "item")
     inputs = [{key: value for key, value in member.items() if key not in hidden} for member in members]
     count = sum("digest" in member for member in members)
@@ -121,8 +127,26 @@ def tree_recipe(members: Sequence[Mapping[str, Json]], **settings: Any) -> Assem
         packer="tree",
         inputs={"members": inputs},
         sources={member["path"]: member["source"] for member in members if "source" in member},
+        pieces=_pieces(inputs, top) if sum(member.get("size", 0) for member in members) >= group else (),
+        group=group,
         **{"summary": f"{count} file{'s' * (count != 1)}", **settings},
     )
+
+
+def _pieces(members: Sequence[Mapping[str, Json]], top: str) -> tuple[Piece, ...]:
+    """Each file with the folders that lead there; folders that lead to none together."""
+    folders = {member["path"]: member for member in members if "dir" in member}
+    made: list[Piece] = []
+    used: set[str] = set()
+    for member in members:
+        if "dir" not in member:
+            lead = [path for path in map(str, PurePosixPath(member["path"]).parents) if path in folders][::-1]
+            used.update(lead)
+            own = [*(folders[path] for path in lead), member]
+            made.append(Piece(posixpath.relpath(member["path"], top or "."), member.get("size", 0), {"members": own}))
+    if left := [folders[path] for path in folders if path not in used]:
+        made.append(Piece("", 0, {"members": left}))
+    return tuple(made)
 
 
 def _members(item: Mapping[str, Any], files: Files) -> Iterator[dict[str, Json]]:

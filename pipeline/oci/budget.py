@@ -55,7 +55,8 @@ def _parts(recipe: Assemble, budget: LayerBudget, prefix: str) -> Iterator[Assem
             f"{name} has {words(sizes[name])}, and a layer may have {words(budget.size)}, for registries refuse more",
             remedy="divide it, or raise build.layers.size if the registry takes it",
         )
-    found = parts(sizes, replace(budget, group=recipe.group or budget.group))
+    coarse = replace(budget, own=max(budget.own, recipe.group), group=max(budget.group, recipe.group))
+    found = parts(sizes, coarse)
     if len(found) == 1:
         yield replace(recipe, pieces=())
         return
@@ -71,17 +72,12 @@ def _parts(recipe: Assemble, budget: LayerBudget, prefix: str) -> Iterator[Assem
 
 
 def _merged(inputs: Iterable[Mapping[str, Sequence[Json]]]) -> dict[str, list[Json]]:
-    """The pieces' lists, one after the other; what several pieces have (a folder above) stands there once."""
-    found: dict[str, list[Json]] = {}
+    """The pieces' lists, one after the other; an item that several pieces share (a folder above) stands there once."""
+    found: dict[str, dict[int, Json]] = {}
     for each in inputs:
         for name, items in each.items():
-            have = found.setdefault(name, [])
-            have += [item for item in items if item not in have[-_NEAR:]]
-    return found
-
-
-_NEAR = 64
-"""How far back a folder is looked for that an earlier piece has named; a second mention does no harm."""
+            found.setdefault(name, {}).update((id(item), item) for item in items)
+    return {name: list(items.values()) for name, items in found.items()}
 
 
 def _summary(recipe: Assemble, part: Part) -> str:

@@ -12,7 +12,9 @@ import pytest
 from pipeline.errors import PipelineError, ResolveError
 from pipeline.facts import Facts
 from pipeline.layers import model as kind
+from pipeline.manifest.model import LayerBudget
 from pipeline.manifest.paths import inside
+from pipeline.oci.budget import divided
 from pipeline.recipe import Assemble
 from pipeline.store.files import ProjectFiles
 
@@ -23,7 +25,7 @@ TOP = "var/azureml-app/azureml-models/diabetes/2"
 def recipes(folder: Path, path: str) -> list[Assemble]:
     spec: dict[str, Any] = {"name": "diabetes", "version": 2, "path": path}
     files = ProjectFiles(folder, lambda relative: inside(folder, folder, relative), None, time.time_ns)
-    made = kind.recipes(spec, kind.request(spec, files), Facts())
+    made = divided(kind.recipes(spec, kind.request(spec, files), Facts()), LayerBudget())
     return [recipe for recipe in made if isinstance(recipe, Assemble)]
 
 
@@ -61,13 +63,30 @@ def test_big_files_have_layers_of_their_own_that_need_no_other(project: Project)
     for name in ("a.safetensors", "b.safetensors"):
         with (folder / "m/deep" / name).open("wb") as file:
             file.truncate(kind.BIG)
-    small, first, second = recipes(folder, "m/")
+    first, second, small = recipes(folder, "m/")
     assert paths(small) == [f"{TOP}/config.json", f"{TOP}/deep/x"]
-    assert (paths(first), first.part) == ([f"{TOP}/deep/a.safetensors"], "deep/a.safetensors")
+    assert (paths(first), first.piece) == ([f"{TOP}/deep/a.safetensors"], "deep/a.safetensors")
+    assert (first.summary, first.compression) == ("model diabetes:2, deep/a.safetensors", "none")
     assert f"{TOP}/deep" in [member["path"] for member in second.inputs["members"]]
     (folder / "m/deep/x").unlink()
     (folder / "m/config.json").unlink()
-    assert [recipe.part for recipe in recipes(folder, "m/")] == ["deep/a.safetensors", "deep/b.safetensors"]
+    assert [recipe.piece for recipe in recipes(folder, "m/")] == ["deep/a.safetensors", "deep/b.safetensors"]
+
+
+def test_one_of_many_shards_that_changes_moves_only_its_own_layer(project: Project) -> None:
+    folder = project({"m/config.json": "{}"})
+    shards = [folder / f"m/shard-{number:02}" for number in range(20)]
+    for shard in shards:
+        with shard.open("wb") as file:
+            file.truncate(kind.BIG)
+    before = {recipe.piece: recipe.inputs for recipe in recipes(folder, "m/")}
+    # 16 have a layer each, and the few others share some.
+    assert len(before) <= LayerBudget().parts
+    with shards[3].open("r+b") as file:
+        file.write(b"new")
+    after = {recipe.piece: recipe.inputs for recipe in recipes(folder, "m/")}
+    changed = [piece for piece in after if after[piece] != before[piece]]
+    assert changed == ["shard-03"]
 
 
 @pytest.mark.parametrize(("path", "message"), [("m/none", "not there"), ("m/empty", "empty"), ("../x", "leaves")])
