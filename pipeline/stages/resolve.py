@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.assemble import PACKER
@@ -62,7 +64,7 @@ class _Resolver:
         self._bench = bench
         self._lock = lock
         self._upgrade = upgrade
-        self._stale = Stale(lock, bench.manifest.path) if frozen else None
+        self._stale = Stale(lock, _as_written(bench)) if frozen else None
         self._known: dict[tuple[str, str, str], ResolvedEntry] = {}
         self._requests: dict[tuple[str, str], Any] = {}
         self._noted: set[tuple[str, Platform]] = set()
@@ -117,9 +119,15 @@ class _Resolver:
         return ResolvedImage(image, platform, tuple(stack))
 
     def _missing(self, above: list[tuple[Section, Entry]], platform: Platform) -> None:
+        """Looks at what stands on something that is not known, as far as that goes."""
         for section, entry in above:
-            if self._stale is not None and build_kind(section, entry.kind).LOCKED:
-                self._stale.missing(head(section, entry.name), str(platform), entry.location)
+            kind, name = build_kind(section, entry.kind), head(section, entry.name)
+            if self._stale is not None and kind.LOCKED:
+                self._stale.missing(name, str(platform), entry.location)
+            elif hasattr(kind, "contents"):
+                # The project's files are the same on whatever they stand.
+                with suppress(PipelineError):
+                    self._entry(section, entry, Facts(platform))
 
     def _stack(self, image: Image) -> list[tuple[Section, Entry]]:
         """Base and layers, lowest first; an image whose base is another image stands on that one's whole stack."""
@@ -206,6 +214,12 @@ class _Resolver:
         self._bench.say("", f"resolved {head_of(id_)} in {time.monotonic() - started:.1f} s")
         self._result.asked += 1
         return locked
+
+
+def _as_written(bench: Bench) -> Path:
+    """The manifest's path as the user gave it."""
+    written = next((image.location.file for image in bench.manifest.images.values()), "")
+    return Path(written or bench.manifest.path)
 
 
 def _diagnostic(error: PipelineError) -> Diagnostic:

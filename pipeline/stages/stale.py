@@ -11,7 +11,7 @@ from pipeline.lock.model import VERSION, Lock, LockEntry, head_of, path_of
 
 
 class Stale:
-    """Gathers the reasons why `lock`, beside a manifest, is stale; each is told once."""
+    """Gathers the reasons why `lock`, beside a manifest (its path as the user gave it), is stale; each is told once."""
 
     def __init__(self, lock: Lock, manifest: Path) -> None:
         self._lock = lock
