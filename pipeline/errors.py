@@ -5,6 +5,7 @@ PipelineError                      3
 ├── UsageError                     2   a wrong word on the command line or a wrong setting
 ├── ResolveError                   3   a name that no index answers, or answers badly
 │   └── StaleLock                  3   all that a lock does not answer, where nothing may be resolved
+├── StalePlan                      3   a saved plan that does not hold any more
 ├── AssembleError                  3   a layer or an image that cannot be put together
 ├── CheckError                     3   an image that is not fit to serve
 ├── StoreError                     3   local storage that is damaged or cannot be written
@@ -97,6 +98,14 @@ class ResolveError(PipelineError):
 
 class StaleLock(ResolveError):
     """`log` has a line for each thing that the lock lacks or has otherwise."""
+
+    def __init__(self, message: str, reasons: tuple[str, ...], *, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.log = reasons
+
+
+class StalePlan(PipelineError):
+    """`log` has a line for each thing that moved since the plan was made."""
 
     def __init__(self, message: str, reasons: tuple[str, ...], *, remedy: str) -> None:
         super().__init__(message, remedy=remedy)

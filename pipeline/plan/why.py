@@ -22,7 +22,7 @@ _DIGEST = re.compile(r"([0-9a-f]{12})(?: |$)")
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, ...]:
     """Every input that differs, what is the step's own first, and then the steps below."""
     every = [
-        Change(name, _hidden(before.get(name)), _hidden(now.get(name)))
+        Change(name, hidden(before.get(name)), hidden(now.get(name)))
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
@@ -115,6 +115,6 @@ def _value(text: str | None) -> str:
     return text if text else "none"
 
 
-def _hidden(text: str | None) -> str | None:
+def hidden(text: str | None) -> str | None:
     """Not even the trace of a secret that its change is seen by."""
     return None if text is None else _SECRET.sub("(secret)", text)
