@@ -118,7 +118,7 @@ class LayerBudget:
 
     own: int = 2 << 20
     group: int = 2 << 20
-    parts: int = 24
+    parts: int = 30
     size: int = 8_000_000_000
     number: int = 120
 

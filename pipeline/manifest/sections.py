@@ -130,7 +130,7 @@ def _budget() -> Schema:
         {
             "own": {**_size("From this size on, a package or file has a layer of its own."), "default": "2MiB"},
             "group": {**_size("About the size of the layers that smaller ones share."), "default": "2MiB"},
-            "parts": count("Most layers of one entry, its bytecode apart; 1: all in one.", 100, 24),
+            "parts": count("Most layers of one entry, its bytecode apart; 1: all in one.", 100, 30),
             "size": {**_size("Largest layer in a registry, where many refuse more than 8 to 10 GB."), "default": "8GB"},
             "number": count("Most layers of an image, its base included.", 127, 120),
         },
