@@ -64,7 +64,13 @@ def command(
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """Nodes, and edges from what is needed to what needs it."""
+    """Nodes, and edges from what is needed to what needs it; where a crowd waits for a crowd, through a point."""
+    from pipeline.plan.graph import needed
+
     nodes = [{"step": step.id, "kind": step.kind, "hit": plan.verdicts[step.id].hit} for step in plan.steps]
-    edges = [{"from": need, "to": step.id} for step in plan.steps for need in step.needs]
+    needs, points = needed(plan.steps)
+    nodes += [
+        {"step": point, "kind": "point", "hit": all(plan.verdicts[n].hit for n in needs[point])} for point in points
+    ]
+    edges = [{"from": need, "to": id_} for id_ in needs for need in needs[id_]]
     return {"manifest": plan.name, "nodes": nodes, "edges": edges}

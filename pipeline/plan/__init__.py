@@ -36,16 +36,18 @@ def plan(
             verdicts[step.id] = Verdict(True)
         else:
             before = last_inputs(f"{manifest.name} {step.id}")
-            verdicts[step.id] = _miss(step, before, lost, [need for need in step.needs if not verdicts[need].hit])
+            verdicts[step.id] = _miss(step, before, lost, verdicts)
             if before == step.inputs and executes(step.work):
                 again.add(step.id)
     return Plan(manifest.name, steps, verdicts)
 
 
-def _miss(step: Step, before: Mapping[str, str] | None, lost: Callable[[Step], str], misses: Sequence[str]) -> Verdict:
+def _miss(
+    step: Step, before: Mapping[str, str] | None, lost: Callable[[Step], str], below: Mapping[str, Verdict]
+) -> Verdict:
     if before != step.inputs:
         return Verdict(False, why(before, step.inputs), changes(before, step.inputs) if before else ())
-    if step.kind == "image" and misses:
+    if step.kind == "image" and (misses := [need for need in step.needs if not below[need].hit]):
         return Verdict(False, f"because {listed(misses)} {'is' if len(misses) == 1 else 'are'} made again")
     return Verdict(False, lost(step) or why(before, step.inputs))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,20 +14,44 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
+_CROWD = 8
+"""So many steps that need the same, of which there are as many, are drawn and ordered through one point: the edges of a
+thousand tags that wait for a thousand checks would be a million.
+"""
+
+
+def needed(steps: Iterable[Step]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """What each step needs, and the points that are put where a crowd of steps needs a crowd; they are keys, too."""
+    steps = list(steps)
+    sharing = Counter(step.needs for step in steps)
+    points: dict[tuple[str, ...], str] = {}
+    found: dict[str, tuple[str, ...]] = {}
+    for step in steps:
+        needs = step.needs
+        if len(needs) >= _CROWD and sharing[needs] >= _CROWD:
+            if needs not in points:
+                label = " and ".join(f"every {kind}" for kind in dict.fromkeys(need.split(" ")[0] for need in needs))
+                points[needs] = f"{label} ({len(points) + 1})" if label in found else label
+                found[points[needs]] = needs
+            needs = (points[needs],)
+        found[step.id] = needs
+    return found, list(points.values())
+
+
 def graph(steps: Iterable[Step]) -> nx.DiGraph[str]:
-    """Steps as a directed graph; an edge leads from what is needed to what needs it."""
+    """Steps, and the points between crowds, as a directed graph; an edge leads from what is needed to what needs it."""
     import networkx as nx
 
     made: nx.DiGraph[str] = nx.DiGraph()
-    for step in steps:
-        made.add_node(step.id, kind=step.kind)
-        made.add_edges_from((need, step.id) for need in step.needs)
+    for id_, needs in needed(steps)[0].items():
+        made.add_node(id_)
+        made.add_edges_from((need, id_) for need in needs)
     return made
 
 
 def shape(steps: Sequence[Step]) -> str:
     """Identifies the graph by its nodes and edges alone: an order found once holds while this is the same."""
-    return cache_key([[step.id, step.needs] for step in steps])
+    return cache_key(needed(steps))
 
 
 def order(steps: Sequence[Step]) -> list[str]:
@@ -34,28 +59,34 @@ def order(steps: Sequence[Step]) -> list[str]:
     import networkx as nx
 
     rank = {step.id: number for number, step in enumerate(steps)}
+    made = graph(steps)
     try:
-        return list(nx.lexicographical_topological_sort(graph(steps), key=lambda id_: rank[id_]))
+        found = nx.lexicographical_topological_sort(made, key=lambda id_: rank.get(id_, -1))
+        return [id_ for id_ in found if id_ in rank]
     except nx.NetworkXUnfeasible as error:
-        cycle = " → ".join(edge[0] for edge in nx.find_cycle(graph(steps)))
+        cycle = " → ".join(edge[0] for edge in nx.find_cycle(made))
         raise ValueError(f"the steps form a cycle: {cycle}") from error
 
 
 def text(plan: Plan) -> str:
     """One line for each step, with what it needs."""
     width = max((len(step.id) for step in plan.steps), default=0)
+    needs, _ = needed(plan.steps)
     return "\n".join(
-        f"{step.id:<{width}}  {_state(plan, step.id):<4}  {'← ' + ', '.join(step.needs) if step.needs else ''}".rstrip()
+        f"{step.id:<{width}}  {_state(plan, step.id):<4}  "
+        f"{'← ' + ', '.join(needs[step.id]) if step.needs else ''}".rstrip()
         for step in plan.steps
     )
 
 
 def mermaid(plan: Plan) -> str:
     """A Mermaid flowchart."""
-    names = {step.id: f"s{number}" for number, step in enumerate(plan.steps)}
+    needs, points = needed(plan.steps)
+    names = {id_: f"s{number}" for number, id_ in enumerate([*(step.id for step in plan.steps), *points])}
     lines = ["flowchart LR"]
     lines += [f'  {names[step.id]}["{_escaped(step.id)}"]:::{_state(plan, step.id)}' for step in plan.steps]
-    lines += [f"  {names[need]} --> {names[step.id]}" for step in plan.steps for need in step.needs]
+    lines += [f'  {names[point]}(["{_escaped(point)}"])' for point in points]
+    lines += [f"  {names[need]} --> {names[id_]}" for id_ in names for need in needs[id_]]
     return "\n".join(
         [*lines, "  classDef hit fill:#e6f4ea,stroke:#34a853", "  classDef miss fill:#fef7e0,stroke:#f9ab00"]
     )
@@ -77,9 +108,9 @@ def svg(plan: Plan) -> str:
     """A drawing: a column for each generation, a box for each step, coloured by hit or miss."""
     import networkx as nx
 
-    columns = [
-        sorted(column, key=[s.id for s in plan.steps].index) for column in nx.topological_generations(graph(plan.steps))
-    ]
+    needs, points = needed(plan.steps)
+    rank = {id_: number for number, id_ in enumerate([*(step.id for step in plan.steps), *points])}
+    columns = [sorted(column, key=rank.__getitem__) for column in nx.topological_generations(graph(plan.steps))]
     box = _box_width(plan)
     spots = {
         id_: (_MARGIN + x * (box + _GAP_X), _MARGIN + y * (_HEIGHT + _GAP_Y))
@@ -88,8 +119,9 @@ def svg(plan: Plan) -> str:
     }
     width = 2 * _MARGIN + len(columns) * (box + _GAP_X) - _GAP_X
     height = 2 * _MARGIN + max(map(len, columns), default=1) * (_HEIGHT + _GAP_Y) - _GAP_Y
-    body = [_edge(spots[need], spots[step.id], box) for step in plan.steps for need in step.needs]
+    body = [_edge(spots[need], spots[id_], box) for id_ in rank for need in needs[id_]]
     body += [_node(plan, step, spots[step.id], box) for step in plan.steps]
+    body += [_point(point, spots[point], box) for point in points]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return "\n".join([f'{head} font-family="sans-serif" font-size="13">', *body, "</svg>"])
 
@@ -113,4 +145,12 @@ def _node(plan: Plan, step: Step, spot: tuple[int, int], box: int) -> str:
         f"<g><title>{escape(verdict[plan.verdicts[step.id].hit])}</title>"
         f'<rect x="{x}" y="{y}" width="{box}" height="{_HEIGHT}" rx="6" fill="{fill}" stroke="{stroke}"/>'
         f'<text x="{x + box // 2}" y="{y + 25}" text-anchor="middle">{escape(step.id)}</text></g>'
+    )
+
+
+def _point(name: str, spot: tuple[int, int], box: int) -> str:
+    x, y = spot
+    return (
+        f'<g><line x1="{x}" y1="{y + _HEIGHT // 2}" x2="{x + box}" y2="{y + _HEIGHT // 2}" stroke="#9aa0a6"/>'
+        f'<text x="{x + box // 2}" y="{y + 14}" text-anchor="middle">{escape(name)}</text></g>'
     )

@@ -38,10 +38,13 @@ def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step,
         maker.image(group)
     for group in by_image.values():
         maker.push(group[0][0].image, manifest)
+    deadlines = _deadlines(manifest)
     for group in by_image.values():
-        maker.check(group[0][0], _deadline(manifest, group[0][0].image))
+        maker.check(group[0][0], deadlines.get(group[0][0].image.name, 60.0))
+    # One tuple for all tags: many images have many checks.
+    checks = tuple(step.id for step in maker.steps.values() if step.kind in ("push", "check"))
     for group in by_image.values():
-        maker.tag(group[0][0].image)
+        maker.tag(group[0][0].image, checks)
     for target in manifest.targets.values():
         if target.spec["image"] in by_image:
             maker.target(target, manifest.images[target.spec["image"]], manifest)
@@ -177,9 +180,8 @@ class _Maker:
         material = [self.steps[built].key, asked, *mounts.values()]
         self._put("check", image, material, inputs, (built, *pushed, *mounts), work)
 
-    def tag(self, image: Image) -> None:
-        """Waits for every check of the run: one failed image moves no tag (two-phase publish)."""
-        checks = tuple(step.id for step in self.steps.values() if step.kind in ("push", "check"))
+    def tag(self, image: Image, checks: tuple[str, ...]) -> None:
+        """Waits for every push and check of the run: one failed image moves no tag (two-phase publish)."""
         built = f"image {image.name}"
         inputs = {built: self.steps[built].key[:12], "tags": " ".join(image.tags)}
         material: list[Any] = [self.steps[built].key, image.tags]
@@ -224,10 +226,13 @@ class _Maker:
         self._add(Step(f"{kind} {image.name}", kind, image.name, title, key, inputs, needs, work, image.location))
 
 
-def _deadline(manifest: Manifest, image: Image) -> float:
-    """The longest that a target gives this image to become healthy; 60 s where none says."""
-    targets = [target for target in manifest.targets.values() if target.spec["image"] == image.name]
-    return max((float((target.spec.get("health") or {}).get("deadline", 60)) for target in targets), default=60.0)
+def _deadlines(manifest: Manifest) -> dict[str, float]:
+    """By image, the longest that a target gives it to become healthy (s)."""
+    found: dict[str, float] = {}
+    for target in manifest.targets.values():
+        deadline = float((target.spec.get("health") or {}).get("deadline", 60))
+        found[target.spec["image"]] = max(deadline, found.get(target.spec["image"], 0.0))
+    return found
 
 
 def _below(recipe: Recipe, made: Sequence[str], roots: Sequence[str]) -> tuple[str, ...]:

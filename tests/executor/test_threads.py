@@ -102,3 +102,16 @@ def test_needs_that_are_not_part_of_the_run_are_not_waited_for() -> None:
 
 def test_nothing_to_do_is_done_at_once() -> None:
     assert executed({}) == ([], [])
+
+
+def test_a_crowd_that_waits_for_a_crowd_is_skipped_once() -> None:
+    checks = [f"check {number}" for number in range(20)]
+    needs: dict[str, Sequence[str]] = dict.fromkeys(checks, ())
+    needs |= {f"tag {number}": tuple(checks) for number in range(20)}
+    needs["target"] = ("tag 3", "check 7")
+    done, skipped = executed(needs)
+    assert sorted(done[:20]) == sorted(checks)
+    assert (len(done), skipped) == (41, [])
+    done, skipped = executed(needs, lambda id_: id_ not in ("check 7", "check 9"))
+    assert sorted(done) == sorted(checks)
+    assert sorted(skipped) == sorted(set(needs) - set(checks))

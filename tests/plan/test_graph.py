@@ -6,7 +6,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from plan_values import project
+from plan_values import CODE, image, layer, manifest, project
 
 from pipeline.plan import plan
 from pipeline.plan.graph import mermaid, order, shape, svg, text
@@ -63,3 +63,19 @@ def test_svg_is_well_formed_and_escapes(made: Plan) -> None:
         root = ElementTree.fromstring(svg(one))
         assert len(root.findall(".//{*}rect")) == len(one.steps)
         assert len(root.findall("{*}path")) == sum(len(step.needs) for step in one.steps)
+
+
+def test_many_tags_that_wait_for_many_checks_are_joined_by_one_point() -> None:
+    images = [image(f"i{number}", layer("code", CODE)) for number in range(20)]
+    whole = plan(manifest(*images), images, lambda _step: False, lambda _id: None)
+    tags = [step for step in whole.steps if step.kind == "tag"]
+    assert all(len(step.needs) == 20 for step in tags)
+    assert len({id(step.needs) for step in tags}) == 1
+    # Layers and base 2, and for each image its two layers, itself, its check, and its tag.
+    assert mermaid(whole).count(" --> ") == 20 * 2 + 20 + 20 + 20
+    assert '(["every check"])' in mermaid(whole)
+    assert text(whole).splitlines()[-1].endswith("← every check")
+    found = order(whole.steps)
+    assert sorted(found) == sorted(step.id for step in whole.steps)
+    assert max(found.index(f"check i{n}") for n in range(20)) < min(found.index(f"tag i{n}") for n in range(20))
+    assert len(ElementTree.fromstring(svg(whole)).findall(".//{*}line")) == 1
