@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
@@ -30,15 +30,17 @@ from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import Plan, Step, Verdict
 from pipeline.reference import below
 from pipeline.stages.alone import Alone
-from pipeline.stages.cache_reader import Reader
-from pipeline.stages.cache_records import images_of, is_shared, tag, tag_of
-from pipeline.stages.cache_writer import Uploads
+from pipeline.stages.cache_tags import images_of, is_shared, sighting, tag, tag_of
 
 if TYPE_CHECKING:
     from pipeline.manifest.model import Cache
     from pipeline.stages.bench import Bench
+    from pipeline.stages.cache_reader import Reader
+    from pipeline.stages.cache_writer import Uploads
 
 _PARALLEL = 16
+_FRESH = 86400.0
+"""Seconds for which it is believed that what was put there still is."""
 _AGAIN = 5.0
 """Seconds after which a step that is about to be made is looked up once more: another machine may have been at it."""
 
@@ -52,13 +54,26 @@ class SharedCache(Alone):
         self._settings = settings
         self._words = f"cache {settings.registry}/{settings.repository}"
         entry = bench.manifest.registries[settings.registry]
-        where = below(entry.address, settings.repository, entry.location)
-        self._reader = Reader(bench, where, self._warn)
-        self._uploads = Uploads(bench, where, self._warn)
+        self._where = below(entry.address, settings.repository, entry.location)
         self._asked: dict[str, float] = {}
         self._taken: set[str] = set()
+        self._unknown: set[str] = set()
         self._warned: set[str] = set()
         self._offered: dict[str, Mapping[str, Any]] = {}
+
+    # Imported when there is something to ask or to send: most often there is not.
+
+    @cached_property
+    def _reader(self) -> Reader:
+        from pipeline.stages.cache_reader import Reader
+
+        return Reader(self._bench, self._where, self._warn)
+
+    @cached_property
+    def _uploads(self) -> Uploads:
+        from pipeline.stages.cache_writer import Uploads
+
+        return Uploads(self._bench, self._where, self._warn)
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
@@ -75,6 +90,8 @@ class SharedCache(Alone):
         for step in wanted[:1]:
             self._ask(step)
         if rest := wanted[1:]:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(min(_PARALLEL, len(rest)), thread_name_prefix="cache") as pool:
                 list(pool.map(self._ask, rest))
 
@@ -94,10 +111,13 @@ class SharedCache(Alone):
 
     def known(self, name: str) -> Any:
         value = super().known(name)
-        if value is None and (found := self.result("memo", _memo_key(name))):
-            value = found["value"]
-            super().tell(name, value)
-        return value
+        if value is not None or name in self._unknown:
+            return value
+        if found := self.result("memo", _memo_key(name)):
+            super().tell(name, found["value"])
+            return found["value"]
+        self._unknown.add(name)
+        return None
 
     def _here(self, step: Step) -> bool:
         """Whether this machine has what a step made, bytes included."""
@@ -133,7 +153,7 @@ class SharedCache(Alone):
             if step.kind == "image":
                 store.name_image(f"{name}/{step.name}", Descriptor.from_json(record["image"]))
         elif record is not None and self._settings.write and is_shared(step) and self._here(step):
-            self._uploads.share_if_new(tag_of(step), record)
+            self._offered[tag_of(step)] = record
 
     # -- giving -------------------------------------------------------------------------------------------------
 
@@ -152,10 +172,17 @@ class SharedCache(Alone):
             self._uploads.share(tag("memo", _memo_key(name)), record)
 
     def finish(self) -> None:
-        for name, record in self._offered.items():
-            self._uploads.share_if_new(name, record)
-        self._offered.clear()
-        self._uploads.finish()
+        offered, self._offered = self._offered, {}
+        for name, record in offered.items():
+            if not self._is_fresh(name):
+                self._uploads.share_if_new(name, record)
+        if "_uploads" in self.__dict__:
+            self._uploads.finish()
+
+    def _is_fresh(self, name: str) -> bool:
+        """Whether a record was seen there not long ago."""
+        seen = super().known(sighting(self._where.name, name)) or 0.0
+        return bool(time.time() - seen < _FRESH)
 
 
 def _memo_key(name: str) -> str:

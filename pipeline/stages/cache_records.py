@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.digest import Digest, cache_key, canonical, digest_of
+from pipeline.digest import Digest, canonical, digest_of
 from pipeline.oci.descriptor import Descriptor, Layer
-from pipeline.plan.model import Step, comes_when_needed
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.problems import Damaged
-from pipeline.stages.bench import machine_platform
+from pipeline.stages.cache_tags import images_of
 from pipeline.store import Store
 from pipeline.store.lookup import documents
 
@@ -22,25 +21,7 @@ MEDIA_TYPE = "application/vnd.pipeline.result.v1+json"
 CONTENTS = "application/vnd.pipeline.contents.v1+zlib"
 """Of what a layer holds, as the store keeps it."""
 
-_SHARED = ("base", "layer", "image", "push", "check")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-def is_shared(step: Step) -> bool:
-    """Whether others can use what this step makes. Layers of an image from elsewhere are there already."""
-    return step.kind in _SHARED and not comes_when_needed(step.work)
-
-
-def tag_of(step: Step) -> str:
-    """The tag of a step's record. That an image is fit was found out on one platform, and holds for that alone."""
-    if step.kind == "check":
-        return tag("check", cache_key([step.key, machine_platform()]))
-    return tag("layer" if step.kind == "base" else step.kind, step.key)
-
-
-def tag(what: str, key: str) -> str:
-    """The tag of a record, the format's version first (distribution-spec, "Pulling manifests": 128 characters)."""
-    return f"v1-{what}-{key}"
 
 
 @dataclass(frozen=True)
@@ -103,8 +84,3 @@ def unpack(tag: str, artifact: Artifact) -> Shared:
     if not good:
         raise Damaged(f"the record {tag} of the cache is damaged", remedy="remove it from the registry")
     return Shared(value["record"], layers, contents, texts)
-
-
-def images_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The image that a record says was made or pushed, as a descriptor."""
-    return [record["image"]] if isinstance(record.get("image"), Mapping) else []

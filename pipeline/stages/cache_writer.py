@@ -16,13 +16,12 @@ from pipeline.registry.blobs import FromFile, Source
 from pipeline.registry.problems import NotFound
 from pipeline.registry.recall import Recall
 from pipeline.stages.cache_records import MEDIA_TYPE, pack
+from pipeline.stages.cache_tags import sighting
 
 if TYPE_CHECKING:
     from pipeline.stages.bench import Bench
 
 _THREADS = 4
-_FRESH = 86400.0
-"""Seconds for which it is believed that what was put there still is."""
 
 
 class Uploads:
@@ -45,9 +44,8 @@ class Uploads:
         self._add(lambda: self._put(tag, record))
 
     def share_if_new(self, tag: str, record: Mapping[str, Any]) -> None:
-        """As `share`, unless it is there; which is asked once a day."""
-        if time.time() - (self._bench.store.database.memo(self._memo(tag)) or 0.0) > _FRESH:
-            self._add(lambda: self._put_if_new(tag, record))
+        """As `share`, unless it is there."""
+        self._add(lambda: self._put_if_new(tag, record))
 
     def finish(self) -> None:
         """Returns when everything has been sent."""
@@ -83,7 +81,8 @@ class Uploads:
             self._bench.registries.repository(self._where).resolve(tag)
         except NotFound:
             self._put(tag, record)
-        self._bench.store.database.remember(self._memo(tag), time.time())
+        else:
+            self._seen(tag)
 
     def _put(self, tag: str, record: Mapping[str, Any]) -> None:
         store, registries = self._bench.store, self._bench.registries
@@ -110,7 +109,7 @@ class Uploads:
             },
             progress=lambda _count: self._bench.stop(),
         )
-        store.database.remember(self._memo(tag), time.time())
+        self._seen(tag)
 
-    def _memo(self, tag: str) -> str:
-        return f"cached {self._where.name} {tag}"
+    def _seen(self, tag: str) -> None:
+        self._bench.store.database.remember(sighting(self._where.name, tag), time.time())
