@@ -30,21 +30,29 @@ name: shipping
 build: {network: none, ca_bundle: none}
 bases:
   debian: {debian: {suite: bookworm, packages: [python3], essential: true}}
+  plain: {debian: {suite: bookworm, packages: [base-files, libc6]}}
 layers:
+  python: {debs: {packages: [python3, libstdc++6]}}
   large: {files: [{from: large, to: /opt/}]}
   code: {files: [{from: code, to: /opt/}]}
   command: {run: {commands: "echo ${number} > /opt/number"}}
 images:
   shipped: {base: debian, layers: [large, code], command: [/bin/sh]}
   executed: {base: debian, layers: [large, command], command: [/bin/sh]}
+  # As in the images of Python and of conda, no folder comes before that of its Python in PATH.
+  parent: {base: plain, layers: [large, python], command: [/bin/sh], env: {PATH: "/usr/bin:/bin"}}
 """
 READER = """\
 version: 1
 name: reader
+registries:
+  there: {address: "ADDRESS"}
 bases:
-  there: {image: "ADDRESS/shipped:v1", requires: {os: debian, python: ">=3.11"}}
+  parent: {image: {reference: "parent:v1", registry: there}, requires: {os: debian, python: ">=3.11"}}
+layers:
+  numbers: {pip: {packages: [numpy==2.2.6], bytecode: false}}
 images:
-  read: {base: there, command: [/bin/sh]}
+  read: {base: parent, layers: [numbers], command: [/bin/sh], push: {to: there, repository: read, tags: [v1]}}
 """
 
 
@@ -53,7 +61,15 @@ class Registry:
     """A registry that runs, and the log of what it was asked."""
 
     address: str
-    log: Path
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def stored(self) -> int:
+        """Bytes of all blobs that it keeps."""
+        return sum(file.stat().st_size for file in (self.folder / "data").rglob("data") if file.is_file())
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[list[int]]:
@@ -83,7 +99,7 @@ def registry() -> Iterator[Registry]:
             server = subprocess.Popen(["docker-registry", "serve", f"{folder}/config.yml"], stdout=log, stderr=log)
         try:
             _wait(address)
-            yield Registry(address, folder / "log")
+            yield Registry(address, folder)
         finally:
             server.terminate()
             server.wait()
@@ -133,17 +149,25 @@ def _pushed(take: Take, runs: int, folder: Path, home: Path, there: Registry) ->
 
 
 def _read(take: Take, runs: int, folder: Path, there: Registry) -> Iterator[tuple[str, str, str, int]]:
-    """Each time in an empty store; the image's large layer holds nothing that is asked for."""
+    """Each time in an empty store, and without a lock; the parent's large layer holds nothing that is asked for."""
+    home = folder / "home"
+    take(["build", f"{folder}/shipping.yaml", "--image", "parent", "--set", "number=0"], home)
+    take(["push", "shipping/parent", f"{there.address}/parent:v1"], home)
     manifest = folder / "reader.yaml"
     manifest.write_text(READER.replace("ADDRESS", there.address))
-    seconds, moved = [], []
-    for number in range(runs):
-        with there.asked() as asked:
-            seconds.append(take(["build", str(manifest)], folder / f"home-{number}"))
-        moved.append(sum(asked))
-        shutil.rmtree(folder / f"home-{number}")
-    figure = f"{statistics.median(seconds):.2f} s, {statistics.median(moved) / 1e6:.0f} MB moved"
-    yield f"requirements of a base in a registry, {PARENT >> 20} MiB of it elsewhere", "-", figure, runs
+    for command, what in (("lock", "lock"), ("run", "run, with a new layer of 18 MB, pushed there")):
+        seconds, moved, uploaded = [], [], []
+        for number in range(runs):
+            manifest.with_suffix(".lock").unlink(missing_ok=True)
+            before = there.stored()
+            with there.asked() as asked:
+                seconds.append(take([command, str(manifest)], folder / f"home-{number}"))
+            moved.append(sum(asked) / 1e6)
+            uploaded.append((there.stored() - before) / 1e6)
+            shutil.rmtree(folder / f"home-{number}")
+        # Later runs push what the registry has.
+        figure = f"{statistics.median(seconds):.2f} s, {statistics.median(moved):.0f} MB down, {uploaded[0]:.0f} MB up"
+        yield f"requirements of a base in a registry, {PARENT >> 20} MiB of it elsewhere: {what}", "-", figure, runs
 
 
 def _executed(take: Take, runs: int, folder: Path, home: Path) -> tuple[str, str, str, int]:
