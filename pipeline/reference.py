@@ -98,6 +98,11 @@ def names_host(text: str) -> bool:
     return bool(slash) and _is_host(first)
 
 
+def hostless(text: str) -> str:
+    """A reference without its registry: `ml/base:1` of `registry.example.com/ml/base:1`."""
+    return text.partition("/")[2] if names_host(text) else text
+
+
 def api_host(registry: str) -> str:
     """The host[:port] to call for a registry: Docker Hub's differs from its name."""
     return _HUB_API if registry == DOCKER_HUB else registry

@@ -9,6 +9,7 @@ from pipeline.bases import _foreign as shared
 from pipeline.facts import Facts
 from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
+from pipeline.reference import hostless
 
 LOCKED = True
 
@@ -51,7 +52,8 @@ def needs(spec: Any, parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
 def resolve(spec: Any, request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
     """Its digest for the platform, its layers, config and facts. ResolveError for what is not there; OutOfReach."""
     asked = _settings(spec)
-    return indexes.images.registry(asked["reference"], asked.get("registry", ""), parent.platform)
+    found = indexes.images.registry(asked["reference"], asked.get("registry", ""), parent.platform)
+    return {**found, "reference": hostless(found["reference"])}
 
 
 def facts(spec: Any, locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.digest import cache_key, short
+from pipeline.reference import hostless
 
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'>]+")
-_HOST = re.compile(r"^(localhost|[^/@\s]*[.:][^/@\s]*)/(?=\S)")
 _NAME = re.compile(r"^[A-Za-z0-9][\w.+-]*?(?=[\s\[=<>!~;@:]|$)")
 LONGEST = 200
 """The most characters of a text; a longer one, or one of several lines, stands in by its hash."""
@@ -26,11 +26,6 @@ def readable(request: Any) -> Any:
 
 def _named(key: str, value: Any) -> Any:
     return hostless(value) if key == "reference" and isinstance(value, str) else readable(value)
-
-
-def hostless(reference: str) -> str:
-    """An image's name without its registry: `ml/base:1` of `registry.example.com/ml/base:1`."""
-    return _HOST.sub("", reference)
 
 
 def _text(text: str) -> str:
