@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.errors import Interrupted, PipelineError, StaleLock
 from pipeline.events import (
     Report,
     Reporter,
@@ -29,6 +29,9 @@ from pipeline.plan.model import Plan, PushWork, Step, StepKind
 from pipeline.stages.bench import Bench, Result
 from pipeline.stages.locks import read_lock, write_lock
 from pipeline.stages.resolve import Resolution, resolve
+
+if TYPE_CHECKING:
+    from pipeline.stages.saved import Saved
 
 STAGES: Mapping[StepKind, str] = {
     "base": "assemble",
@@ -87,6 +90,25 @@ def prepare(
     if write:
         write_lock(bench, lock, resolution, report, time.monotonic() - started)
     return plan_of(bench, resolution, kinds)
+
+
+def prepare_saved(bench: Bench, report: Reporter | None, saved: Saved) -> Plan:
+    """The plan of now, when it is the one that was saved or less is left to do; else StalePlan says what moved."""
+    from pipeline.stages.saved import moved, moved_before, stale
+
+    lock = read_lock(bench)
+    if reasons := moved_before(saved, bench, lock):
+        raise stale(saved, reasons)
+    wanted = lock if saved.lock is None else saved.lock
+    try:
+        resolution = resolve(bench, wanted, frozen=True, only=saved.asked.images or None)
+    except StaleLock as error:
+        raise stale(saved, error.log) from error
+    plan = plan_of(bench, resolution)
+    if reasons := moved(saved, bench, plan):
+        raise stale(saved, reasons)
+    write_lock(bench, lock, resolution, report)
+    return plan
 
 
 def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = tuple(STAGES)) -> Plan:

@@ -15,9 +15,11 @@ from pipeline.events import Event, Reporter, RunEnded, StepEnded
 from pipeline.noun import noun
 
 if TYPE_CHECKING:
+    from pipeline.lock.model import Lock
     from pipeline.plan.model import Plan, StepKind
     from pipeline.reporters import Show
     from pipeline.stages.bench import Bench
+    from pipeline.stages.resolve import Resolution
 
 
 @noun
@@ -105,8 +107,12 @@ def performed(
     wanted: Wanted,
     kinds: Iterable[StepKind],
     after: Callable[[Plan, Door], None] = lambda _plan, _door: None,
+    ready: Callable[[Bench, Reporter], Plan] | None = None,
 ) -> None:
-    """Resolves, plans and performs the steps of these kinds, and shows it; `after` is called when all is well."""
+    """Resolves, plans and performs the steps of these kinds, and shows it; `after` is called when all is well.
+
+    `ready` gives the plan in place of a new one.
+    """
     from pipeline.run import perform, prepare
 
     with closing(show_for(shell)) as show:
@@ -115,7 +121,10 @@ def performed(
         manifest = bench.manifest
         show.fit([*manifest.bases, *manifest.layers, *manifest.images, *manifest.targets])
         try:
-            plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None, kinds=tuple(kinds))
+            if ready:
+                plan = ready(bench, door)
+            else:
+                plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None, kinds=tuple(kinds))
             show.fit(step.name for step in plan.steps)
             perform(bench, plan, door, kinds)
         except KeyboardInterrupt:
@@ -127,10 +136,27 @@ def performed(
     after(plan, door)
 
 
+@dataclass
+class Proposal:
+    """A plan with what it was made from: the project, the lock on disk, and the resolution, whose lock may say more."""
+
+    bench: Bench
+    lock: Lock
+    resolution: Resolution
+    plan: Plan
+
+
 def planned(shell: Shell, wanted: Wanted) -> Plan:
     """The plan of a run; nothing is written, the lock neither. Progress goes to standard error when asked for."""
+    return proposed(shell, wanted).plan
+
+
+def proposed(shell: Shell, wanted: Wanted) -> Proposal:
+    """The plan of a run, and what it was made from; nothing is written."""
     from pipeline.events import StepSaid, Warned
-    from pipeline.run import prepare
+    from pipeline.run import plan_of
+    from pipeline.stages.locks import read_lock
+    from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:
         if isinstance(event, Warned):
@@ -139,4 +165,6 @@ def planned(shell: Shell, wanted: Wanted) -> Plan:
             shell.error_line(event.text)
 
     bench = opened(shell, wanted, report)
-    return prepare(bench, None, frozen=wanted.frozen, only=wanted.images or None, write=False)
+    lock = read_lock(bench)
+    resolution = resolve(bench, lock, frozen=wanted.frozen, only=wanted.images or None)
+    return Proposal(bench, lock, resolution, plan_of(bench, resolution))

@@ -1,10 +1,9 @@
-"""`pipeline plan`: says for each step of a run whether it would be done, and why."""
+"""`pipeline plan`: says for each step of a run whether it would be done, why, and what that would move."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,66 +17,75 @@ from pipeline.cli._options import (
     set_option,
     verbose_option,
 )
+from pipeline.cli._plan_text import Outlook, as_json, as_text, last_line
 from pipeline.cli._shell import Shell
-from pipeline.cli._work import Wanted, planned
-
-if TYPE_CHECKING:
-    from pipeline.plan.model import Plan
+from pipeline.cli._work import Proposal, Wanted, proposed
 
 EXAMPLES = """
 pipeline plan manifests/prod.yaml
+pipeline plan manifests/prod.yaml --check            in CI: exit code 10 when there is something to do
+pipeline plan manifests/prod.yaml --save plan.json   for 'pipeline run --plan plan.json' to do exactly that
 pipeline plan manifests/prod.yaml --output json | jq '.steps[] | select(.hit | not)'
 """
+TO_DO = 10
+"""The exit code of --check when a run would do something."""
 
 
 @command_(arguments=MANIFEST_HELP, examples=EXAMPLES)
 @manifest_argument
+@click.option("--check", is_flag=True, help=f"Exit with {TO_DO} when there is something to do.")
+@click.option("--save", metavar="FILE", type=click.Path(path_type=Path), help="Write the plan, for 'run --plan'.")
 @set_option
 @image_option
 @frozen_option
 @verbose_option
 @output_option
 @click.pass_obj
-def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
+def command(
+    shell: Shell,
+    manifest: Path,
+    check: bool,
+    save: Path | None,
+    sets: Mapping[str, str],
+    images: tuple[str, ...],
+    frozen: bool,
+) -> int:
     """Show what a run would do, and why.
 
-    Each step is a hit, or a miss with the change that makes it one. Nothing is written, not even the lock.
+    Each step is a hit, or a miss with the changes that make it one (all of them with --verbose), the bytes that
+    it moves (~ stands before an estimate), and what it changes on a target. Nothing is written, not even the lock.
     """
-    plan = planned(shell, Wanted(manifest, sets, images, frozen))
+    proposal = proposed(shell, Wanted(manifest, sets, images, frozen))
+    outlook = outlook_of(proposal)
+    if save:
+        _save(save, proposal, outlook, images, sets)
     if shell.json:
-        shell.value(as_json(plan))
+        shell.value(as_json(outlook))
     else:
-        for line in as_text(plan):
+        for line in as_text(outlook, shell.verbose):
             shell.line(line)
+    return TO_DO if check and outlook.misses else 0
 
 
-def as_text(plan: Plan) -> list[str]:
-    """A line for each step, and one that says how many of each."""
-    from pipeline.reporters import lines
+def outlook_of(proposal: Proposal) -> Outlook:
+    """With nothing to do, nothing is looked at."""
+    from pipeline.stages.forecast import Forecast
 
-    rows = []
-    for step in plan.steps:
-        verdict = plan.verdicts[step.id]
-        rows.append([step.kind, step.name, "hit" if verdict.hit else "miss", lines.titled(step.title), verdict.why])
-    hits = sum(verdict.hit for verdict in plan.verdicts.values())
-    misses = len(plan.steps) - hits
-    last = f"{misses} to make, {lines.number(hits, 'hit')}" if misses else f"nothing to do: {lines.number(hits, 'hit')}"
-    return [*lines.table(rows), last]
+    outlook = Outlook(proposal.plan, Forecast())
+    if outlook.misses:
+        from pipeline.stages.effects import effects
+        from pipeline.stages.forecast import forecast
+
+        outlook.forecast = forecast(proposal.bench, proposal.plan, proposal.resolution.images)
+        outlook.effects = effects(proposal.bench, proposal.plan)
+    return outlook
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
-    steps = [
-        {
-            "step": step.id,
-            "kind": step.kind,
-            "name": step.name,
-            "title": step.title,
-            "hit": plan.verdicts[step.id].hit,
-            "why": plan.verdicts[step.id].why,
-            "key": step.key,
-            "needs": list(step.needs),
-        }
-        for step in plan.steps
-    ]
-    hits = sum(step["hit"] is True for step in steps)
-    return {"manifest": plan.name, "to_make": len(steps) - hits, "hits": hits, "steps": steps}
+def _save(file: Path, proposal: Proposal, outlook: Outlook, images: tuple[str, ...], sets: Mapping[str, str]) -> None:
+    from pipeline.stages import saved
+    from pipeline.stages.locks import merged
+
+    bench = proposal.bench
+    asked = saved.asked_of(bench, file, images, sets)
+    wanted = merged(bench, proposal.lock, proposal.resolution)
+    saved.write(file, saved.to_json(bench, asked, proposal.plan, proposal.lock, wanted, last_line(outlook)))

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli._app import command as command_
+from pipeline.cli._find import find_manifest
 from pipeline.cli._options import (
     MANIFEST_HELP,
     frozen_option,
     image_option,
-    manifest_argument,
     output_option,
     set_option,
     verbose_option,
 )
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Door, Wanted, performed
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from pipeline.events import Reporter
     from pipeline.plan.model import Plan
+    from pipeline.stages.bench import Bench
 
 EXAMPLES = """
 pipeline run manifests/prod.yaml
 pipeline run manifests/prod.yaml --image scoring --set images.scoring.serve.port=5002
 pipeline run --frozen --output json      in CI: only what the lock says, one event a line
+pipeline run --plan plan.json            what 'pipeline plan --save plan.json' said, or nothing
 """
 
 
 @command_(arguments=MANIFEST_HELP, examples=EXAMPLES)
-@manifest_argument
+@click.argument("manifest", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--plan", "saved", metavar="FILE", type=click.Path(path_type=Path), help="Do exactly what a saved plan says."
+)
 @set_option
 @image_option
 @frozen_option
@@ -42,7 +49,8 @@ pipeline run --frozen --output json      in CI: only what the lock says, one eve
 @click.pass_obj
 def command(
     shell: Shell,
-    manifest: Path,
+    manifest: Path | None,
+    saved: Path | None,
     sets: Mapping[str, str],
     images: tuple[str, ...],
     frozen: bool,
@@ -53,11 +61,43 @@ def command(
     Every image is built, pushed by digest and checked before any tag moves, and every tag moves before any
     target is rolled out; a target that does not become healthy gets its last good revision back.
     """
-    run(shell, Wanted(manifest, sets, images, frozen), hints)
+    if saved is None:
+        run(shell, Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen), hints)
+        return
+    if images or frozen:
+        raise UsageError("a saved plan names its images, and resolves nothing", remedy="leave out --image and --frozen")
+    run_saved(shell, saved, manifest, sets, hints)
 
 
-def run(shell: Shell, wanted: Wanted, hints: bool | None = None) -> None:
-    """Everything; afterwards says how to call what was newly deployed, or what runs at all, or nothing."""
+def run_saved(
+    shell: Shell, file: Path, manifest: Path | None, sets: Mapping[str, str], hints: bool | None = None
+) -> None:
+    """Performs a saved plan. Raises StalePlan, before anything is done, when it does not hold any more."""
+    from pipeline.run import prepare_saved
+    from pipeline.stages.saved import read
+
+    plan = read(file)
+    if strange := sorted({*sets} - {*plan.asked.withheld}):
+        raise UsageError(f"the plan has a value of its own for '{strange[0]}'", remedy="leave out --set, or plan again")
+    if lacking := sorted({*plan.asked.withheld} - {*sets}):
+        raise UsageError(f"the plan keeps no secrets: it lacks '{lacking[0]}'", remedy=f"add --set {lacking[0]}=…")
+    where = manifest or plan.manifest
+    if not where.is_file():
+        remedy = f"name the manifest: pipeline run MANIFEST --plan {file}"
+        raise UsageError(f"the plan's manifest {where} is not there", remedy=remedy)
+    wanted = Wanted(where, {**plan.asked.sets, **sets}, plan.asked.images)
+    run(shell, wanted, hints, lambda bench, report: prepare_saved(bench, report, plan))
+
+
+def run(
+    shell: Shell,
+    wanted: Wanted,
+    hints: bool | None = None,
+    ready: Callable[[Bench, Reporter], Plan] | None = None,
+) -> None:
+    """Everything; afterwards says how to call what was newly deployed, or what runs at all, or nothing. `ready` gives
+    the plan in place of a new one.
+    """
 
     def next_steps(plan: Plan, door: Door) -> None:
         live = door.live if hints else door.deployed
@@ -67,4 +107,4 @@ def run(shell: Shell, wanted: Wanted, hints: bool | None = None) -> None:
             for line in lines_of(shell, wanted.manifest, plan, live):
                 shell.line(line)
 
-    performed(shell, wanted, ("base", "layer", "image", "push", "check", "tag", "target"), next_steps)
+    performed(shell, wanted, ("base", "layer", "image", "push", "check", "tag", "target"), next_steps, ready)

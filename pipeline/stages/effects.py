@@ -8,7 +8,7 @@ from pipeline.digest import short
 from pipeline.errors import PipelineError
 from pipeline.noun import noun
 from pipeline.plan.model import Change, Plan, Step, TargetWork
-from pipeline.plan.why import names_step, words
+from pipeline.plan.why import names_step
 from pipeline.stages.bench import Bench
 
 Does = Literal["nothing", "starts", "restarts"]
@@ -29,15 +29,12 @@ class Effect:
     changes: tuple[Change, ...] = ()
 
     def __str__(self) -> str:
+        """`restarts on sha256:3f9c…`; the settings that change are among the reasons of its step."""
         if self.does == "nothing":
             return ""
-        return f"{self.does}: {', '.join([*self._image(), *(words(change) for change in self.changes)])}"
-
-    def _image(self) -> list[str]:
-        new = f"sha256:{short(self.image)}" if self.image else "a new one"
-        if not self.live:
-            return [f"image {new}"]
-        return [] if self.live == self.image else [f"image sha256:{short(self.live)} → {new}"]
+        if not self.image:
+            return f"{self.does} on a new image" if self.live else self.does
+        return self.does if self.image == self.live else f"{self.does} on sha256:{short(self.image)}…"
 
 
 def effects(bench: Bench, plan: Plan) -> dict[str, Effect]:

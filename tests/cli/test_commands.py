@@ -20,8 +20,8 @@ layer   code  miss  1 file      first time
 image   web   miss              first time
 check   web   miss              first time
 tag     web   miss  v1          first time
-target  here  miss  remembered  first time
-6 to make, 0 hits
+target  here  miss  remembered  first time; starts
+6 to make, 0 hits; here starts
 """
 
 GRAPH = """\
@@ -89,12 +89,12 @@ def test_a_changed_file_is_named_by_the_plan(shop: Any) -> None:
     assert "hit" in lines[0]
     assert lines[1].endswith("src/start changed")
     assert lines[2].endswith("because layer code changes")
-    assert lines[-1] == "5 to make, 1 hit"
+    assert lines[-1] == "5 to make, 1 hit; here restarts"
 
 
 def test_build_checks_tags_and_deploys_nothing(shop: Any) -> None:
     assert shop("build").steady.splitlines()[-1] == "done in 0.0 s: 3 made, 253 B new"
-    assert shop("plan").out.splitlines()[-1] == "3 to make, 3 hits"
+    assert shop("plan").out.splitlines()[-1] == "3 to make, 3 hits; here starts"
 
 
 def test_one_image_alone_can_be_built(shop: Any) -> None:
@@ -103,7 +103,7 @@ def test_one_image_alone_can_be_built(shop: Any) -> None:
     )
     text = Path("pipeline.yaml").read_text()
     shop.write("pipeline.yaml", text.replace("targets:", "  web2: {base: slim, command: [/x]}\ntargets:"))
-    assert shop("plan", "--image", "web2").out.splitlines()[-1] == "5 to make, 0 hits"
+    assert shop("plan", "--image", "web2").out.splitlines()[-1] == "5 to make, 0 hits; there starts"
     wrong = shop("run", "--image", "wbe")
     assert wrong.code == 2
     assert wrong.err == "error: pipeline.yaml has no image 'wbe'\n  did you mean 'web'?\n"

@@ -1,0 +1,116 @@
+"""A plan as people and programs read it: a line for each step, and a last line worth reading alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.plan.model import Plan, Step
+from pipeline.plan.why import told, words
+
+if TYPE_CHECKING:
+    from pipeline.stages.effects import Effect
+    from pipeline.stages.forecast import Amount, Forecast
+
+ALL = 1 << 20
+
+
+@dataclass
+class Outlook:
+    """A plan, what it would move, and what it would change on each target (by step)."""
+
+    plan: Plan
+    forecast: Forecast
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+
+    @property
+    def misses(self) -> list[Step]:
+        return [step for step in self.plan.steps if not self.plan.verdicts[step.id].hit]
+
+
+def as_text(outlook: Outlook, verbose: bool = False) -> list[str]:
+    """Rows in columns: hits say no more than that, misses what changed and what they move. `verbose` says all."""
+    from pipeline.reporters import lines
+
+    rows = []
+    for step in outlook.plan.steps:
+        verdict = outlook.plan.verdicts[step.id]
+        state = "hit" if verdict.hit else "miss"
+        why = "" if verdict.hit else told(verdict.changes, ALL) if verbose and verdict.changes else verdict.why
+        if verdict.hit and verdict.why:
+            state = f"hit ({verdict.why})"
+        effect = outlook.effects.get(step.id)
+        parts = (why, _moves(outlook.forecast, step.id), str(effect or ""))
+        rows.append([step.kind, step.name, state, lines.titled(step.title), "; ".join(filter(None, parts))])
+    return [*lines.table(rows), *outlook.forecast.notes, last_line(outlook)]
+
+
+def _moves(forecast: Forecast, id_: str) -> str:
+    down, up = forecast.download.get(id_), forecast.upload.get(id_)
+    parts = [f"{down} to download" if down else "", f"{up} to upload" if up and (up.size or not up.exact) else ""]
+    return ", ".join(filter(None, parts))
+
+
+def last_line(outlook: Outlook) -> str:
+    """`3 to make, 12 hits; 61 MB to download, ~20 MB to upload; here restarts`."""
+    from pipeline.reporters.lines import number
+
+    misses = len(outlook.misses)
+    hits = number(len(outlook.plan.steps) - misses, "hit")
+    if not misses:
+        return f"nothing to do: {hits}"
+    down, up = totals(outlook.forecast)
+    moves = [f"{down} to download" if down.size else "", f"{up} to upload" if up.size else ""]
+    effects = [f"{effect.target} {effect.does}" for effect in outlook.effects.values() if effect.does != "nothing"]
+    parts = [f"{misses} to make, {hits}", ", ".join(filter(None, moves)), ", ".join(effects)]
+    return "; ".join(filter(None, parts))
+
+
+def totals(forecast: Forecast) -> tuple[Amount, Amount]:
+    """Bytes down and up in all."""
+    from pipeline.stages.forecast import total
+
+    return total(forecast.download.values()), total(forecast.upload.values())
+
+
+def as_json(outlook: Outlook) -> dict[str, Any]:
+    plan, misses = outlook.plan, len(outlook.misses)
+    down, up = totals(outlook.forecast)
+    return {
+        "manifest": plan.name,
+        "to_make": misses,
+        "hits": len(plan.steps) - misses,
+        "download": _amount(down),
+        "upload": _amount(up),
+        "notes": list(outlook.forecast.notes),
+        "steps": [_step(step, outlook) for step in plan.steps],
+    }
+
+
+def _step(step: Step, outlook: Outlook) -> dict[str, Any]:
+    verdict, effect = outlook.plan.verdicts[step.id], outlook.effects.get(step.id)
+    value: dict[str, Any] = {
+        "step": step.id,
+        "kind": step.kind,
+        "name": step.name,
+        "title": step.title,
+        "hit": verdict.hit,
+        "why": verdict.why,
+        "changes": [
+            {"input": change.name, "before": change.before, "now": change.now, "text": words(change)}
+            for change in verdict.changes
+        ],
+        "key": step.key,
+        "needs": list(step.needs),
+        "download": _amount(outlook.forecast.download.get(step.id)),
+        "upload": _amount(outlook.forecast.upload.get(step.id)),
+    }
+    if effect:
+        names = ("does", "state", "revision", "live", "image")
+        value["effect"] = {name: getattr(effect, name) for name in names}
+    return value
+
+
+def _amount(amount: Amount | None) -> dict[str, Any]:
+    return {"bytes": amount.size, "exact": amount.exact} if amount else {"bytes": 0, "exact": True}
