@@ -80,6 +80,7 @@ NAMES = (
     "run",
     "build",
     "plan",
+    "why",
     "graph",
     "lock",
     "validate",
@@ -101,6 +102,7 @@ NAMES = (
 _EXAMPLES = """
 pipeline run manifests/prod.yaml           build, check and deploy all that changed
 pipeline plan manifests/prod.yaml          what that would do, and why
+pipeline why scoring manifests/prod.yaml   why an image was made, or would be
 pipeline validate manifests/*.yaml         find every mistake first
 pipeline logs manifests/prod.yaml here -f  follow a service's output
 pipeline image ls                          the images in the store
