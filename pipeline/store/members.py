@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import posixpath
 import re
 import tarfile
@@ -173,6 +174,17 @@ def contents(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, by
             _forget(tar)
             if (path := _plain(info.name)) in paths and info.isreg() and (file := tar.extractfile(info)):
                 found[path] = file.read()
+    return found
+
+
+def digests(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, str]:
+    """The sha256 of several files of one layer, read in one pass; those that it does not hold are left out."""
+    found: dict[str, str] = {}
+    with _opened(store, layer) as tar:
+        for info in tar:
+            _forget(tar)
+            if (path := _plain(info.name)) in paths and info.isreg() and (file := tar.extractfile(info)):
+                found[path] = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
     return found
 
 
