@@ -66,7 +66,8 @@ def explicit(packages: Sequence[Package], addresses: Sequence[str], subdir: str,
     Packages come after what they depend on, for installers that keep the order. `wheels` is how many there are beside.
     """
     lines = [f"# For {subdir}; made by pipeline {__version__} from its lock.", f"# platform: {subdir}"]
-    lines += [f"# {wheels} packages of pip go on top: export them as pylock or requirements."] if wheels else []
+    count = f"{wheels} package{'s' * (wheels != 1)}"
+    lines += [f"# {count} of pip on top of these: export them as pylock or requirements."] if wheels else []
     place = {package["name"]: address for package, address in zip(packages, addresses, strict=True)}
     return (
         "\n".join([*lines, "@EXPLICIT", *(f"{place[each['name']]}#{_sum(each)}" for each in _ordered(packages))]) + "\n"
