@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -71,7 +71,10 @@ def each(items: Sequence[T], work: Callable[[T, Progress], None], parallel: int,
 
 
 class Publication:
-    """One image on its way into a repository; `documents` are its image manifests and indexes, itself last."""
+    """One image on its way into a repository; `documents` are its image manifests and indexes, itself last.
+
+    `seen` are digests of images that the repository was found to have a moment ago.
+    """
 
     def __init__(
         self,
@@ -83,8 +86,10 @@ class Publication:
         source: Callable[[Descriptor], Source],
         parallel: int,
         progress: Progress,
+        seen: Collection[str] = (),
     ) -> None:
         self._documents = documents
+        self._seen = frozenset(seen)
         self._recall = recall
         self._origins = origins
         self._source = source
@@ -98,18 +103,23 @@ class Publication:
 
     def run(self, like: Sequence[str]) -> Transfer:
         """Does what is left to do; the summary counts what it took."""
+        self._granted(lambda: self._publish(like))
+        if self._recall:
+            self._recall.keep(self._target.name, _images(self._documents).items())
+        return self._summary()
+
+    def _publish(self, like: Sequence[str]) -> None:
+        self._counts = dict.fromkeys(self._counts, 0)
         image = self._documents[-1].descriptor
-        if self._is_there(image):
+        present = self._remembered(self._seen)
+        if image.digest in self._seen or (not present and self._target.has_manifest(image.digest)):
             self._counts["present"] = len(self._blobs)
         else:
-            present = self._witnessed(like)
+            present = present or self._witnessed(like)
             self._look_from = PROBABLY_NEW if present else WORTH_A_LOOK
             self._place([blob for blob in self._blobs if blob.digest not in present])
             self._counts["present"] += len([blob for blob in self._blobs if blob.digest in present])
             self._put_documents()
-        if self._recall:
-            self._recall.keep(self._target.name, _images(self._documents).items())
-        return self._summary()
 
     def tagged(self, tag: str) -> Transfer:
         """Puts it under a tag and no digest, each blob there for certain: an image manifest is no proof of them."""
@@ -121,11 +131,8 @@ class Publication:
         tally = self._target.tally
         return Transfer(self._documents[-1].descriptor, tally.requests, tally.moved, **self._counts)
 
-    def _is_there(self, image: Descriptor) -> bool:
-        return self._granted(lambda: self._target.has_manifest(image.digest))
-
     def _granted(self, ask: Callable[[], T]) -> T:
-        """The first request, without mounts where they are refused."""
+        """What is asked first, without mounts where they are refused."""
         try:
             return ask()
         except (Unauthorized, Denied):
@@ -148,6 +155,12 @@ class Publication:
             if names := [name for name in dict.fromkeys(names) if name != target.name]:
                 found[blob.digest] = names
         return found
+
+    def _remembered(self, images: Collection[str]) -> set[str]:
+        """Those of our blobs that images of the repository refer to, as far as it is remembered what is in them."""
+        known = self._recall.images(self._target.name) if self._recall and images else {}
+        there = {blob for image in images for blob in known.get(image, ())}
+        return there.intersection(blob.digest for blob in self._blobs)
 
     def _witnessed(self, like: Sequence[str]) -> set[str]:
         """Blobs that are there for certain, as an image manifest that is there refers to them."""

@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from pipeline.noun import noun
 from pipeline.store.database import Database
 
 _IMAGES = 4
-_REPOSITORIES = 64
-"""How many of the latest are remembered: image manifests of a repository, and repositories of a registry."""
+"""How many of the latest are remembered: image manifests of a repository, and repositories that had a blob."""
 
 Images = Mapping[str, list[str]]
 """Image manifests' digests, oldest first, to the digests of their blobs."""
 
 
-@dataclass(frozen=True, slots=True)
+@noun
 class Recall:
-    """What one registry was seen with. A memory only tells where to look: nothing is taken for there because of it."""
+    """What one registry was seen with. A memory only tells where to look: nothing is taken for there because of it.
+
+    Each repository and each blob has a memory of its own: what one push costs does not grow with their number.
+    """
 
     database: Database
     registry: str
 
     def images(self, repository: str) -> Images:
-        return self._all().get(repository) or {}
+        return self.database.memo(self._of_repository(repository)) or {}
 
     def holders(self, digest: str) -> list[str]:
         """Repositories that had a blob, the latest first: where it may be mounted from."""
-        found = [name for name, images in self._all().items() if any(digest in blobs for blobs in images.values())]
-        return found[::-1]
+        return list(reversed(self.database.memo(self._of_blob(digest)) or ()))
 
     def keep(self, repository: str, images: Iterable[tuple[str, Sequence[str]]]) -> None:
         """Notes image manifests, each with its blobs, as the latest of a repository."""
         with self.database.transaction():
-            everything = dict(self._all())
-            known: dict[str, list[str]] = dict(everything.pop(repository, {}))
+            known: dict[str, list[str]] = dict(self.images(repository))
             for digest, blobs in images:
                 known.pop(digest, None)
                 known[digest] = list(blobs)
-            everything[repository] = dict(list(known.items())[-_IMAGES:])
-            self.database.remember(self._key, dict(list(everything.items())[-_REPOSITORIES:]))
+                for blob in blobs:
+                    self._note_holder(blob, repository)
+            self.database.remember(self._of_repository(repository), dict(list(known.items())[-_IMAGES:]))
 
-    def _all(self) -> Mapping[str, dict[str, list[str]]]:
-        return self.database.memo(self._key) or {}
+    def _note_holder(self, blob: str, repository: str) -> None:
+        names: list[str] = self.database.memo(self._of_blob(blob)) or []
+        if repository not in names:
+            self.database.remember(self._of_blob(blob), [*names, repository][-_IMAGES:])
 
-    @property
-    def _key(self) -> str:
-        return f"registry {self.registry}"
+    def _of_repository(self, name: str) -> str:
+        return f"registry {self.registry} repository {name}"
+
+    def _of_blob(self, digest: str) -> str:
+        return f"registry {self.registry} blob {digest}"

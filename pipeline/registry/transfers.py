@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.errors import StoreError
@@ -32,6 +32,7 @@ def push(
     *,
     origins: Mapping[str, Repository] | None = None,
     like: Sequence[str] = (),
+    seen: Collection[str] = (),
     parallel: int = PARALLEL,
     progress: Progress = _quiet,
 ) -> Transfer:
@@ -39,7 +40,8 @@ def push(
 
     `origins` says for blobs that the store lacks (a base's layers) which repository has them: they are mounted, or
     streamed from there. `like` are tags whose image is probably alike: one is read when nothing else tells what the
-    repository has. `progress` is called with the bytes just moved, from several threads.
+    repository has; `seen` are digests of images that it was found to have a moment ago. `progress` is called with the
+    bytes just moved, from several threads.
     """
     done = Publication(
         target,
@@ -49,6 +51,7 @@ def push(
         source=lambda blob: _source(store, blob, origins or {}),
         parallel=parallel,
         progress=progress,
+        seen=seen,
     ).run(like)
     return replace(done, image=image)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.digest import short
@@ -55,17 +55,19 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         )
         bench.say(step.id, "compressing its layers by gzip")
         image = gzipped(bench.store, image, bench.stop, kept, bench.cache)
+    layers = _layers(image, bench)
     with tried_enough():
         moved = transfers.push(
             bench.store,
             image,
             bench.registries.repository(step.work.where),
-            origins=bench.origins.repositories(_layers(image, bench)),
+            origins=bench.origins.repositories(layers),
             like=[tag.tag for tag in step.work.tags],
+            seen=[digest for tag in step.work.tags if (digest := bench.sightings.seen(tag))],
             progress=lambda _count: bench.stop(),
         )
     reference = step.work.where.at(digest=image.digest)
-    there = max(0, _size(image, bench) - moved.moved)
+    there = max(0, _size(image, layers, bench) - moved.moved)
     shown = f"{step.work.where}@sha256:{short(image.digest)}…"
     record = {"image": image.to_json(), "reference": str(reference), "built": built.digest}
     return Result(record, title=f"{shown}  {size(moved.moved)} moved, {size(there)} there")
@@ -81,10 +83,10 @@ def tried_enough() -> Iterator[None]:
         raise
 
 
-def _size(image: Descriptor, bench: Bench) -> int:
+def _size(image: Descriptor, layers: Sequence[Layer], bench: Bench) -> int:
     """The bytes of an image's configs and layers, each counted once."""
     configs = [part.config_blob for part in documents(bench.store, image)]
-    blobs = [*configs, *(layer.blob for layer in _layers(image, bench))]
+    blobs = [*configs, *(layer.blob for layer in layers)]
     return sum({blob.digest: blob.size for blob in blobs}.values())
 
 

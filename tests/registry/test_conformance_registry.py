@@ -215,3 +215,16 @@ def test_an_empty_layer(registries: Given, name: str, store: Store, tmp_path: Pa
     image = make_image(store, [b""])
     push(store, image, target)
     assert pull(Store(tmp_path / "other"), target, image.digest).copied == 2
+
+
+def test_what_was_seen_a_moment_ago_is_not_asked_for_again(registries: Given, name: str, store: Store) -> None:
+    opened, address = registries
+    target = opened.repository(f"{address}/{name}")
+    first = make_image(store, LAYERS)
+    push(store, first, target)
+    assert push(store, first, target, seen=[first.digest]).requests == 0
+    # The config is begun and ended, the layer is begun and ended, and the image manifest is put.
+    done = push(store, make_image(store, [*LAYERS, layer_bytes("new", 500)]), target, seen=[first.digest])
+    assert (done.copied, done.present, done.requests) == (2, 3, 5)
+    unknown = push(store, make_image(store, LAYERS, note="other"), target, seen=[ABSENT])
+    assert (unknown.copied, unknown.present) == (1, 3)
