@@ -81,9 +81,12 @@ def _merged(inputs: Iterable[Mapping[str, Sequence[Json]]]) -> dict[str, list[Js
 
 
 def _summary(recipe: Assemble, part: Part) -> str:
-    what = recipe.summary.partition(",")[0]
+    """`pip, numpy` of `pip, 48 packages`, or `pip, 12 packages`."""
+    noun = "files" if recipe.packer == "tree" else "packages"
     names = [name for name in part.pieces if name]
-    return f"{what}, {names[0]}" if len(names) == 1 else f"{what}, {len(names)}: {names[0]} to {names[-1]}"
+    label = names[0] if len(names) == 1 else f"{len(names)} {noun}"
+    what = recipe.summary.partition(",")[0]
+    return label if what.endswith((noun, noun[:-1])) else f"{what}, {label}"
 
 
 def check(image: str, made: Mapping[str, Sequence[int]], borrowed: int, budget: LayerBudget) -> None:
