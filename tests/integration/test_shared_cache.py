@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ WEB = "web: {base: slim, layers: [data, code], command: [/srv/app/start], push: 
 CACHE = "cache: {registry: prod, repository: shared/cache}\n"
 LAYERS = "layers:\n  data: {files: [{from: data/, to: /srv/data/}]}\n"
 DATA = 3_000_000
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,14 @@ class Machine(Project):
         assert code == 0, out + err
         events = [json.loads(line) for line in out.splitlines()]
         return {event["step"]: event["outcome"] for event in events if event["event"] == "step-ended"}
+
+    def started(self) -> subprocess.Popen[str]:
+        """A run in a process of its own, which has begun."""
+        command = [sys.executable, "-u", "-m", "pipeline", "run", str(self.manifest)]
+        environ = {**self.environ, "PYTHONPATH": str(PLUGIN)}
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ, cwd=ROOT
+        )
 
     def has_blobs(self, size: float) -> bool:
         """Whether the store holds a blob of at least this size."""
@@ -199,6 +209,30 @@ def test_a_registry_out_of_reach_warns_once_and_the_run_goes_on(
     assert code == 0, err
     assert err.count("the cache prod/shared/cache cannot be read") == 1
     assert err.count("the cache prod/shared/cache was not written to") == 1
+
+
+def test_two_machines_at_once_end_well_and_share_one_result(
+    machines: tuple[Machine, Machine], registry: RealRegistry
+) -> None:
+    runs = [machine.started() for machine in machines]
+    said = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert "warning" not in "".join(said)
+    third = Machine(machines[0].folder.parent / "c", registry.address)
+    assert {step for step, how in third.outcomes().items() if how == "made"} == {"tag web"}
+
+
+def test_a_run_that_was_killed_is_made_up_for_by_the_next(machines: tuple[Machine, Machine]) -> None:
+    first, second = machines
+    run = first.started()
+    assert run.stdout
+    for line in run.stdout:
+        if line.startswith("layer  data"):
+            run.kill()
+            break
+    run.communicate()
+    first.outcomes()
+    assert {step for step, how in second.outcomes().items() if how == "made"} == {"tag web"}
 
 
 def test_what_is_checked_by_names_fetches_names_alone(
