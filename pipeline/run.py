@@ -156,6 +156,7 @@ class _Run:
                 self._end(step, "hit", title=self._title(step))
             else:
                 misses.append(step)
+        self._note([step for step in steps if self.plan.verdicts[step.id].hit])
         try:
             if misses:
                 self._execute(misses)
@@ -169,13 +170,22 @@ class _Run:
             raise self._worst()
         return report
 
+    def _note(self, hits: Sequence[Step]) -> None:
+        """Steps that are what they were once before, and not what they were last: the next change is one from now."""
+        database = self.bench.store.database
+        known = database.last_keys(f"{self.plan.name} ")
+        other = [step for step in hits if known.get(f"{self.plan.name} {step.id}") != step.key]
+        for step in other:
+            database.note(step.key, f"{self.plan.name} {step.id}", step.inputs, database.made(step.key))
+
     def _execute(self, misses: list[Step]) -> None:
         from pipeline.executor.threads import Threads
+        from pipeline.plan.waits import waits
 
         by_id = {step.id: step for step in misses}
         Threads().execute(
             [id_ for id_ in self._order() if id_ in by_id],
-            {step.id: step.needs for step in misses},
+            waits(self.plan, by_id),
             lambda id_: self._perform(by_id[id_]),
             lambda id_: self._end(by_id[id_], "skipped"),
             self.bench.halt.is_set,
