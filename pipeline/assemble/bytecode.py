@@ -65,7 +65,7 @@ def compiled(sources: Sequence[Source], version: str, work: Work) -> Iterator[En
     work.say(f"compiling {len(sources)} Python files")
     python = replace(work.parent.python or Python(version), version=version)
     fetched = lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)  # noqa: E731
-    interpreter = find(python, work.here() or work.roots(), MTIME, work.roots, fetched)
+    interpreter = find(python, work.here(), MTIME, work.roots, fetched)
     yield from pack(sources, interpreter, version)
 
 

@@ -94,6 +94,11 @@ def request(spec: Mapping[str, Any], files: Files) -> Json:
 def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
     python, libc = _python(parent), parent.libc
     if not libc:
+        if parent.distribution == "alpine":
+            raise AssembleError(
+                "the wheels of a pip layer need glibc, and the base is Alpine, whose libc is musl",
+                remedy="take a base with glibc, such as Debian's slim images",
+            )
         raise AssembleError(
             "a pip layer needs to know the base's libc, and none was found", remedy="add libc6 to the base's packages"
         )
