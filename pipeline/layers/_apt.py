@@ -72,17 +72,23 @@ def locked_script(
     is told that they came for the sake of something, as it would know had it fetched them itself.
     """
     lines = [_START, *_sources(sources)]
+    install = f"apt-get {_OPTIONS} {_ALONE} install -y --no-install-recommends --no-remove --allow-downgrades"
     if packages:
         lines += [
             f"mkdir -p {_STATE}/lists/partial {_STATE}/cache/archives/partial",
             f"automatic=$(apt-mark {_ALONE} showauto)",
-            f"apt-get {_OPTIONS} {_ALONE} install -y --no-install-recommends --no-remove "
-            f"--allow-downgrades {DEBS}/*.deb || {{ echo {shlex.quote(_REFUSED)} >&2; exit 1; }}",
+            f"said=$({install} --simulate {DEBS}/*.deb 2>&1) || "
+            f"{{ printf '%s\\n' \"$said\" {shlex.quote(_REFUSED)} >&2; exit 1; }}",
+            f"{install} {DEBS}/*.deb",
             *_verified(packages),
         ]
         names = [package["name"] for package in packages]
-        lines += _marked([name for name in names if name not in below and name not in asked], "auto", "$automatic")
-        lines += _marked([name for name in names if name in asked], "manual")
+        lines += [
+            f'automatic={shlex.quote(" ".join(name for name in names if name not in {*below, *asked}))}" $automatic"',
+            f'[ "$automatic" = " " ] || apt-mark {_ALONE} auto $automatic > /dev/null',
+        ]
+        if chosen := [name for name in names if name in asked]:
+            lines.append(f"apt-mark {_ALONE} manual {shlex.join(chosen)} > /dev/null")
     return "\n".join([*lines, _END])
 
 
@@ -99,11 +105,6 @@ def _verified(packages: Sequence[Mapping[str, Any]]) -> list[str]:
         '  printf "%s\\n" "$wanted" "$found" | sort | uniq -u >&2; exit 1',
         "fi",
     ]
-
-
-def _marked(names: Sequence[str], how: str, more: str = "") -> list[str]:
-    words = " ".join(filter(None, [shlex.join(names), more]))
-    return [f"apt-mark {_ALONE} {how} {words} > /dev/null"] if names else []
 
 
 def _sources(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:

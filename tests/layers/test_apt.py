@@ -102,7 +102,7 @@ def test_exactly_the_locked_packages_are_installed_without_a_network(files: Proj
     assert "apt-get update" not in text and "/run/pipeline/debs/*.deb" in text
     assert "installed unzip 6\ninstalled zip 3.0\ninstalled zlib1g 2" in text
     assert "zip:amd64 unzip zlib1g:amd64" in text
-    assert " auto unzip $automatic > " in text and " manual zip > " in text
+    assert 'automatic=unzip" $automatic"' in text and " manual zip > " in text
     assert "mirror.example" not in str([made.argv, made.inputs])
     assert made.sources["archive"] == {"mirror": "https://mirror.example/debian"}
     assert recipe(files, {**spec, "network": "host"}, BOOKWORM, package("zip")).network == "host"
