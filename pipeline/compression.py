@@ -74,7 +74,7 @@ def reader(raw: IO[bytes], kind: str) -> IO[bytes]:
         # ISA-L's inflate: three times as fast as zlib's.
         from isal import igzip
 
-        return cast(IO[bytes], igzip.GzipFile(fileobj=raw))
+        return cast(IO[bytes], cast(Any, igzip).GzipFile(fileobj=raw))
     if kind == "bz2":
         return cast(IO[bytes], bz2.BZ2File(raw))
     if kind == "zst":
@@ -142,4 +142,5 @@ def damage() -> tuple[type[Exception], ...]:
     import zstandard
     from isal import isal_zlib
 
-    return (lzma.LZMAError, zlib.error, isal_zlib.error, gzip.BadGzipFile, EOFError, zstandard.ZstdError)
+    isal_error = cast(type[Exception], isal_zlib.error)
+    return (lzma.LZMAError, zlib.error, isal_error, gzip.BadGzipFile, EOFError, zstandard.ZstdError)
