@@ -18,7 +18,6 @@ from pipeline.events import Event, StepSaid
 from pipeline.noun import noun
 
 if TYPE_CHECKING:
-    from pipeline.lock.diff import Change
     from pipeline.lock.model import Lock
     from pipeline.lock.upgrade import Upgrade
     from pipeline.stages.bench import Bench
@@ -145,7 +144,6 @@ def _is_manifest(word: str) -> bool:
 
 def lock(shell: Shell, asked: Asked) -> int:
     """Resolves; writes the lock unless a difference or a check is wanted. The exit code."""
-    from pipeline.lock.diff import differences
     from pipeline.lock.model import path_of
     from pipeline.stages.locks import merged, read_lock, write_lock
     from pipeline.stages.resolve import resolve
@@ -161,7 +159,7 @@ def lock(shell: Shell, asked: Asked) -> int:
     writes = not asked.check and asked.since is None
     if writes:
         write_lock(bench, old, resolution, None)
-    _tell(shell, path_of(asked.wanted.manifest), old != new, differences(old, new), writes)
+    _tell(shell, path_of(asked.wanted.manifest), old, new, writes)
     return STALE if asked.check and new != old else 0
 
 
@@ -177,37 +175,41 @@ def _anew(bench: Bench, old: Lock, names: Sequence[str]) -> Upgrade:
 
 def compared(shell: Shell, asked: Asked) -> int:
     """The difference of two locks that are there: nothing is resolved. The exit code."""
-    from pipeline.lock.diff import differences
+    from pipeline.lock.diff import changes
     from pipeline.lock.model import path_of
     from pipeline.stages.locks import lock_of
 
     path = path_of(asked.wanted.manifest)
     old = lock_of(asked.since or "", path)
     new = lock_of(asked.until or str(path), path)
-    found = differences(old, new)
     if shell.json:
-        shell.value({"lock": str(path), "changed": old != new, "written": False, **_json(found)})
+        shell.value({"lock": str(path), "changed": old != new, "written": False, **_json(old, new)})
         return 0
-    for change in found:
-        shell.line(str(change))
-    if not found:
-        shell.line(f"nothing differs from {asked.since}")
+    lines = changes(old, new)
+    for line in lines or [f"nothing differs from {asked.since}"]:
+        shell.line(line)
     return 0
 
 
-def _json(found: Sequence[Change]) -> dict[str, object]:
+def _json(old: Lock, new: Lock) -> dict[str, object]:
     from dataclasses import asdict
 
-    return {"changes": [str(change) for change in found], "differences": [asdict(change) for change in found]}
+    from pipeline.lock.diff import changes, differences
+
+    return {"changes": changes(old, new), "differences": [asdict(change) for change in differences(old, new)]}
 
 
-def _tell(shell: Shell, path: Path, changed: bool, found: Sequence[Change], writes: bool) -> None:
+def _tell(shell: Shell, path: Path, old: Lock, new: Lock, writes: bool) -> None:
+    from pipeline.lock.diff import changes
+
+    changed = old != new
     if shell.json:
-        shell.value({"lock": str(path), "changed": changed, "written": changed and writes, **_json(found)})
+        shell.value({"lock": str(path), "changed": changed, "written": changed and writes, **_json(old, new)})
         return
-    for change in found:
-        shell.line(str(change))
-    count = f"{len(found)} change{'' if len(found) == 1 else 's'}" if found else "only its format"
+    lines = changes(old, new)
+    for line in lines:
+        shell.line(line)
+    count = f"{len(lines)} change{'' if len(lines) == 1 else 's'}" if lines else "only its format"
     if not changed:
         shell.line(f"{path} is up to date")
     elif writes:

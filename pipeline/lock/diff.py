@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.digest import short
 from pipeline.lock import asked
-from pipeline.lock.model import Lock, LockEntry
+from pipeline.lock.model import Lock, LockEntry, head_of
 from pipeline.manifest.words import size
 from pipeline.noun import noun
 
@@ -24,10 +24,14 @@ class Change:
     new: str = ""
     note: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """Without the entry's name."""
         if self.note:
-            return f"{self.entry}: {self.note}"
-        return f"{self.entry}: {self.name} {self.old or '-'} → {self.new or '-'}".replace(":  ", ": ")
+            return self.note
+        if self.old and self.new:
+            return f"{self.name} {self.old} → {self.new}".strip()
+        return f"{self.name} {self.new or self.old} is {'new' if self.new else 'gone'}".strip()
 
 
 def differences(old: Lock, new: Lock) -> list[Change]:
@@ -47,12 +51,35 @@ def differences(old: Lock, new: Lock) -> list[Change]:
 
 
 def changes(old: Lock, new: Lock) -> list[str]:
-    """`differences` as lines for people."""
-    return [str(change) for change in differences(old, new)]
+    """`differences` as lines for people: what is the same for all platforms of a base or layer is said once."""
+    return told(differences(old, new), old, new)
+
+
+def told(found: Iterable[Change], old: Lock, new: Lock) -> list[str]:
+    """Differences of two locks as lines for people."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for change in found:
+        groups.setdefault((head_of(change.entry), change.text), []).append(change.entry)
+    lines = []
+    for (head, text), ids in groups.items():
+        there = {id_ for id_ in {*old.entries, *new.entries} if head_of(id_) == head}
+        live = {id_ for id_ in there if id_ in new.entries} or there
+        where = "" if live <= {*ids} or head in ids else f" {', '.join(name_among(id_, live | {*ids}) for id_ in ids)}"
+        lines.append(f"{head}{where}: {text}")
+    return lines
+
+
+def name_among(id_: str, ids: Iterable[str]) -> str:
+    """The words of an id that tell it from others of the same base or layer; `libc` and the like only where needed."""
+    others = [set(other.split()[1:]) for other in ids if other != id_]
+    platform, *needs = id_.split()[1:]
+    words = [platform] if any(platform not in other for other in others) else []
+    beside = [other for other in others if platform in other]
+    return " ".join([*words, *(word for word in needs if any(word not in other for other in beside))])
 
 
 def _entry(id_: str, before: LockEntry | None, after: LockEntry | None) -> Iterator[Change]:
-    was, now = versions(before), versions(after)
+    was, now = _packages(before), _packages(after)
     if before is None:
         count = len(now) - ("image" in now)
         yield Change(id_, note=f"new, {count} package{'s' * (count != 1)}")
@@ -63,7 +90,7 @@ def _entry(id_: str, before: LockEntry | None, after: LockEntry | None) -> Itera
             yield from (Change(id_, note=f"asked: {line}") for line in asked.moved(before.asked, after.asked))
         for name in sorted({*was, *now}):
             if was.get(name) != now.get(name):
-                yield Change(id_, name, was.get(name, ""), now.get(name, ""))
+                yield Change(id_, name, *_told_apart(was.get(name), now.get(name)))
 
 
 def _origins(old: Lock, new: Lock) -> dict[str, str]:
@@ -105,13 +132,24 @@ def _content(row: Mapping[str, Any]) -> str:
 
 
 def versions(entry: LockEntry | None) -> dict[str, str]:
-    """name → version of everything in an entry that has both; a changed file of the same version shows its hash."""
-    found: dict[str, str] = {}
+    """name → version of every package in an entry."""
+    return {name: version for name, (version, _) in _packages(entry).items() if name != "image"}
+
+
+def _packages(entry: LockEntry | None) -> dict[str, tuple[str, str]]:
+    """name → version and digits of its hash, of everything in an entry that has a version; an image by its digest."""
+    found: dict[str, tuple[str, str]] = {}
     locked = entry.locked if entry and isinstance(entry.locked, dict) else {}
     for item in (item for group in locked.values() if isinstance(group, list) for item in group):
         if isinstance(item, dict) and "name" in item and "version" in item:
-            content = str(item.get("sha256", ""))[:8]
-            found[item["name"]] = f"{item['version']} ({content})" if content else str(item["version"])
+            found[str(item["name"])] = (str(item["version"]), str(item.get("sha256", ""))[:8])
     if locked.get("reference"):
-        found["image"] = f"{locked['reference']}@{short(str(locked.get('digest')))}"
+        found["image"] = (f"{locked['reference']}@{short(str(locked.get('digest')))}", "")
     return found
+
+
+def _told_apart(was: tuple[str, str] | None, now: tuple[str, str] | None) -> tuple[str, str]:
+    """Two versions as texts; with the hash where the version is the same and the file is another."""
+    same = was is not None and now is not None and was[0] == now[0]
+    old, new = (f"{each[0]} ({each[1]})" if each and same else each[0] if each else "" for each in (was, now))
+    return old, new

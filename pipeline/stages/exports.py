@@ -14,6 +14,7 @@ from pipeline.layers import pip
 from pipeline.layers._environment import read
 from pipeline.layers._requirements import Requested, gather, public
 from pipeline.lock import export
+from pipeline.lock.diff import name_among
 from pipeline.lock.model import Lock, head_of, request_hash
 from pipeline.manifest.model import Entry
 from pipeline.manifest.words import listed
@@ -47,8 +48,7 @@ def exports(bench: Bench, lock: Lock, form: Form, layers: Collection[str], platf
     found = []
     for id_ in chosen:
         name = head_of(id_).partition(".")[2]
-        beside = [other.split()[1:] for other in chosen if head_of(other) == head_of(id_)]
-        words = [word for word in id_.split()[1:] if not all(word in other for other in beside)]
+        words = name_among(id_, [other for other in chosen if head_of(other) == head_of(id_)]).split()
         text = _text(bench, bench.manifest.layers[name], id_, lock.entries[id_].locked, form, folder)
         found.append(Export(export.file_name(form, name, words), text))
     return found

@@ -48,7 +48,7 @@ class Stale:
             from pipeline.lock.diff import files
 
             for change in files(head, known, rows):
-                self._add(place, f"{head}: {change.name} has changed: {change.old or '-'} → {change.new or '-'}")
+                self._add(place, f"{head}: {change.text}")
 
     def packer(self, now: str) -> None:
         """The version of the packers, on which the bytes of layers depend."""

@@ -97,7 +97,7 @@ def test_other_needs_move_no_package(market: Market) -> None:
     market.edit("packages: [ham, jam]", 'packages: [ham, jam], libc: "2.41"')
     out = market.good("lock")
     assert market.versions == OLD
-    assert re.search(r"^layers.tools \S+ libc=2.41: was for libc=2.36$", out, re.M)
+    assert re.search(r"^layers.tools: was for libc=2.36$", out, re.M)
 
 
 def test_another_name_for_a_layer_moves_no_package(market: Market) -> None:
@@ -208,8 +208,8 @@ def test_frozen_tells_all_that_is_stale_at_once(market: Market) -> None:
         r"layers.tools is asked for otherwise: ham is gone, jam → jam==2, eggs is new",
         rf"layers.more {platform} libc=2.41 is not in the lock, which has it for {platform} libc=2.36",
         rf"layers.new {platform}.* is not in the lock",
-        r"layers.code: src/ has changed: 1 file, 10 B, \w{12} → 2 files, 10 B, \w{12}",
-        r"layers.weights: a.bin has changed: 7 B, \w{12} → 15 B, \w{12}",
+        r"layers.code: src/ 1 file, 10 B, \w{12} → 2 files, 10 B, \w{12}",
+        r"layers.weights: a.bin 7 B, \w{12} → 15 B, \w{12}",
     ):
         assert [line for line in told if re.fullmatch(pattern, line)], (pattern, told)
     assert lines[2].startswith("pipeline.yaml:6:")

@@ -97,8 +97,41 @@ def test_ids_say_what_an_entry_depends_on_in_a_fixed_order() -> None:
 
 
 def test_changes_are_told_by_package() -> None:
-    (line,) = changes(lock(numpy="1", scipy="2"), lock(numpy="3", scipy="2"))
-    assert line == "layers.science linux/amd64: numpy 1 (11111111) → 3 (33333333)"
-    assert changes(Lock(), lock(numpy="1")) == ["layers.science linux/amd64: new, 1 package"]
-    assert changes(lock(numpy="1"), Lock()) == ["layers.science linux/amd64: gone"]
+    assert changes(lock(numpy="1", scipy="2"), lock(numpy="3", scipy="2")) == ["layers.science: numpy 1 → 3"]
+    assert changes(lock(numpy="1"), lock(numpy="1", scipy="2")) == ["layers.science: scipy 2 is new"]
+    assert changes(lock(numpy="1", scipy="2"), lock(numpy="1")) == ["layers.science: scipy 2 is gone"]
+    assert changes(Lock(), lock(numpy="1")) == ["layers.science: new, 1 package"]
+    assert changes(lock(numpy="1"), Lock()) == ["layers.science: gone"]
     assert changes(lock(numpy="1"), lock(numpy="1")) == []
+
+
+def test_another_file_of_the_same_version_is_told_by_its_hash() -> None:
+    one, other = (
+        Lock({"bases.a linux/amd64": LockEntry("x", "", {"packages": [{"name": "n", "version": "1", "sha256": sha}]})})
+        for sha in ("a" * 64, "b" * 64)
+    )
+    assert changes(one, other) == ["bases.a: n 1 (aaaaaaaa) → 1 (bbbbbbbb)"]
+
+
+def test_what_is_the_same_on_every_platform_is_said_once() -> None:
+    def made(amd64: str, arm64: str) -> Lock:
+        ids = {"layers.a linux/amd64 libc=2": amd64, "layers.a linux/arm64 libc=2": arm64}
+        return Lock({i: LockEntry("pip", "", {"wheels": [{"name": "n", "version": v}]}) for i, v in ids.items()})
+
+    assert changes(made("1", "1"), made("2", "2")) == ["layers.a: n 1 → 2"]
+    assert changes(made("1", "1"), made("1", "2")) == ["layers.a linux/arm64: n 1 → 2"]
+    assert changes(made("1", "1"), made("3", "2")) == [
+        "layers.a linux/amd64: n 1 → 3",
+        "layers.a linux/arm64: n 1 → 2",
+    ]
+
+
+def test_an_entry_for_other_needs_is_compared_with_the_one_it_comes_from() -> None:
+    def made(id_: str, version: str) -> Lock:
+        return Lock({id_: LockEntry("pip", "", {"wheels": [{"name": "n", "version": version}]})})
+
+    old, new = (
+        made("layers.a linux/amd64 libc=2 python=3.11", "1"),
+        made("layers.a linux/amd64 libc=3 python=3.11", "2"),
+    )
+    assert changes(old, new) == ["layers.a: was for libc=2", "layers.a: n 1 → 2"]
