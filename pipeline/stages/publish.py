@@ -63,7 +63,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             bench.registries.repository(step.work.where),
             origins=bench.origins.repositories(layers),
             like=[tag.tag for tag in step.work.tags],
-            seen=[digest for tag in step.work.tags if (digest := bench.sightings.seen(tag))],
+            seen=_seen(step.work, bench),
             progress=lambda _count: bench.stop(),
         )
     reference = step.work.where.at(digest=image.digest)
@@ -71,6 +71,15 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     shown = f"{step.work.where}@sha256:{short(image.digest)}…"
     record = {"image": image.to_json(), "reference": str(reference), "built": built.digest}
     return Result(record, title=f"{shown}  {size(moved.moved)} moved, {size(there)} there")
+
+
+def _seen(work: PushWork, bench: Bench) -> list[str]:
+    """What the image's tags are now: most of a new image is in the one before it, whose tag is still there."""
+    try:
+        return [digest for tag in work.tags if (digest := bench.sightings.digest(tag))]
+    except PipelineError:
+        # The push itself says what is wrong, and tries again.
+        return []
 
 
 @contextmanager

@@ -41,11 +41,6 @@ class Sightings:
             raise found
         return found
 
-    def seen(self, tag: Reference) -> str:
-        """What `digest` told of a tag; empty for nothing, and where nobody has asked."""
-        found = self._seen.get(tag, "")
-        return found if isinstance(found, str) else ""
-
     def _ask(self, tags: Sequence[Reference]) -> None:
         """Gets every answer, or why there is none: by this thread, and by another one for each few of them."""
         left = deque(tags)
