@@ -112,4 +112,5 @@ def contents(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> list[dict
 def recipes(spec: Mapping[str, Any], locked: Json, _parent: Facts) -> Sequence[Recipe]:
     title = f"model {spec['name']}:{spec.get('version', 1)}"
     mount, top = place(spec) if spec.get("mount") else "", place(spec).strip("/")
+    title += ", mounted" if mount else ""
     return [tree_recipe(locked, BIG, top, compression="none", summary=title, mount=mount)]

@@ -206,7 +206,8 @@ class _Maker:
             title=target.kind,
             key=cache_key(["target", self.steps[built].key, plain(target.spec), score, *mounts.values()]),
             inputs=inputs,
-            needs=(f"tag {image.name}", *mounts),
+            # A tag stays where it is when only what is mounted changes, and then does not stand for the check.
+            needs=(f"tag {image.name}", *((f"check {image.name}",) if mounts else ()), *mounts),
             work=TargetWork(target, image, built, f"{manifest.name}-{target.name}", tuple(mounts)),
             place=target.location,
         )

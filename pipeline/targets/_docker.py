@@ -14,7 +14,7 @@ from pipeline.engine.ask import NoAnswer, ask
 from pipeline.engine.model import About, EngineError
 from pipeline.errors import OutOfReach, RolloutError
 from pipeline.oci.descriptor import Layer
-from pipeline.targets._runtime import Process, environment, on_port
+from pipeline.targets._runtime import Process, environment, on_port, restart
 from pipeline.targets._status import read, record
 from pipeline.targets.model import Release
 
@@ -99,7 +99,7 @@ class DockerRuntime:
         settings, api = release.settings, engine.api
         config: Mapping[str, Any] = release.config.get("config") or {}
         env = {name: _plain(value) for name, value in environment(release).items()}
-        limits: dict[str, Any] = {"restart_policy": {"Name": "unless-stopped"}}
+        limits: dict[str, Any] = {"restart_policy": {"Name": restart(release)}}
         command: dict[str, Any] = {}
         if self._has_bridge(engine):
             limits["port_bindings"] = {release.container_port: (host, release.port)}
@@ -159,6 +159,7 @@ class DockerRuntime:
             started=_seconds(state.get("StartedAt", "")),
             exit_code=None if alive else state.get("ExitCode"),
             stopped=bool(read(self._state).get("stopped")),
+            restarts=int(found.get("RestartCount") or 0),
             by=f"{self._about.name} {self._about.version}",
         )
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,8 +52,11 @@ def _grow(
             *whole, rest = (rest + data).split(b"\n")
             yield from map(_text, whole)
         elif _rotated(file, path):
-            file.close()
-            file = path.open("rb")
+            # Between its old name and its new one a log is not there for a moment.
+            with suppress(FileNotFoundError):
+                new = path.open("rb")
+                file.close()
+                file = new
         elif not running:
             if rest:
                 yield _text(rest)

@@ -13,7 +13,7 @@ from pipeline.targets.model import Release
 @noun
 class Process:
     """A service that was started here. `exit_code` is None while it runs, and when nobody was left to see its end;
-    `by` names the engine that it runs in, if any.
+    `by` names the engine that it runs in, if any; `restarts` counts how often it was started again after it ended.
     """
 
     alive: bool
@@ -25,6 +25,7 @@ class Process:
     exit_code: int | None = None
     stopped: bool = False
     by: str = ""
+    restarts: int = 0
 
 
 class Runtime(Protocol):
@@ -51,6 +52,12 @@ def on_port(argv: Sequence[str], container_port: int, port: int) -> tuple[str, .
     """A command with the container's port replaced where it stands alone or at an option's or an address's end."""
     pattern = re.compile(rf"(?:(?<=^)|(?<=[:=])){container_port}$")
     return (*argv[:1], *(pattern.sub(str(port), word) for word in argv[1:]))
+
+
+def restart(release: Release) -> str:
+    """The restart policy, by Docker's name for it."""
+    # An unquoted `no` is false in YAML.
+    return release.settings.get("restart", "unless-stopped") or "no"
 
 
 def environment(release: Release) -> dict[str, str]:

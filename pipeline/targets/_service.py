@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.oci.descriptor import Layer
 from pipeline.store.roots import remove_tree
-from pipeline.targets._runtime import Process, environment, on_port
+from pipeline.targets._runtime import Process, environment, on_port, restart
 from pipeline.targets.model import Release, mounted
 
 if TYPE_CHECKING:
@@ -86,13 +86,15 @@ class NamespaceRuntime:
         if not status:
             return None
         return Process(
-            alive=_alive(status),
+            # One that has ended and is about to be started again counts as ended: its exit code tells why.
+            alive=_alive(status) and "exit_code" not in status,
             revision=status["revision"],
             image=status["image"],
             host=status["host"],
             port=status["port"],
             started=status["started"],
-            exit_code=status.get("exit_code"),
+            exit_code=status.get("exit_code", status.get("last_exit_code")),
+            restarts=status.get("restarts", 0),
             stopped=status.get("stopped", False),
         )
 
@@ -123,6 +125,7 @@ class NamespaceRuntime:
             "host": host,
             "port": release.port,
             "folder": str(folder),
+            "restart": restart(release) if self._detached else "no",
         }
 
         def attempt(lower: str) -> None:
@@ -154,6 +157,7 @@ class NamespaceRuntime:
             "script": str(_sandbox.INSIDE),
             "log_bytes": self._log_bytes,
             "grace": self._grace,
+            "restart": facts.pop("restart"),
             "ready_fd": write,
             "socket_fd": listener.fileno() if listener else -1,
             "leash_fd": leash,

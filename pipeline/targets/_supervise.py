@@ -4,8 +4,9 @@
 
 FD holds a JSON object: `folder` (this start's own folder), `status` (the file that tells others about the service,
 and `facts` to put into it), `inside` (the sandbox's specification), `script` (`_inside.py`), `log_bytes`, `grace`
-(seconds between asking the service to end and ending it), `ready_fd`, `socket_fd` (or -1), and `leash_fd` (or -1): a
-pipe, at whose end the service is asked to end.
+(seconds between asking the service to end and ending it), `restart` (no, on-failure, always, unless-stopped: whether it
+is started again when it ends by itself), `ready_fd`, `socket_fd` (or -1), and `leash_fd` (or -1): a pipe, at whose end
+the service is asked to end.
 
 It keeps the service's output in `folder`/log, never more than twice `log_bytes`; writes down the exit code; holds the
 listening socket and hands it to whoever connects to `folder`/control, so that a successor takes over without refusing
@@ -18,6 +19,7 @@ report. Like `_inside.py` it imports the standard library only.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -25,9 +27,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 _CHUNK = 1 << 16
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds before the service is started again; twice as many after each time that it did not run for long."""
+_LONG = 10.0
 
 
 class Log:
@@ -81,29 +87,75 @@ class Supervisor:
             return file.read()
 
     def run(self) -> None:
-        """Until the service has ended."""
-        wake, woken = os.pipe()
-        for number in (wake, woken):
+        """Until the service has ended, and is not to be started again."""
+        self._wake, woken = os.pipe()
+        for number in (self._wake, woken):
             os.set_blocking(number, False)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        self._control = self._listener()
+        pause = FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            self._watch(self._ended)
+            while self._copy():
+                pass
+            os.close(self._output)
+            self._output = -1
+            if not self._goes_on():
+                return
+            pause = FIRST_PAUSE if time.monotonic() - began > _LONG else pause
+            self._turn_away()
+            self.record(ended=time.time(), restarts=self._status.get("restarts", 0) + 1)
+            self._watch(functools.partial(self._waited, time.monotonic() + pause))
+            if self._is_asked_to_end():
+                return
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self._again()
+
+    def _goes_on(self) -> bool:
+        policy = self._spec["restart"]
+        failed = self._status["exit_code"] != 0
+        wanted = policy in ("always", "unless-stopped") or (policy == "on-failure" and failed)
+        return wanted and not self._is_asked_to_end()
+
+    def _turn_away(self) -> None:
+        """Ends the connections that nobody answers any more; later ones wait for the next start."""
+        if (number := self._spec["socket_fd"]) < 0:
+            return
+        with socket.socket(fileno=os.dup(number)) as listener:
+            while select.select([listener], [], [], 0)[0]:
+                listener.accept()[0].close()
+
+    def _waited(self, until: float) -> bool:
+        return time.monotonic() >= until or self._is_asked_to_end()
+
+    def _is_asked_to_end(self) -> bool:
+        return self._kill_at is not None
+
+    def _again(self) -> None:
+        self._status["last_exit_code"] = self._status.pop("exit_code")
+        # What cannot be started has ended, and the log says why.
+        self._log.write(self.start())
+        self.record(started=time.time())
+
+    def _watch(self, done: Callable[[], bool]) -> None:
+        """Sees to what comes in, until `done`."""
         poll = select.poll()
-        control, leash = self._control(), self._spec["leash_fd"]
-        for number in (self._output, wake, leash, control.fileno() if control else -1):
+        leash = -1 if self._is_asked_to_end() else self._spec["leash_fd"]
+        for number in (self._output, self._wake, leash, self._control.fileno() if self._control else -1):
             if number >= 0:
                 poll.register(number, select.POLLIN)
-        while not self._ended():
-            for number, _event in poll.poll(None if self._kill_at is None else 100):
+        while not done():
+            for number, _event in poll.poll(100 if self._output < 0 or self._is_asked_to_end() else None):
                 if number == self._output and not self._copy():
                     poll.unregister(self._output)
-                elif number == wake:
-                    os.read(wake, 512)
+                elif number == self._wake:
+                    os.read(self._wake, 512)
                 elif number == leash:
                     poll.unregister(leash)
                     self.ask_to_end()
-                elif control and number == control.fileno():
-                    self._hand_over(control)
-        while self._copy():
-            pass
+                elif self._control and number == self._control.fileno():
+                    self._hand_over(self._control)
 
     def record(self, **facts: Any) -> None:
         """Writes the status file anew, in one act."""
@@ -117,7 +169,8 @@ class Supervisor:
         """On SIGTERM: passes it on, and sets the time after which the service is killed."""
         self._status["stopped"] = True
         self._kill_at = time.monotonic() + self._spec["grace"]
-        os.kill(self._child, signal.SIGTERM)
+        if "exit_code" not in self._status:
+            os.kill(self._child, signal.SIGTERM)
 
     def _ended(self) -> bool:
         if self._kill_at is not None and time.monotonic() > self._kill_at:
@@ -135,7 +188,7 @@ class Supervisor:
             self._log.write(data)
         return bool(data)
 
-    def _control(self) -> socket.socket | None:
+    def _listener(self) -> socket.socket | None:
         if self._spec["socket_fd"] < 0:
             return None
         # Bound by its name in the current folder: a socket's path may have no more than 108 bytes.

@@ -59,6 +59,11 @@ SCHEMA: Mapping[str, Any] = {
             "pattern": "^all$",
             "description": "How many GPUs it gets, or all; in an engine only.",
         },
+        "restart": {
+            "enum": ["no", "on-failure", "always", "unless-stopped", False],
+            "default": "unless-stopped",
+            "description": "Whether it is started again when it ends by itself; `pipeline stop` ends it in any case.",
+        },
         "workers": {"type": "integer", "minimum": 1, "description": "Processes that score (WORKER_COUNT)."},
         "health": {
             "type": "object",
@@ -122,6 +127,9 @@ class LocalTarget:
         now = self._runtime.inspect() or process
         if not now.alive:
             return self._ended(now)
+        if now.restarts:
+            times = f"{now.restarts} time{'s' * (now.restarts != 1)}"
+            return _observation("failed", now, f"{_end(now)}, and was started again {times}; now {wrong}")
         young = self._clock() - now.started < self._health.get("deadline", DEADLINE)
         return _observation("starting" if young else "failed", now, wrong)
 
@@ -145,8 +153,15 @@ class LocalTarget:
             return _observation("stopped", process)
         if process.exit_code is None:
             return _observation("failed", process, "it ended without a word: killed, or the machine was restarted")
-        after = f"it was killed by signal {process.exit_code - 128}" if process.exit_code > 128 else ""
-        return _observation("failed", process, after or f"it ended with exit code {process.exit_code}")
+        return _observation("failed", process, _end(process))
+
+
+def _end(process: Process) -> str:
+    if process.exit_code is None:
+        return "it ended"
+    if process.exit_code > 128:
+        return f"it was killed by signal {process.exit_code - 128}"
+    return f"it ended with exit code {process.exit_code}"
 
 
 def _observation(state: Any, process: Process, detail: str = "") -> Observation:

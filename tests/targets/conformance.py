@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from pipeline.targets.model import Release, Target
+from pipeline.targets.model import Mount, Release, Target
 
 
 class TargetConformance:
@@ -66,3 +69,27 @@ class TargetConformance:
     def _live(self, target: Target, release: Release, until: Callable[[Callable[[], Any]], Any]) -> None:
         target.rollout(release)
         until(lambda: target.observe().state == "running")
+
+
+class ServingConformance(TargetConformance):
+    """The same for targets whose services answer; `image` gives further layers."""
+
+    def test_what_an_image_does_not_hold_is_mounted(
+        self, target: Target, releases: tuple[Release, Release], image: Any, until: Any
+    ) -> None:
+        """Files of two layers; an earlier release gets back what it had."""
+        names = ("models/m/1/small", "models/m/1/deep/big")
+        shared = image.apart({names[1]: "weights"})
+        wanted = []
+        for number, release in enumerate(releases):
+            layers = (image.apart({names[0]: f"model {number}"}), shared)
+            env = {**release.settings["env"], "READ": " ".join(f"/{name}" for name in names)}
+            settings = {**release.settings, "env": env}
+            wanted.append(replace(release, settings=settings, mounts=(Mount("/models/m/1", layers),)))
+        assert wanted[0].revision != replace(wanted[0], mounts=wanted[1].mounts).revision
+        for number, act in ((0, target.rollout), (1, target.rollout), (0, target.rollback)):
+            act(Release.from_json(wanted[number].to_json()))
+            until(lambda: target.observe().state == "running")
+            with urllib.request.urlopen(target.observe().address) as answer:
+                read = json.load(answer)["read"]
+            assert read == {f"/{names[0]}": f"model {number}", f"/{names[1]}": "weights"}

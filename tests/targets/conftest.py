@@ -34,7 +34,10 @@ def end(*_):
 signal.signal(signal.SIGTERM, signal.SIG_IGN if os.environ.get("STUBBORN") else end)
 class Handler(http.server.BaseHTTPRequestHandler):
     def reply(self):
-        body = json.dumps({"env": os.environ.get("WHO"), "argv": sys.argv[1:]}).encode()
+        told = {"env": os.environ.get("WHO"), "argv": sys.argv[1:]}
+        if "READ" in os.environ:
+            told["read"] = {path: open(path).read() for path in os.environ["READ"].split()}
+        body = json.dumps(told).encode()
         self.send_response(int(os.environ.get("STATUS", 200)))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -108,10 +111,14 @@ class Shelf:
         return self.folder / digest.removeprefix("sha256:")
 
     def add(self, files: Mapping[str, bytes | str | Path]) -> Layer:
+        self.layers.append(self.apart(files))
+        return self.layers[-1]
+
+    def apart(self, files: Mapping[str, bytes | str | Path]) -> Layer:
+        """A layer that is in no image."""
         content = tar(files)
         self.path(digest_of(content)).write_bytes(content)
-        self.layers.append(Layer(Descriptor(LAYER, digest_of(content), len(content)), digest_of(content)))
-        return self.layers[-1]
+        return Layer(Descriptor(LAYER, digest_of(content), len(content)), digest_of(content))
 
     def unpacked(self) -> list[Path]:
         return [self.roots.layer(layer) for layer in self.layers]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conformance import TargetConformance
+from conformance import ServingConformance
 
 from pipeline.engine.docker import DockerEngine
 from pipeline.engine.find import about
@@ -80,7 +80,7 @@ def releases(image: Shelf, port: int) -> tuple[Release, Release]:
     return in_docker(image.release(port, env={"WHO": "one"})), in_docker(image.release(port, env={"WHO": "two"}))
 
 
-class TestDockerTarget(TargetConformance):
+class TestDockerTarget(ServingConformance):
     """The conformance suite."""
 
 
@@ -166,6 +166,8 @@ def test_an_engine_that_is_gone_is_said(tmp_path: Path, image: Shelf, releases: 
 
 
 def test_names_of_services_become_names_of_containers(tmp_path: Path, environ: dict[str, str]) -> None:
-    runtime = DockerRuntime("a b/ü-1", tmp_path, about(environ["DOCKER_HOST"]), lambda _layer: (), lambda _layers: tmp_path)
+    runtime = DockerRuntime(
+        "a b/ü-1", tmp_path, about(environ["DOCKER_HOST"]), lambda _layer: (), lambda _layers: tmp_path
+    )
     assert runtime._name == "a_b__-1"
     assert runtime.inspect() is None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conformance import TargetConformance
+from conformance import ServingConformance
 
 from pipeline.errors import RolloutError
 from pipeline.targets import _ports
@@ -51,7 +51,7 @@ def status(tmp_path: Path) -> Any:
     return json.loads((tmp_path / "state/services/tests%2Fhere/status.json").read_text())
 
 
-class TestNamespaces(TargetConformance):
+class TestNamespaces(ServingConformance):
     @pytest.fixture
     def releases(self, image: Shelf, port: int) -> tuple[Release, Release]:
         return image.release(port, env={"WHO": "first"}), image.release(port, env={"WHO": "second"})
@@ -156,7 +156,37 @@ def test_a_service_that_dies_says_how(target: LocalTarget, image: Shelf, port: i
     target.rollout(image.release(port, env={"FAIL": "3"}))
     observed = until(lambda: (now := target.observe()).state != "starting" and now)
     assert (observed.state, observed.detail) == ("failed", "it ended with exit code 3")
-    assert list(target.logs()) == ["the end is near"]
+    assert set(target.logs()) == {"the end is near"}
+
+
+def test_a_service_is_started_again_as_its_policy_says(
+    target: LocalTarget, image: Shelf, tmp_path: Path, port: int, until: Any
+) -> None:
+    counts = "echo x >> /tmp/starts; test $(wc -l < /tmp/starts) -gt 2 || exit 4; while :; do :; done"
+    counts = counts.replace(
+        "$(wc -l < /tmp/starts)", "$(n=0; while read -r _; do n=$((n+1)); done < /tmp/starts; echo $n)"
+    )
+    release = image.release(port, argv=["sh", "-c", counts])
+    target.rollout(release)
+    assert until(lambda: status(tmp_path).get("restarts") == 2)
+    observed = until(lambda: "2 times" in (now := target.observe()).detail and now)
+    assert observed.state == "failed"
+    assert observed.detail.startswith("it ended with exit code 4, and was started again 2 times; now ")
+    assert target.stop().state == "stopped"
+    for policy, code in (("no", 4), (False, 4), ("on-failure", 0)):
+        once = image.release(port, argv=["sh", "-c", f"exit {code}"])
+        target.rollout(replace(once, settings={**once.settings, "restart": policy}))
+        assert until(lambda: "ended" in status(tmp_path)), policy
+        assert "restarts" not in status(tmp_path)
+
+
+def test_stop_ends_a_service_that_waits_to_be_started_again(
+    target: LocalTarget, image: Shelf, tmp_path: Path, port: int, until: Any
+) -> None:
+    target.rollout(image.release(port, env={"FAIL": "3"}))
+    until(lambda: target.observe().state == "failed")
+    assert target.stop().state == "stopped"
+    _ports.bind("127.0.0.1", port).close()
 
 
 def test_a_service_that_answers_badly_is_not_running(target: LocalTarget, image: Shelf, port: int, until: Any) -> None:
@@ -219,7 +249,8 @@ def test_another_process_with_the_same_number_is_not_the_service(
 def test_a_log_is_bounded_and_reads_on_across_its_rotation(image: Shelf, tmp_path: Path, port: int, until: Any) -> None:
     runtime = NamespaceRuntime(tmp_path / "state", image.roots.layer, log_bytes=20_000)
     argv = ["sh", "-c", "i=0; while [ $i -lt 5000 ]; do i=$((i+1)); echo line $i; done"]
-    runtime.start(image.release(port, argv=argv), "127.0.0.1")
+    once = image.release(port, argv=argv)
+    runtime.start(replace(once, settings={**once.settings, "restart": False}), "127.0.0.1")
     lines = list(runtime.logs(follow=True))
     until(lambda: not (runtime.inspect() or pytest.fail()).alive)
     assert lines[-1] == "line 5000"
