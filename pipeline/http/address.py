@@ -40,7 +40,9 @@ def parsed(url: str) -> tuple[Address, str]:
     try:
         parts = urlsplit(url)
         port = parts.port
-        host = (parts.hostname or "").encode("idna").decode("ascii")
+        host = parts.hostname or ""
+        if not host.isascii():
+            host = host.encode("idna").decode("ascii")
     except ValueError:
         parts, port, host = None, None, ""
     if parts is None or parts.scheme not in _PORTS or not host or not all(c.isalnum() or c in "-._:%" for c in host):

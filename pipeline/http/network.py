@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipeline.errors import OutOfReach
 from pipeline.http.address import Address, Proxy, parsed, proxy_for
@@ -139,8 +139,10 @@ class Http:
         connect, read = self._timeouts
         # First of all: that a file of certificates cannot be read is no fault of the network.
         context = self._trust() if to.scheme == "https" else None
-        place = (proxy.host, proxy.port) if proxy else (to.host, to.port)
-        sock = socket.create_connection(place, connect)
+        host, port = (proxy.host, proxy.port) if proxy else (to.host, to.port)
+        # As bytes: to put a text into ASCII Python would load its tables of all letters of the world.
+        name = cast("str", host.encode("ascii" if host.isascii() else "idna"))
+        sock = socket.create_connection((name, port), connect)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if proxy and context:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
-import shutil
 import threading
 import time
 import weakref
@@ -41,7 +39,7 @@ class Scratch:
             if self._own is None or self._own[0] != os.getpid() or not self._own[1].is_dir():
                 self._own = self._open()
                 self._sweep(keep=self._own[1])
-            return self._own[1] / f"{kind}-{secrets.token_hex(6)}"
+            return self._own[1] / f"{kind}-{os.urandom(6).hex()}"
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
@@ -52,10 +50,10 @@ class Scratch:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
     def _open(self) -> tuple[int, Path, IO[str]]:
-        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
         own, unlocked = self._folder / name, self._folder / f"{_NEW}{name}"
         unlocked.mkdir(parents=True)
         lock = (unlocked / _LOCK).open("w")
@@ -68,7 +66,7 @@ class Scratch:
         for entry in list(self._folder.iterdir()):
             if entry != keep and self._is_abandoned(entry):
                 if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
+                    _remove(entry)
                 else:
                     entry.unlink(missing_ok=True)
 
@@ -86,7 +84,7 @@ class Scratch:
 
 def _leave(pid: int, own: Path, lock: IO[str]) -> None:
     if os.getpid() == pid:
-        shutil.rmtree(own, ignore_errors=True)
+        _remove(own)
         lock.close()
 
 
@@ -100,3 +98,9 @@ def writing(what: Path) -> Iterator[None]:
             f"cannot write {error.filename or what}: {error.strerror or error}",
             remedy="check the space and the permissions of the store's disk",
         ) from error
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

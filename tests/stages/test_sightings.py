@@ -25,7 +25,7 @@ class Answers:
         self.asked: list[str] = []
 
     @contextmanager
-    def send(self, method: str, url: str, _headers: Mapping[str, str], _body: Body = None) -> Iterator[Response]:
+    def send(self, _method: str, url: str, _headers: Mapping[str, str], _body: Body = None) -> Iterator[Response]:
         self.asked.append(url.removeprefix("https://reg.example.com/v2/"))
         tag = url.rpartition("/")[2]
         if tag == "v13":
