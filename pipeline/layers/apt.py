@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -77,6 +77,19 @@ SCHEMA: dict[str, Any] = {
         **LIMITS,
     },
 }
+
+
+def flaws(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Settings that say nothing beside others: (place in the spec, what is wrong, what would be right)."""
+    for name in _ARCHIVE if spec.get("locked") is False else ():
+        if name in spec:
+            yield (name,), f"{name} is for what is locked, and nothing is", "leave out one of both, or use `sources`"
+    for name, source in (spec.get("sources") or {}).items():
+        flat = [suite for suite in source["suites"] if suite.endswith("/")]
+        if not source.get("components") and len(flat) < len(source["suites"]):
+            yield ("sources", name), "a suite has components", "add `components: [main]`, or end a folder's name in /"
+        if source.get("components") and flat:
+            yield ("sources", name, "components"), f"{flat[0]} is a folder, without components", "leave them out"
 
 
 def request(spec: Mapping[str, Any], files: Files) -> Json:

@@ -72,6 +72,16 @@ def test_schema() -> None:
     Draft202012Validator.check_schema(kind.SCHEMA)
 
 
+def test_settings_that_say_nothing_are_flaws() -> None:
+    def places(**spec: Any) -> list[tuple[str | int, ...]]:
+        return [place for place, _, _ in kind.flaws({"packages": ["x"], **spec})]
+
+    assert places(locked=False, mirror="http://m", updates=False) == [("mirror",), ("updates",)]
+    assert places(mirror="http://m", sources={"a": VENDOR, "b": {"uris": ["x"], "suites": ["./"]}}) == []
+    assert places(sources={"a": {"uris": ["x"], "suites": ["stable"]}}) == [("sources", "a")]
+    assert places(sources={"a": {**VENDOR, "suites": ["./"]}}) == [("sources", "a", "components")]
+
+
 def test_packages_are_locked_for_the_suite_and_packages_below(files: ProjectFiles) -> None:
     spec = {"packages": ["zip", "curl:amd64=8.*"], "sources": {"vendor": VENDOR}}
     locked, index = resolved(files, spec, BOOKWORM, package("zip"))
