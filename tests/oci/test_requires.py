@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.facts import Facts, Platform, Python
 from pipeline.indexes.debian_version import compare as dpkg_compare
 from pipeline.manifest.requires import normal
-from pipeline.oci.requires import check
+from pipeline.oci.requires import check, undecided
 from pipeline.oci.requires_versions import accepts, compare
 from pipeline.store.globs import expression
 
@@ -184,3 +185,32 @@ def test_python_versions_by_pep_440() -> None:
     assert accepts("pip", "~=1.5", "1.9")
     assert not accepts("pip", "~=1.5", "2.0")
     assert not accepts("pip", ">=1", "")
+
+
+def left(asked: Any, told: Any) -> list[str]:
+    """The names of the requirements that facts, or the files of the uppermost layers, leave open."""
+    found = normal(asked)
+    assert isinstance(found, Mapping)
+    return list(undecided(found, told))
+
+
+def test_facts_decide_what_they_tell() -> None:
+    python = Python("3.11.2", "/usr/bin/python3")
+    facts = Facts(Platform(), "debian", "12", "2.36", python, {"git": "1:2.39.5-0+deb12u2", "fuse3": "3.14"})
+    met = {"os": "debian>=11", "python": ">=3.11.1", "git": ">=2.30", "fuse": True, "packages": {"apt": ["git>=1:2"]}}
+    assert left(met, facts) == []
+    assert left({"os": "ubuntu", "python": ">=3.12", "conda": True, "packages": {"pip": ["numpy"]}}, facts) == [
+        "os", "python", "conda", "packages",
+    ]  # fmt: skip
+    assert left({"os": "debian", "python": True}, Facts()) == ["os", "python"]
+
+
+def test_of_a_version_that_is_not_told_to_its_end_the_rest_is_left_open() -> None:
+    files = Files({"/usr/bin/python3.11": "", "/usr/local/cuda/lib64/libcudart.so.12": ""})
+    assert left({"python": ">=3.8"}, files) == []
+    assert left({"python": ">=3.11"}, files) == []
+    assert left({"python": "<3.12"}, files) == []
+    assert left({"python": "<3.11.5"}, files) == ["python"]
+    assert left({"python": "<=3.11"}, files) == ["python"]
+    assert left({"cuda": ">=12.1"}, files) == ["cuda"]
+    assert left({"cuda": True}, files) == []

@@ -17,12 +17,14 @@ from sdistmaker import wheel
 from store_images import pack, text
 from test_elf import elf
 
+from pipeline.assemble.deb_ldcache import encode
 from pipeline.assemble.entry import Entry
 from pipeline.errors import AssembleError, CheckError, PipelineError
 from pipeline.events import Event, StepEnded
 from pipeline.facts import Platform
 from pipeline.lock.upgrade import Upgrade
 from pipeline.oci import image as documents
+from pipeline.oci.provided import ABI, CACHE
 from pipeline.registry import Registries, transfers
 from pipeline.registry.memory import MemoryRegistry
 from pipeline.run import open_bench, perform, prepare
@@ -186,6 +188,20 @@ def test_a_layer_that_answers_nothing_is_not_read(shop: Shop) -> None:
     assert len(shop.fetched) == 0, "Python that compiles is on this machine, and the lock tells of the rest"
 
 
+def listed() -> Entry:
+    """The linker's cache of an image that has libgomp."""
+    data = encode([("libgomp.so.1", ABI[64, 62] | 3, f"/{LIBRARIES}/libgomp.so.1")], True)
+    return Entry(CACHE, source=data, size=len(data))
+
+
+def test_the_linkers_cache_answers_for_the_layers_below_it(shop: Shop) -> None:
+    shop.base(system(GOMP), [text("opt/large", "x" * 1000)], [packages(), listed(), *python()])
+    shop.run(upgrade=True)
+    shop.environ["PIPELINE_HOME"] = str(shop.folder / "elsewhere")
+    shop.run(frozen=True)
+    assert len(shop.fetched) == 1
+
+
 def refused(shop: Shop, error: type[PipelineError], *layers: Sequence[Entry]) -> str:
     """What is said of such a new base; the image's tag has not moved."""
     held = shop.registry.repositories[HOST, "ml/web"]
@@ -205,6 +221,11 @@ def test_a_base_without_a_library_that_layers_need_is_refused(shop: Shop) -> Non
 def test_a_library_that_was_removed_again_is_lacking(shop: Shop) -> None:
     said = refused(shop, AssembleError, system(GOMP), python(), [text(f"{LIBRARIES}/.wh.libgomp.so.1", "")])
     assert "libgomp.so.1" in said
+
+
+def test_a_library_that_the_linkers_cache_still_names_is_lacking(shop: Shop) -> None:
+    gone = text(f"{LIBRARIES}/.wh.libgomp.so.1", "")
+    assert "libgomp.so.1" in refused(shop, AssembleError, system(GOMP, listed()), python(), [gone])
 
 
 def test_a_base_without_what_it_must_hold_is_refused(shop: Shop) -> None:
