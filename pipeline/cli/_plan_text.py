@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,27 +30,65 @@ class Outlook:
         return [step for step in self.plan.steps if not self.plan.verdicts[step.id].hit]
 
 
+@dataclass
+class _Row:
+    """A line: one step, or several parts of one entry with the same to say."""
+
+    step: Step
+    state: str
+    why: str
+    effect: str
+    down: Amount
+    up: Amount
+    parts: int = 1
+
+    @property
+    def cells(self) -> list[str]:
+        from pipeline.reporters.lines import titled
+
+        name, title = self.step.name, titled(self.step.title)
+        if self.parts > 1:
+            name, title = entry(name), f"{title} and {self.parts - 1} more"
+        moves = [f"{self.down} to download" if self.down.size else "", f"{self.up} to upload" if self.up.size else ""]
+        said = "; ".join(filter(None, (self.why, ", ".join(filter(None, moves)), self.effect)))
+        return [self.step.kind, name, self.state, title, said]
+
+
 def as_text(outlook: Outlook, verbose: bool = False) -> list[str]:
-    """Rows in columns: hits say no more than that, misses what changed and what they move. `verbose` says all."""
-    from pipeline.reporters import lines
+    """Rows in columns: hits say no more than that, misses what changed and what they move. Parts of an entry that have
+    the same to say are one row; `verbose` says all.
+    """
+    from pipeline.reporters.lines import table
 
-    rows = []
+    rows: dict[tuple[str, ...], _Row] = {}
     for step in outlook.plan.steps:
-        verdict = outlook.plan.verdicts[step.id]
-        state = "hit" if verdict.hit else "miss"
-        why = "" if verdict.hit else told(verdict.changes, ALL) if verbose and verdict.changes else verdict.why
-        if verdict.hit and verdict.why:
-            state = f"hit ({verdict.why})"
-        effect = outlook.effects.get(step.id)
-        parts = (why, _moves(outlook.forecast, step.id), str(effect or ""))
-        rows.append([step.kind, step.name, state, lines.titled(step.title), "; ".join(filter(None, parts))])
-    return [*lines.table(rows), *outlook.forecast.notes, last_line(outlook)]
+        row = _row(step, outlook, verbose)
+        key = (step.id,) if verbose else (step.kind, entry(step.name), row.state, row.why)
+        if known := rows.get(key):
+            known.parts, known.down, known.up = known.parts + 1, known.down.plus(row.down), known.up.plus(row.up)
+        else:
+            rows[key] = row
+    return [*table(row.cells for row in rows.values()), *outlook.forecast.notes, last_line(outlook)]
 
 
-def _moves(forecast: Forecast, id_: str) -> str:
-    down, up = forecast.download.get(id_), forecast.upload.get(id_)
-    parts = [f"{down} to download" if down else "", f"{up} to upload" if up and (up.size or not up.exact) else ""]
-    return ", ".join(filter(None, parts))
+def _row(step: Step, outlook: Outlook, verbose: bool) -> _Row:
+    from pipeline.stages.forecast import Amount
+
+    verdict, forecast = outlook.plan.verdicts[step.id], outlook.forecast
+    moved = (forecast.download.get(step.id, Amount()), forecast.upload.get(step.id, Amount()))
+    if verdict.hit:
+        return _Row(step, f"hit ({verdict.why})" if verdict.why else "hit", "", "", *moved)
+    why = told(verdict.changes, ALL) if verbose and verdict.changes else verdict.why
+    return _Row(step, "miss", why, str(outlook.effects.get(step.id) or ""), *moved)
+
+
+_PART = re.compile(r"([^/@ ]+)/.*?((?:@\S+)?(?: on \S+)?)")
+
+
+def entry(name: str) -> str:
+    """The manifest's name for a step's: without its part; its platform and what it is on stay."""
+    found = _PART.fullmatch(name)
+    return found[1] + found[2] if found else name
 
 
 def last_line(outlook: Outlook) -> str:

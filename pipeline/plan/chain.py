@@ -95,7 +95,7 @@ def lines(reason: Reason, when: Callable[[float], str]) -> list[str]:
 
 def _lines(reason: Reason, when: Callable[[float], str], head: str, indent: str) -> list[str]:
     if reason.next:
-        state = f"will be made (last {when(reason.made)})" if reason.made else "will be made"
+        state = f"will be made (last made {when(reason.made)})" if reason.made else "will be made"
     else:
         state = f"made {when(reason.made)}" if reason.made else "is there"
     text = f"{head}{reason.step} {state}" + (f": {reason.words}" if reason.words else "")

@@ -265,7 +265,7 @@ def test_why_tells_of_the_next_build_and_then_of_the_last(project: Any) -> None:
     assert "first time" in project("why", "web").out
     project.write("data/table", "2\n")
     following = project("why", "web").out.splitlines()
-    assert following[0].startswith("image web will be made (last just now")
+    assert following[0].startswith("image web will be made (last made just now")
     assert following[1].startswith("└─ layer data will be made")
     assert following[1].endswith("data/table changed")
     project("run")
