@@ -158,7 +158,7 @@ class SharedCache(Alone):
     # -- giving -------------------------------------------------------------------------------------------------
 
     def write(self, step: Step, record: Mapping[str, Any]) -> None:
-        if self._settings.write and is_shared(step):
+        if self._gives and is_shared(step):
             self._uploads.share(tag_of(step), record)
 
     def share(self, what: str, key: str, record: Mapping[str, Any]) -> None:
@@ -167,17 +167,21 @@ class SharedCache(Alone):
 
     def tell(self, name: str, value: Any, layers: Sequence[Layer] = ()) -> None:
         super().tell(name, value, layers)
-        if self._settings.write:
+        if self._gives:
             record = {"value": value, "layers": [layer.to_json() for layer in layers]}
             self._uploads.share(tag("memo", _memo_key(name)), record)
 
     def finish(self) -> None:
         offered, self._offered = self._offered, {}
         for name, record in offered.items():
-            if not self._is_fresh(name):
+            if self._gives and not self._is_fresh(name):
                 self._uploads.share_if_new(name, record)
         if "_uploads" in self.__dict__:
             self._uploads.finish()
+
+    @property
+    def _gives(self) -> bool:
+        return self._settings.write and not ("_reader" in self.__dict__ and self._reader.gone)
 
     def _is_fresh(self, name: str) -> bool:
         """Whether a record was seen there not long ago."""

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
-from pipeline.errors import Interrupted, OutOfReach, PipelineError
+from pipeline.errors import Interrupted, PipelineError
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.reference import Reference
 from pipeline.registry import artifacts
-from pipeline.registry.problems import NotFound
+from pipeline.registry.problems import Damaged, Denied, NotFound, Unauthorized
 from pipeline.stages.cache_records import MEDIA_TYPE, Shared, unpack
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Questions to the repository `where`. What fails is told by `warn`, and answered as not there: once a registry is
-    out of reach, it is not asked again.
+    """Questions to the repository `where`. What fails is told by `warn`, and answered as not there: a registry that is
+    `gone`, or refuses to be read, is not asked again.
     """
 
     def __init__(self, bench: Bench, where: Reference, warn: Callable[[str], None]) -> None:
@@ -28,6 +28,7 @@ class Reader:
         self._where = where
         self._warn = warn
         self._off = False
+        self.gone = False
         self._lent: dict[Digest, bool] = {}
         self.repository = bench.registries.repository(where)
 
@@ -92,11 +93,13 @@ class Reader:
             raise
         except NotFound:
             pass
-        except OutOfReach as error:
-            self._off = True
-            self._warn(f"cannot be read, going on without it: {error}")
-        except PipelineError as error:
+        except Damaged as error:
             self._warn(f"holds something that is of no use: {error}")
+        except PipelineError as error:
+            self._off = True
+            # Whoever may not read, or not what is not there yet, may still be allowed to write.
+            self.gone = not isinstance(error, Denied | Unauthorized)
+            self._warn(f"cannot be read, going on without it: {error}")
 
 
 def _memo(layer: Layer) -> str:

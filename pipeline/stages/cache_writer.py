@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import Interrupted, OutOfReach, PipelineError
+from pipeline.errors import Interrupted, PipelineError, StoreError
 from pipeline.oci.descriptor import Descriptor
 from pipeline.reference import Reference
 from pipeline.registry import artifacts
@@ -53,6 +53,8 @@ class Uploads:
             threads, self._threads = self._threads, []
             for _ in threads:
                 self._jobs.put(None)
+        if threads:
+            self._bench.say("", "sending what was made to the cache")
         for thread in threads:
             thread.join()
 
@@ -73,7 +75,8 @@ class Uploads:
             except Interrupted:
                 continue
             except PipelineError as error:
-                self._off = self._off or isinstance(error, OutOfReach)
+                # One layer that is too large, or gone from the store by now, says nothing of the others.
+                self._off = self._off or not (isinstance(error, StoreError) or getattr(error, "status", 0) == 413)
                 self._warn(f"was not written to: {error}")
 
     def _put_if_new(self, tag: str, record: Mapping[str, Any]) -> None:
