@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli._app import command as command_
 from pipeline.cli._find import find_manifest
+from pipeline.cli._lock_told import compared, tell
 from pipeline.cli._options import output_option, set_option, verbose_option
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, opened
@@ -111,7 +112,11 @@ def command(
         return export_(shell, asked.wanted, export, layers, platform, target)
     if layers or platform or target:
         raise UsageError("--layer, --platform and -o belong to --export", remedy="say which format: --export pylock")
-    return compared(shell, asked) if asked.since else lock(shell, asked)
+    if asked.since:
+        from pipeline.lock.model import path_of
+
+        return compared(shell, path_of(asked.wanted.manifest), asked.since, asked.until)
+    return lock(shell, asked)
 
 
 def _asked(
@@ -159,7 +164,7 @@ def lock(shell: Shell, asked: Asked) -> int:
     writes = not asked.check and asked.since is None
     if writes:
         write_lock(bench, old, resolution, None)
-    _tell(shell, path_of(asked.wanted.manifest), old, new, writes)
+    tell(shell, path_of(asked.wanted.manifest), old, new, writes)
     return STALE if asked.check and new != old else 0
 
 
@@ -171,48 +176,3 @@ def _anew(bench: Bench, old: Lock, names: Sequence[str]) -> Upgrade:
     manifest = bench.manifest
     heads = [*(f"bases.{name}" for name in manifest.bases), *(f"layers.{name}" for name in manifest.layers)]
     return selection(names, old, heads)
-
-
-def compared(shell: Shell, asked: Asked) -> int:
-    """The difference of two locks that are there: nothing is resolved. The exit code."""
-    from pipeline.lock.diff import changes
-    from pipeline.lock.model import path_of
-    from pipeline.stages.locks import lock_of
-
-    path = path_of(asked.wanted.manifest)
-    old = lock_of(asked.since or "", path)
-    new = lock_of(asked.until or str(path), path)
-    if shell.json:
-        shell.value({"lock": str(path), "changed": old != new, "written": False, **_json(old, new)})
-        return 0
-    lines = changes(old, new)
-    for line in lines or [f"nothing differs from {asked.since}"]:
-        shell.line(line)
-    return 0
-
-
-def _json(old: Lock, new: Lock) -> dict[str, object]:
-    from dataclasses import asdict
-
-    from pipeline.lock.diff import changes, differences
-
-    return {"changes": changes(old, new), "differences": [asdict(change) for change in differences(old, new)]}
-
-
-def _tell(shell: Shell, path: Path, old: Lock, new: Lock, writes: bool) -> None:
-    from pipeline.lock.diff import changes
-
-    changed = old != new
-    if shell.json:
-        shell.value({"lock": str(path), "changed": changed, "written": changed and writes, **_json(old, new)})
-        return
-    lines = changes(old, new)
-    for line in lines:
-        shell.line(line)
-    count = f"{len(lines)} change{'' if len(lines) == 1 else 's'}" if lines else "only its format"
-    if not changed:
-        shell.line(f"{path} is up to date")
-    elif writes:
-        shell.line(f"{path} written: {count}")
-    else:
-        shell.line(f"{path} would change: {count}; run 'pipeline lock {path.with_suffix('.yaml')}' and commit it")
