@@ -140,7 +140,7 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     Python does.
     """
     python = _python(parent)
-    if (locked["python"], locked["platform"]) != (python.minor, platform_tag(parent)):
+    if locked["python"] != python.minor or not _loads(locked["platform"], parent):
         raise AssembleError(
             f"the lock has wheels for Python {locked['python']} on {locked['platform']}, and the base has Python "
             f"{python.minor} on {platform_tag(parent)}",
@@ -221,7 +221,8 @@ def _source(locked: Json) -> dict[str, Json]:
 def _python(parent: Facts) -> Python:
     if parent.python is None:
         raise AssembleError(
-            "a pip layer needs Python below it, and the base has none", remedy="add python3 to the base's packages"
+            "a pip layer needs Python below it, and none is known there",
+            remedy="add python3 to the base's packages, or to an apt layer below; what commands install is not known",
         )
     return parent.python
 
@@ -230,6 +231,18 @@ def platform_tag(parent: Facts) -> str:
     """The newest platform tag the parent can load (PEP 600), such as manylinux_2_36_x86_64."""
     major, minor = parent.libc.split(".")[:2]
     return f"manylinux_{major}_{minor}_{_MACHINES.get(parent.platform.architecture, parent.platform.architecture)}"
+
+
+def _loads(platform: str, parent: Facts) -> bool:
+    """Whether wheels that were chosen for a platform tag fit the parent: glibc is compatible with what was built for an
+    older one (PEP 600).
+    """
+    try:
+        _, major, minor, machine = platform.split("_", 3)
+        wanted, there = (int(major), int(minor)), tuple(int(part) for part in parent.libc.split(".")[:2])
+    except ValueError:
+        return False
+    return wanted <= there and machine == platform_tag(parent).split("_", 3)[3]
 
 
 def _places(spec: Mapping[str, Any], python: Python) -> tuple[str, str]:
