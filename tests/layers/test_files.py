@@ -167,3 +167,19 @@ def test_where_files_lie_on_this_machine_stays_out_of_the_inputs(project: Projec
     assert str(folder) not in repr(recipe)
     assert "src/" not in repr(recipe.inputs)  # type: ignore[union-attr]
     assert recipe.summary == "1 file"
+
+
+def test_the_lock_has_a_line_for_each_from(project: Any) -> None:
+    folder = project({"src/a.py": "1", "src/b.py": "22", "one.txt": "333"})
+    items = [{"from": "src/", "to": "/srv/app/"}, {"from": "one.txt", "to": "/etc/one.txt"}]
+
+    def rows(spec: Any = items) -> list[dict[str, Any]]:
+        return kind.contents(spec, kind.request(spec, opened(folder)), Facts())
+
+    before = rows()
+    assert [(row["from"], row["files"], row["bytes"]) for row in before] == [("src/", 2, 3), ("one.txt", 1, 3)]
+    assert [row["sha256"] for row in rows([{**item, "to": "/opt/other/"} for item in items])][:1] == [
+        before[0]["sha256"]
+    ]
+    (folder / "src/b.py").write_text("23")
+    assert [now == was for now, was in zip(rows(), before, strict=True)] == [False, True]
