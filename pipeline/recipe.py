@@ -16,12 +16,14 @@ Compression = Literal["zstd", "none"]
 @noun
 class Piece:
     """One package or file of a recipe that may be divided: its name, about its size in bytes in a registry, and what is
-    its own in lists of the recipe's inputs.
+    its own in lists of the recipe's inputs. One that is `apart` tells of all others: it has a layer where they have
+    several.
     """
 
     name: str
     size: int
     inputs: Mapping[str, Sequence[Json]]
+    apart: bool = False
 
 
 @noun

@@ -8,6 +8,7 @@ version of Python that the image has (`inputs["python"]`, such as 3.11.2), or no
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import posixpath
 import queue
@@ -85,12 +86,26 @@ def sources_of(files: Mapping[str, Entry], site: str) -> Iterator[Source]:
 
 def _from_trees(recipe: Assemble, roots: Iterable[Path]) -> Iterator[Source]:
     image, tag = Merged(list(roots)), cache_tag(recipe.inputs["python"])
-    lacking = recipe.inputs.get("lacking", False)
+    lacking, own = recipe.inputs.get("lacking", False), _recorded(recipe.inputs.get("records"), image)
     for tree in recipe.inputs["trees"]:
         for path, here in image.files(tree.strip("/"), ".py").items():
+            if own is not None and path not in own:
+                continue
             source = Source(here, path)
             if _wanted(posixpath.relpath(path, tree.strip("/"))) and not (lacking and image.host(source.compiled(tag))):
                 yield source
+
+
+def _recorded(records: Sequence[str] | None, image: Merged) -> set[str] | None:
+    """The files that records of conda packages list (conda documentation, "conda-meta"); None without records."""
+    if records is None:
+        return None
+    found: set[str] = set()
+    for record in records:
+        prefix = posixpath.dirname(posixpath.dirname(record)).strip("/")
+        if here := image.host(record):
+            found.update(f"{prefix}/{path}" for path in json.loads(here.read_bytes())["files"])
+    return found
 
 
 def _wanted(path: str) -> bool:

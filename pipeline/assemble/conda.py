@@ -27,24 +27,22 @@ _FLAGS = struct.Struct("<4sIII")
 
 
 def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
-    """The members of a layer with `inputs["packages"]` linked at `inputs["prefix"]`, sorted by path."""
+    """The members of a layer with `inputs["packages"]` linked at `inputs["prefix"]`, sorted by path.
+
+    An interpreter in `inputs["interpreter"]` is in another layer. The environment's own files, which tell of all its
+    packages, are where `inputs["history"]` says what is to stand there.
+    """
     inputs, prefix = recipe.inputs, recipe.inputs["prefix"].strip("/")
     folder = work.scratch / "prefix"
-    files = work.indexes.files
-    work.indexes.conda.link(
-        inputs["packages"],
-        read(recipe.sources, files),
-        files,
-        subdir=inputs["platform"],
-        prefix=inputs["prefix"],
-        into=folder,
-    )
+    if inputs["packages"]:
+        _link(recipe, folder, work)
     records = _records(folder, inputs["packages"], inputs["specs"])
     _say_scripts(records, work)
     written = {f"conda-meta/{name}.json": _json(record) for name, record in records.items()}
-    written["conda-meta/history"] = _history(inputs["packages"], inputs["specs"])
-    if inputs.get("variables"):
-        written["conda-meta/state"] = _json({"env_vars": inputs["variables"]})
+    for linked, specs in inputs["history"]:
+        written["conda-meta/history"] = _history(linked, specs)
+    if inputs["variables"]:
+        written["conda-meta/state"] = _json({"env_vars": dict(inputs["variables"])})
     owners = {path: record["fn"] for record in records.values() for path in record["files"]}
     found = {entry.path: entry for entry in _walk(folder, prefix, owners)}
     for path, content in written.items():
@@ -53,6 +51,19 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     yield Entry(prefix, "dir", 0o755)
     for path in sorted(found):
         yield found[path]
+
+
+def _link(recipe: Assemble, folder: Path, work: Work) -> None:
+    inputs, files = recipe.inputs, work.indexes.files
+    work.indexes.conda.link(
+        inputs["packages"],
+        read(recipe.sources, files),
+        files,
+        subdir=inputs["platform"],
+        prefix=inputs["prefix"],
+        into=folder,
+        interpreter=next(iter(inputs["interpreter"]), None),
+    )
 
 
 def _walk(folder: Path, prefix: str, owners: Mapping[str, str]) -> Iterator[Entry]:
@@ -119,12 +130,9 @@ def _records(folder: Path, packages: Sequence[Mapping[str, Any]], specs: Sequenc
     return found
 
 
-def _history(packages: Sequence[Mapping[str, Any]], specs: Sequence[str]) -> bytes:
+def _history(packages: Sequence[str], specs: Sequence[str]) -> bytes:
     """What conda's own history would say (conda, history.py), at a time that does not change."""
-    lines = [f"==> {_TIME} <==", "# cmd: pipeline"]
-    for package in sorted(packages, key=lambda package: str(package["name"])):
-        stem = package["file"].removesuffix(".conda").removesuffix(".tar.bz2")
-        lines.append(f"+{package['channel']}/{package['subdir']}::{stem}")
+    lines = [f"==> {_TIME} <==", "# cmd: pipeline", *(f"+{package}" for package in packages)]
     lines.append(f"# update specs: {list(specs)!r}")
     return ("\n".join(lines) + "\n").encode()
 

@@ -82,15 +82,19 @@ class Conda:
         subdir: str,
         prefix: str,
         into: Path,
+        interpreter: Mapping[str, Any] | None = None,
     ) -> None:
         """Links locked packages below the folder `into`, as they will be at `prefix`; fetches what the cache lacks.
 
-        No script of a package is run. Raises AssembleError for a package that is gone or damaged; OutOfReach.
+        `interpreter` is the Python that the prefix has besides: its `version`, and its `site` where that is not the
+        usual one. No script of a package is run. Raises AssembleError for a package that is gone or damaged;
+        OutOfReach.
         """
         settings, addresses = self._addresses(packages, asked, files)
         records = [{**package, "address": address} for package, address in zip(packages, addresses, strict=True)]
         self._say(f"linking {len(packages)} conda packages")
         question = {"do": "link", "packages": records, "into": str(into), "prefix": prefix, "subdir": subdir}
+        question["there"] = [_stand_in(interpreter, subdir)] if interpreter else []
         self._ask(question, settings, ())
 
     def addresses(self, packages: Sequence[Mapping[str, Any]], asked: Environment, files: Files) -> list[str]:
@@ -140,6 +144,19 @@ def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, st
         if scheme in ("http", "https") and not environ.get(f"{scheme.upper()}_PROXY"):
             env.setdefault(f"{scheme}_proxy", proxy)
     return env
+
+
+def _stand_in(interpreter: Mapping[str, Any], subdir: str) -> dict[str, Any]:
+    """An interpreter as a package that is linked already: what packages for any Python are linked for."""
+    file = f"python-{interpreter['version']}-0.conda"
+    record = {"name": "python", "version": interpreter["version"], "build": "0", "build_number": 0, "subdir": subdir}
+    record |= {
+        "file": file,
+        "sha256": "0" * 64,
+        "size": 0,
+        "address": f"https://conda.anaconda.org/none/{subdir}/{file}",
+    }
+    return record | ({"site": interpreter["site"]} if interpreter.get("site") else {})
 
 
 def _package(record: Mapping[str, Any], found: Sequence[Channel]) -> dict[str, Any]:

@@ -98,11 +98,17 @@ async def _link(asked: Json) -> Json:
     for package in asked["packages"]:
         _check_file(package)
     cache = PackageCache.new_layered([Path(asked["cache"], "pkgs")], False, ValidationMode.full())
+    there = [_record(package) for package in asked["there"]]
+    linked = [rattler.PrefixRecord(record, rattler.PrefixPaths()) for record in there]
+    for record in linked:
+        # rattler looks there, too, when it is done.
+        Path(asked["into"], "conda-meta").mkdir(parents=True, exist_ok=True)
+        record.write_to_path(Path(asked["into"], "conda-meta", record.file_name.replace(".conda", ".json")), False)
     await rattler.install(
-        [_record(package) for package in asked["packages"]],
+        [*(_record(package) for package in asked["packages"]), *there],
         target_prefix=asked["into"],
         package_cache=cache,
-        installed_packages=[],
+        installed_packages=linked,
         platform=rattler.Subdir(asked["subdir"]),
         execute_link_scripts=False,
         show_progress=False,

@@ -14,7 +14,7 @@ from pipeline.kinds import Files, Held
 from pipeline.layers import pip
 from pipeline.layers._environment import read, spec_name
 from pipeline.layers._requirements import gather, normalise, public
-from pipeline.recipe import Assemble, Json, Recipe
+from pipeline.recipe import Assemble, Json, Piece, Recipe
 
 LOCKED = True
 
@@ -175,10 +175,11 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     above, packages = facts(spec, locked, parent), locked["packages"]
     prefix, asked = _prefix(spec, locked), _asked(spec)
     count = f"{len(packages)} package{'s' if len(packages) != 1 else ''}"
-    inputs = {"platform": locked["platform"], "prefix": prefix, "specs": locked["specs"], "packages": packages}
-    inputs |= {"variables": locked["variables"]} if locked.get("variables") else {}
-    # No part of its name: layers above that need this entry's files look for the one that has none.
-    made: list[Recipe] = [Assemble("conda", inputs, asked, summary=f"conda, {count}")]
+    pieces = _pieces(locked, above.python)
+    own: dict[str, Json] = {"interpreter": [], "specs": locked["specs"], "packages": packages}
+    inputs = {"platform": locked["platform"], "prefix": prefix, **pieces[-1].inputs, **own}
+    # No part of its name: layers above that need this entry's files look for those that have none.
+    made: list[Recipe] = [Assemble("conda", inputs, asked, summary=f"conda, {count}", pieces=pieces)]
     if above.python and spec.get("bytecode", True) and any(package.get("noarch") == "python" for package in packages):
         made.append(_bytecode(packages, above.python))
     if locked.get("pip"):
@@ -186,15 +187,51 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     return made
 
 
+def _pieces(locked: Json, python: Python | None) -> tuple[Piece, ...]:
+    """Each package with what was asked of it, and the files that tell of all of them."""
+    site = next((package.get("site") for package in locked["packages"] if package["name"] == "python"), None)
+    # What a package for any Python is linked for; a patch release of Python moves none of them.
+    interpreter = {"version": python.minor, **({"site": site} if site else {})} if python else {}
+    made = []
+    for package in locked["packages"]:
+        needs = package.get("noarch") == "python" and interpreter
+        own = {
+            "packages": [package],
+            "specs": [spec for spec in locked["specs"] if spec_name(spec) == package["name"]],
+            "interpreter": [interpreter] if needs else [],
+            "history": [],
+            "variables": [],
+        }
+        made.append(Piece(package["name"], int(package.get("size") or 0), own))
+    stems = [f"{each['channel']}/{each['subdir']}::{_stem(each)}" for each in locked["packages"]]
+    variables = sorted(map(list, locked.get("variables", {}).items()))
+    told: dict[str, list[Json]] = {"packages": [], "specs": [], "interpreter": []}
+    whole = {"history": [[stems, locked["specs"]]], "variables": variables}
+    return (*made, Piece("conda-meta", 0, {**told, **whole}, apart=True))
+
+
+def _stem(package: Mapping[str, Any]) -> str:
+    """`numpy-2.0-py311_0` of its file's name."""
+    return str(package["file"]).removesuffix(".conda").removesuffix(".tar.bz2")
+
+
 def _bytecode(packages: Sequence[Mapping[str, Any]], python: Python) -> Assemble:
-    inputs = {
-        "python": python.version,
-        "packages": sorted(package["sha256"] for package in packages if _is_python(package)),
-        "trees": [python.site],
-        "lacking": True,
-    }
-    words = "bytecode of conda packages"
-    return Assemble("bytecode", inputs, part="bytecode", needs_root=True, root_decides=False, summary=words)
+    """Of the packages that come without; each package's record tells which files are its own."""
+
+    def own(some: Sequence[Mapping[str, Any]]) -> dict[str, list[Json]]:
+        records = [f"{python.prefix}/conda-meta/{_stem(package)}.json" for package in some]
+        return {"packages": sorted(package["sha256"] for package in some), "records": records}
+
+    brought = sorted(filter(_is_python, packages), key=lambda package: str(package["name"]))
+    return Assemble(
+        "bytecode",
+        {"python": python.version, "trees": [python.site], "lacking": True, **own(brought)},
+        part="bytecode",
+        needs_root=True,
+        root_decides=False,
+        summary=f"bytecode, {len(brought)} package{'s' * (len(brought) != 1)}",
+        pieces=tuple(Piece(each["name"], int(each.get("size") or 0), own([each])) for each in brought),
+    )
 
 
 def _pip(spec: Mapping[str, Any], locked: Json, above: Facts, asked: Json) -> list[Recipe]:

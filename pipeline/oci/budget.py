@@ -49,7 +49,7 @@ def divided(recipes: Sequence[Recipe], budget: LayerBudget) -> list[Recipe]:
 
 def _parts(recipe: Assemble, budget: LayerBudget, prefix: str) -> Iterator[Assemble]:
     pieces = {piece.name: piece for piece in recipe.pieces}
-    sizes = {name: piece.size for name, piece in pieces.items()}
+    sizes = {name: piece.size for name, piece in pieces.items() if not piece.apart}
     for name in (name for name, size in sizes.items() if size > budget.size):
         raise AssembleError(
             f"{name} has {words(sizes[name])}, and a layer may have {words(budget.size)}, for registries refuse more",
@@ -60,6 +60,7 @@ def _parts(recipe: Assemble, budget: LayerBudget, prefix: str) -> Iterator[Assem
     if len(found) == 1:
         yield replace(recipe, pieces=())
         return
+    found += [Part(name, (name,)) for name, piece in pieces.items() if piece.apart]
     for part in found:
         own = _merged(pieces[name].inputs for name in part.pieces)
         yield replace(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from condamaker import TIME, Channel, python
 
+from pipeline.assemble import bytecode
 from pipeline.assemble import conda as packer
 from pipeline.assemble import layer as writer
 from pipeline.assemble.entry import MTIME, Entry
@@ -27,6 +28,8 @@ from pipeline.kinds import Held
 from pipeline.layers import conda
 from pipeline.lock.model import Lock, LockEntry
 from pipeline.lock.text import dump
+from pipeline.manifest.model import LayerBudget
+from pipeline.oci.budget import divided
 from pipeline.recipe import Assemble
 from pipeline.store.blobs import Blobs
 
@@ -183,6 +186,49 @@ def test_the_prefix_is_as_conda_would_have_linked_it(channel: Channel, indexes: 
     record = json.loads(_content(found["srv/env/conda-meta/tool-1.1-0.json"]))
     assert (record["channel"], record["name"], record["requested_specs"]) == ("channel", "tool", ["tool"])
     assert record["depends"] == ["python >=3.8"]
+
+
+def test_an_environment_in_parts_holds_what_it_holds_as_a_whole(indexes: Indexes, tmp_path: Path) -> None:
+    spec = _spec("tool", prefix="/srv/env")
+    locked = {**_solve(indexes, spec), "variables": {"MODE": "010"}}
+    made = conda.recipes(spec, locked, BASE)
+    whole = made[0]
+    parts = [each for each in divided(made, LayerBudget(own=1, group=1)) if isinstance(each, Assemble)]
+    packed = [each for each in parts if each.packer == "conda"]
+    assert [each.piece for each in packed] == ["libz", "python", "tool", "conda-meta"]
+    assert isinstance(whole, Assemble)
+    together: dict[str, Entry] = {}
+    for number, part in enumerate(packed):
+        found = _pack(part, indexes, tmp_path / f"part-{number}")
+        assert not [path for path in found if path in together and found[path].type != "dir"]
+        together |= found
+    one = _pack(whole, indexes, tmp_path / "whole")
+    assert sorted(together) == sorted(one)
+    assert all(_content(together[path]) == _content(one[path]) for path in one if one[path].type == "file")
+    # Each names its own packages alone, and one for any Python no more of it than what it is linked for.
+    tool = packed[2].inputs
+    assert [package["name"] for package in tool["packages"]] == ["tool"]
+    assert (tool["interpreter"], tool["specs"], tool["history"]) == ([{"version": MINOR}], ["tool"], [])
+    assert "tool" not in json.dumps([packed[0].inputs, packed[1].inputs])
+
+
+def test_the_bytecode_of_a_part_is_of_its_own_packages(indexes: Indexes, tmp_path: Path) -> None:
+    spec = _spec("tool", prefix="/srv/env")
+    made = conda.recipes(spec, _solve(indexes, spec), BASE)
+    parts = [each for each in divided(made, LayerBudget(own=1, group=1)) if isinstance(each, Assemble)]
+    whole = made[0]
+    assert isinstance(whole, Assemble)
+    root = tmp_path / "root"
+    for entry in _pack(whole, indexes, tmp_path / "whole").values():
+        if entry.type == "file":
+            (root / entry.path).parent.mkdir(parents=True, exist_ok=True)
+            (root / entry.path).write_bytes(_content(entry))
+    compiled = {}
+    for part in (each for each in parts if each.packer == "bytecode"):
+        work = Work(tmp_path, indexes, tmp_path, BASE, lambda: [root], lambda _text: None, own=lambda: [root])
+        compiled[part.piece] = [entry.path for entry in bytecode.entries(part, work) if entry.type == "file"]
+    tag = "cpython-" + MINOR.replace(".", "")
+    assert compiled == {"": [f"srv/env/lib/python{MINOR}/site-packages/tool/__pycache__/__init__.{tag}.pyc"]}
 
 
 def test_two_machines_make_the_same_bytes(files: Folder, tmp_path: Path) -> None:
