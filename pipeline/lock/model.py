@@ -58,6 +58,32 @@ class Lock:
 
         return near[max(near, key=likeness)] if near else None
 
+    def answering(self, id_: str, kind: str, request: str) -> str:
+        """The id of the entry that answers for `id_`: itself, else the same with the newest of older glibcs, for what
+        was chosen for an older one works with a newer.
+        """
+        name, platform, needs = _parts(id_)
+        libc = _libc(needs)
+        if id_ in self.entries or not libc:
+            return id_
+        older: dict[tuple[int, ...], str] = {}
+        for other, entry in self.entries.items():
+            there = _parts(other)
+            same = there[:2] == (name, platform) and _without_libc(there[2]) == _without_libc(needs)
+            if same and entry.answers(kind, request) and () < _libc(there[2]) <= libc:
+                older[_libc(there[2])] = other
+        return older[max(older)] if older else id_
+
+
+def _libc(needs: set[str]) -> tuple[int, ...]:
+    """The glibc among an id's needs; empty for none."""
+    text = next((need.partition("=")[2] for need in needs if need.startswith("libc=")), "")
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _without_libc(needs: set[str]) -> set[str]:
+    return {need for need in needs if not need.startswith("libc=")}
+
 
 def request_hash(request: Any) -> str:
     return cache_key(request)[:32]

@@ -156,6 +156,8 @@ class _Resolver:
             self._requests[asked] = kind.request(entry.spec, self._bench.files)
         request = self._requests[asked]
         id_ = entry_id(section, entry.name, str(parent.platform), kind.needs(entry.spec, parent))
+        if kind.LOCKED and not self._upgrade.whole(id_):
+            id_ = self._lock.answering(id_, entry.kind, request_hash(request))
 
         def ask(held: Held) -> Any:
             return kind.resolve(entry.spec, request, parent, self._bench.indexes, held)

@@ -159,8 +159,12 @@ def test_parts_and_what_they_need() -> None:
 
 
 def test_a_lock_for_another_base_is_refused() -> None:
-    with pytest.raises(AssembleError, match=r"3\.11 on manylinux_2_36_x86_64.*manylinux_2_41_x86_64"):
-        _recipes(None, replace(BASE, libc="2.41"))
+    with pytest.raises(AssembleError, match=r"3\.11 on manylinux_2_36_x86_64.*manylinux_2_31_x86_64"):
+        _recipes(None, replace(BASE, libc="2.31"))
+
+
+def test_what_was_chosen_for_an_older_glibc_stays_as_it_is_on_a_newer() -> None:
+    assert _recipes(None, replace(BASE, libc="2.41")) == _recipes()
 
 
 @pytest.mark.parametrize("name", ["../../a-1-py3-none-any.whl", "a.whl", "a-1-py3-none-any.tar.gz"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ManifestError
+from pipeline.kinds import Held
 from pipeline.lock.diff import changes
 from pipeline.lock.model import Lock, LockEntry, entry_id, request_hash
 from pipeline.lock.text import dump, parse
@@ -135,3 +136,51 @@ def test_an_entry_for_other_needs_is_compared_with_the_one_it_comes_from() -> No
         made("layers.a linux/amd64 libc=3 python=3.11", "2"),
     )
     assert changes(old, new) == ["layers.a: was for libc=2", "layers.a: n 1 → 2"]
+
+
+def test_what_was_locked_for_an_older_glibc_answers_for_a_newer() -> None:
+    def named(libc: str, python: str = "3.11") -> str:
+        return f"layers.science linux/amd64 architecture=amd64 libc={libc} python={python}"
+
+    known = Lock({named(libc): LockEntry("pip", "abc", {}) for libc in ("2.9", "2.31", "2.36")})
+    assert known.answering(named("2.31"), "pip", "abc") == named("2.31")
+    assert known.answering(named("2.35"), "pip", "abc") == named("2.31")
+    assert known.answering(named("2.41"), "pip", "abc") == named("2.36")
+    for other in (named("2.5"), named("2.41", "3.12"), "layers.other linux/amd64 libc=2.41", "bases.b linux/amd64"):
+        assert known.answering(other, "pip", "abc") == other
+    assert known.answering(named("2.41"), "pip", "asked otherwise") == named("2.41")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("layers.a linux/amd64 libc=2 python=3.11", "exact"),
+        ("layers.a linux/amd64 libc=3 python=3.11", "exact"),
+        ("layers.a linux/amd64 libc=3 python=3.12", "newer"),
+        ("layers.a linux/arm64 libc=3 python=3.12", "newer"),
+        ("layers.renamed linux/amd64 libc=2 python=3.11", "exact"),
+        ("layers.other linux/amd64", "other"),
+    ],
+)
+def test_what_is_nearest_to_an_answer(wanted: str, found: str) -> None:
+    entries = {
+        "layers.a linux/amd64 libc=2 python=3.11": LockEntry("pip", "asked", "exact"),
+        "layers.a linux/amd64 libc=2 python=3.12": LockEntry("pip", "asked", "newer"),
+        "layers.other linux/amd64": LockEntry("debs", "else", "other"),
+    }
+    nearest = Lock(entries).before(wanted, "pip", "asked")
+    assert nearest and nearest.locked == found
+
+
+def test_nothing_is_near_when_nobody_asked_for_it() -> None:
+    assert lock(numpy="1").before("layers.new linux/amd64", "pip", "other") is None
+
+
+@pytest.mark.parametrize("locked", [None, [], {}, {"wheels": None}, {"wheels": ["x", {"name": "n"}]}])
+def test_a_kind_holds_nothing_of_a_damaged_answer(locked: Any) -> None:
+    assert Held(locked).versions("wheels") == {}
+
+
+def test_a_kind_holds_what_is_not_to_be_upgraded() -> None:
+    locked = {"wheels": [{"name": "a", "version": "1"}, {"name": "b", "version": "2"}]}
+    assert Held(locked, frozenset({"a"})).versions("wheels", "sources") == {"b": "2"}

@@ -172,6 +172,13 @@ def test_an_updated_package_makes_no_layer_and_moves_none(shop: Shop) -> None:
     assert len(shop.up) == 1
 
 
+def test_a_newer_glibc_makes_no_layer(shop: Shop) -> None:
+    shop.base(system(GOMP, packages(libc6="2.41-1")), python())
+    shop.run(upgrade=True)
+    assert shop.made == ABOVE
+    assert "libc=2.36" in (shop.folder / "project" / "shop.lock").read_text()
+
+
 def test_the_lock_decides_which_base_it_is(shop: Shop) -> None:
     shop.base(system(GOMP), python(), [text("etc/note", "new")])
     shop.run(frozen=True)
