@@ -31,6 +31,7 @@ from pipeline.run import open_bench, perform, prepare
 from pipeline.stages.locks import read_lock, write_lock
 from pipeline.stages.resolve import resolve
 from pipeline.store import Store
+from pipeline.store.lookup import documents as of_store
 
 HOST, VERSION = "registry.example.com", platform.python_version()
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -99,10 +100,12 @@ class Shop:
         self.environ = {**os.environ, "PIPELINE_HOME": str(folder / "home")}
         self.made: set[str] = set()
 
-    def base(self, *layers: Sequence[Entry]) -> None:
-        """Moves the tag of the base to an image of these layers."""
+    def base(self, *layers: Sequence[Entry], path: str = "") -> None:
+        """Moves the tag of the base to an image of these layers, and of this PATH."""
         stack = [pack(self.builder, entries) for entries in layers]
-        config, data = documents.described(documents.config(Platform(), {}, stack), documents.CONFIG)
+        config, data = documents.described(
+            documents.config(Platform(), {"Env": [f"PATH={path}"]} if path else {}, stack), documents.CONFIG
+        )
         self.builder.blobs.put(data)
         image, data = documents.described(documents.manifest(config, stack, {}), documents.MANIFEST, Platform())
         self.builder.blobs.put(data)
@@ -125,9 +128,17 @@ class Shop:
             wanted = Upgrade(heads=frozenset({"bases.given"}))
             write_lock(bench, lock, resolve(bench, lock, upgrade=wanted), None)
         perform(bench, prepare(bench, report, frozen=frozen), report)
+        self.store = bench.store
         self.made = {event.step for event in ended if event.outcome == "made"}
         self.up = {digest: size for digest, size in self._blobs().items() if digest not in before}
         self.fetched = [seen for seen in self.registry.seen[first:] if seen.startswith("GET") and "/blobs/" in seen]
+
+    def holds(self, path: str) -> bool:
+        """Whether a layer of the image, its base aside, has this file."""
+        image, _ = self.store.images()["shop/web"]
+        (found,) = of_store(self.store, image)
+        layers = [layer for layer in found.layers if self.store.knows(layer)]
+        return any(path == member[0] for layer in layers for member in self.store.contents(layer)["members"])
 
     def _blobs(self) -> dict[str, int]:
         """What the image's repository holds, that of the base aside: mounted is not moved."""
@@ -177,6 +188,42 @@ def test_a_newer_glibc_makes_no_layer(shop: Shop) -> None:
     shop.run(upgrade=True)
     assert shop.made == ABOVE
     assert "libc=2.36" in (shop.folder / "project" / "shop.lock").read_text()
+
+
+MINOR = VERSION.rpartition(".")[0]
+
+
+def test_packages_go_where_a_python_in_usr_local_looks_for_them(shop: Shop) -> None:
+    assert shop.holds(f"usr/local/lib/python{MINOR}/site-packages/speed/__init__.py")
+
+
+def test_packages_go_where_a_conda_base_looks_for_them(shop: Shop) -> None:
+    conda = [
+        Entry("opt/conda/bin/python", "symlink", 0o777, link=f"python{MINOR}"),
+        text(f"opt/conda/bin/python{MINOR}", ""),
+        text(f"opt/conda/conda-meta/python-{VERSION}-h1_0_cpython.json", "{}"),
+    ]
+    shop.base(system(GOMP), conda, path="/opt/conda/bin:/usr/bin:/bin")
+    shop.run(upgrade=True)
+    assert shop.holds(f"opt/conda/lib/python{MINOR}/site-packages/speed/__init__.py")
+    assert any("bytecode" in id_ for id_ in shop.made)
+
+
+def test_a_base_that_moved_its_python_moves_the_packages(shop: Shop) -> None:
+    other = [
+        Entry(
+            entry.path.replace("usr/local", "usr"),
+            entry.type,
+            entry.mode,
+            link=entry.link,
+            source=entry.source,
+            size=entry.size,
+        )
+        for entry in python()
+    ]
+    shop.base(system(GOMP), other)
+    shop.run(upgrade=True)
+    assert shop.holds(f"usr/lib/python{MINOR}/site-packages/speed/__init__.py")
 
 
 def test_the_lock_decides_which_base_it_is(shop: Shop) -> None:
