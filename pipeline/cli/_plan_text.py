@@ -77,7 +77,7 @@ def _row(step: Step, outlook: Outlook, verbose: bool) -> _Row:
     verdict, forecast = outlook.plan.verdicts[step.id], outlook.forecast
     moved = (forecast.download.get(step.id, Amount()), forecast.upload.get(step.id, Amount()))
     if verdict.hit:
-        return _Row(step, f"hit ({verdict.why})" if verdict.why else "hit", "", "", *moved)
+        return _Row(step, "hit", verdict.why, "", *moved)
     why = told(verdict.changes, ALL) if verbose and verdict.changes else verdict.why
     return _Row(step, "miss", why, str(outlook.effects.get(step.id) or ""), *moved)
 

@@ -64,8 +64,8 @@ def command(
     if saved is None:
         run(shell, Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen), hints)
         return
-    if images or frozen:
-        raise UsageError("a saved plan names its images, and resolves nothing", remedy="leave out --image and --frozen")
+    if images:
+        raise UsageError("a saved plan names its images", remedy="leave out --image")
     run_saved(shell, saved, manifest, sets, hints)
 
 
