@@ -162,6 +162,26 @@ def test_of_two_wheels_with_one_file_the_later_name_wins(unpack: Any, tmp_path: 
         assert (_read(shared), shared.owner) == (b"beta", beta)
 
 
+def test_the_wheels_of_all_parts_that_are_made_are_fetched_together(unpack: Any, tmp_path: Path) -> None:
+    beta = "beta-2.0-py3-none-any.whl"
+    folders = {ALPHA: unpack(ALPHA, {**INFO, "alpha.py": ""}), beta: unpack(beta, {"beta-2.0.dist-info/METADATA": ""})}
+    asked: list[Any] = []
+
+    def fetch(wheels: Any, *_: Any, **__: Any) -> Mapping[str, Path]:
+        asked.append(wheels)
+        return {file: folders[file] for file, _ in wheels}
+
+    def part(file: str, **inputs: str) -> Assemble:
+        common = {"python": "3.11", "platform": "manylinux_2_36_x86_64", "prefix": "/usr/local", "site": f"/{SITE}"}
+        return Assemble("wheel", {**common, "wheels": [[file, "00"]], "executable": "/usr/bin/python3", **inputs})
+
+    mine, other, elsewhere = part(ALPHA), part(beta, python="3.11.2"), part("c-1-py3-none-any.whl", platform="other")
+    indexes = SimpleNamespace(files=None, pypi=SimpleNamespace(unpacked=fetch))
+    work = Work(tmp_path, indexes, tmp_path, Facts(), list, lambda _: None, beside=lambda: [mine, other, elsewhere])
+    assert {entry.owner for entry in entries(mine, work) if entry.owner} == {ALPHA}
+    assert asked == [[(ALPHA, "00"), (beta, "00")]]
+
+
 def test_only_folders_below_the_prefix_are_made(unpack: Any, tmp_path: Path) -> None:
     found = _pack(
         {ALPHA: unpack(ALPHA, {**INFO, "alpha.py": ""})}, tmp_path, "/opt/app", "/opt/app/lib/python3.11/site-packages"
