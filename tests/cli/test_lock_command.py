@@ -94,10 +94,10 @@ def test_one_more_package_moves_no_other(market: Market) -> None:
 
 
 def test_other_needs_move_no_package(market: Market) -> None:
-    market.edit("packages: [ham, jam]", 'packages: [ham, jam], libc: "2.41"')
+    market.edit("packages: [ham, jam]", 'packages: [ham, jam], abi: "2.41"')
     out = market.good("lock")
     assert market.versions == OLD
-    assert re.search(r"^layers.tools: was for libc=2.36$", out, re.M)
+    assert re.search(r"^layers.tools: was for abi=2.36$", out, re.M)
 
 
 def test_another_name_for_a_layer_moves_no_package(market: Market) -> None:
@@ -190,7 +190,7 @@ def test_check_writes_nothing_and_says_whether_it_would(market: Market) -> None:
 
 def test_frozen_tells_all_that_is_stale_at_once(market: Market) -> None:
     market.edit("[ham, jam]", "[eggs, jam==2]")
-    market.edit("{shelf: {packages: [jam, spam_er]}}", '{shelf: {packages: [jam, spam_er], libc: "2.41"}}')
+    market.edit("{shelf: {packages: [jam, spam_er]}}", '{shelf: {packages: [jam, spam_er], abi: "2.41"}}')
     market.edit("  code: {", "  new: {shelf: {packages: [ham]}}\n  code: {")
     market.edit("[tools, more, code", "[tools, more, new, code")
     market.shop.write("src/start", "changed")
@@ -206,7 +206,7 @@ def test_frozen_tells_all_that_is_stale_at_once(market: Market) -> None:
     platform = r"linux/\S+"
     for pattern in (
         r"layers.tools is asked for otherwise: ham is gone, jam → jam==2, eggs is new",
-        rf"layers.more {platform} libc=2.41 is not in the lock, which has it for {platform} libc=2.36",
+        rf"layers.more {platform} abi=2.41 is not in the lock, which has it for {platform} abi=2.36",
         rf"layers.new {platform}.* is not in the lock",
         r"layers.code: src/ 1 file, 10 B, \w{12} → 2 files, 10 B, \w{12}",
         r"layers.weights: a.bin 7 B, \w{12} → 15 B, \w{12}",

@@ -14,7 +14,7 @@ SCHEMA = {
     "type": "object",
     "required": ["packages"],
     "additionalProperties": False,
-    "properties": {"packages": {"type": "array", "items": {"type": "string"}}, "libc": {"type": "string"}},
+    "properties": {"packages": {"type": "array", "items": {"type": "string"}}, "abi": {"type": "string"}},
 }
 
 
@@ -23,7 +23,7 @@ def request(spec: Any, _files: Files) -> Any:
 
 
 def needs(spec: Any, _parent: Facts) -> dict[str, str]:
-    return {"libc": spec.get("libc", "2.36")}
+    return {"abi": spec.get("abi", "2.36")}
 
 
 def resolve(_spec: Any, request: Any, _parent: Facts, indexes: Any, held: Held) -> Any:
