@@ -56,7 +56,8 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
         return Refused(
             fact, remedy="raise the limit of the registry, or of the proxy before it", status=status, codes=codes
         )
-    if "DIGEST_INVALID" in codes:
+    # docker-registry says both of an image manifest whose blob another client is just linking: a part is missing.
+    if "DIGEST_INVALID" in codes and "MANIFEST_BLOB_UNKNOWN" not in codes:
         return Damaged(fact, remedy="the bytes changed on their way or on the disk: try again")
     return Refused(fact, remedy=_REMEDIES.get(says, "see the registry's log"), status=status, codes=codes)
 

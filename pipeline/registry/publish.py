@@ -23,6 +23,8 @@ PROBABLY_NEW = 1 << 22
 the repository's latest image is known, and lacks the blob.
 """
 _MOST_WITNESSES = 4
+_MOST_LOOKS = 2
+"""Times that blobs are looked at anew: another client at the same blob may make a registry lose sight of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Publication:
     def tagged(self, tag: str) -> Transfer:
         """Puts it under a tag and no digest, each blob there for certain: an image manifest is no proof of them."""
         self._granted(lambda: self._place(self._blobs))
-        self._target.put_manifest(self._documents[-1], tag)
+        self._complete(lambda: self._target.put_manifest(self._documents[-1], tag))
         return self._summary()
 
     def _summary(self) -> Transfer:
@@ -207,15 +209,19 @@ class Publication:
         return self._count(how)
 
     def _put_documents(self) -> None:
-        try:
-            self._put_all()
-        except Refused as error:
-            if not any(code in ("MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN") for code in error.codes):
-                raise
-            # A blob was removed behind our back: look at every one, and put back what is missing.
-            self._counts = dict.fromkeys(self._counts, 0)
-            self._place(self._blobs, look=True)
-            self._put_all()
+        self._complete(self._put_all)
+
+    def _complete(self, put: Callable[[], None]) -> None:
+        for _ in range(_MOST_LOOKS):
+            try:
+                return put()
+            except Refused as error:
+                if not any(code in ("MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN") for code in error.codes):
+                    raise
+                # A blob was removed behind our back: look at every one, and put back what is missing.
+                self._counts = dict.fromkeys(self._counts, 0)
+                self._place(self._blobs, look=True)
+        return put()
 
     def _put_all(self) -> None:
         for found in self._documents:

@@ -11,7 +11,7 @@ from pipeline.errors import Interrupted, PipelineError
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.reference import Reference
 from pipeline.registry import artifacts
-from pipeline.registry.problems import Damaged, Denied, NotFound, Unauthorized
+from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unauthorized
 from pipeline.stages.cache_records import MEDIA_TYPE, Shared, unpack
 
 if TYPE_CHECKING:
@@ -93,9 +93,10 @@ class Reader:
             raise
         except NotFound:
             pass
-        except Damaged as error:
-            self._warn(f"holds something that is of no use: {error}")
         except PipelineError as error:
+            if isinstance(error, Damaged) or (isinstance(error, Refused) and error.status):
+                self._warn(f"holds something that is of no use: {error}")
+                return
             self._off = True
             # Whoever may not read, or not what is not there yet, may still be allowed to write.
             self.gone = not isinstance(error, Denied | Unauthorized)

@@ -13,7 +13,7 @@ from pipeline.oci.descriptor import Descriptor
 from pipeline.reference import Reference
 from pipeline.registry import artifacts
 from pipeline.registry.blobs import FromFile, Source
-from pipeline.registry.problems import NotFound
+from pipeline.registry.problems import NotFound, Refused
 from pipeline.registry.recall import Recall
 from pipeline.stages.cache_records import MEDIA_TYPE, pack
 from pipeline.stages.cache_tags import sighting
@@ -76,7 +76,9 @@ class Uploads:
                 continue
             except PipelineError as error:
                 # One layer that is too large, or gone from the store by now, says nothing of the others.
-                self._off = self._off or not (isinstance(error, StoreError) or getattr(error, "status", 0) == 413)
+                self._off = self._off or not (
+                    isinstance(error, StoreError) or (isinstance(error, Refused) and error.status == 413)
+                )
                 self._warn(f"was not written to: {error}")
 
     def _put_if_new(self, tag: str, record: Mapping[str, Any]) -> None:

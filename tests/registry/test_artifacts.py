@@ -109,6 +109,23 @@ def test_a_blob_that_was_lost_is_put_back_though_the_image_manifest_is_there(reg
     assert registry.held(HOST, "cache").blobs[BLOB.digest] == LAYER
 
 
+def test_a_blob_that_a_registry_loses_sight_of_is_looked_at_again(registry: MemoryRegistry) -> None:
+    """As docker-registry 2.8 answers while another client is just linking the same blob."""
+    answers = iter([b'{"errors": [{"code": "DIGEST_INVALID"}, {"code": "MANIFEST_BLOB_UNKNOWN"}]}'])
+
+    class Racing:
+        @contextmanager
+        def send(self, method: str, url: str, headers: Mapping[str, str], body: Body = None) -> Iterator[Response]:
+            if method == "PUT" and "/manifests/" in url and (said := next(answers, b"")):
+                yield Response(400, {"content-type": "application/json"}, lambda: iter((said,)))
+                return
+            with registry.send(method, url, headers, body) as response:
+                yield response
+
+    give(repository(Racing()), b'{"made": 1}', BLOB)
+    assert get(repository(registry), "tag", TYPE) == Artifact(b'{"made": 1}', (BLOB,))
+
+
 def test_nothing_is_found_of_what_broke_off(registry: MemoryRegistry) -> None:
     class Breaking:
         @contextmanager
