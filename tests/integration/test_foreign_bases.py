@@ -151,7 +151,7 @@ def test_a_tag_that_moved_is_followed_only_when_asked(derived: Derived) -> None:
     derived.good()
     assert derived.shop.remote("top", "latest") == first
     code, out, err = derived.shop("lock", str(derived.manifest), "--update", "given")
-    assert code == 0 and "bases.given linux/amd64: image basis:v1@" in out, err
+    assert code == 0 and "image basis:v1@" in out, err
     derived.good()
     assert derived.shop.remote("top", "latest") != first
 
