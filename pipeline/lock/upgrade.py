@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from pipeline.errors import UsageError
-from pipeline.lock.diff import versions
 from pipeline.lock.model import Lock, head_of
-from pipeline.manifest.words import suggestion
 from pipeline.noun import noun
 
 
@@ -46,6 +44,8 @@ def selection(names: Iterable[str], lock: Lock, heads: Iterable[str]) -> Upgrade
             whole.update(chosen)
             continue
         if colon and not chosen:
+            from pipeline.manifest.words import suggestion
+
             raise UsageError(
                 f"there is no base or layer '{entry}'", remedy=suggestion(entry, _short(heads), "there are")
             )
@@ -59,6 +59,8 @@ def selection(names: Iterable[str], lock: Lock, heads: Iterable[str]) -> Upgrade
 
 def _packages(name: str, lock: Lock, heads: Iterable[str]) -> dict[str, set[str]]:
     """Entry ids of these bases and layers → the names there that `name` stands for (compared as PEP 503 has it)."""
+    from pipeline.lock.diff import versions
+
     wanted = set(heads)
     found: dict[str, set[str]] = {}
     for id_, entry in lock.entries.items():
@@ -78,6 +80,9 @@ def _short(heads: Iterable[str]) -> list[str]:
 
 
 def _unknown(name: str, lock: Lock, chosen: list[str], heads: list[str]) -> UsageError:
+    from pipeline.lock.diff import versions
+    from pipeline.manifest.words import suggestion
+
     ids = [id_ for id_ in lock.entries if not chosen or head_of(id_) in chosen]
     there = {package for id_ in ids for package in versions(lock.entries[id_])}
     if chosen:
