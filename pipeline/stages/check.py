@@ -33,6 +33,12 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     return record is not None and not superseded(record.get("image", ""), step.work.built, plan, bench)
 
 
+def lost(step: Step, bench: Bench) -> str:
+    """A check that is known counts no more only when its image is another one by now."""
+    known = bench.store.database.record(step.key) is not None
+    return "its image was made again, and came out otherwise" if known else ""
+
+
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     """Every check that the manifest asks for, and a start of the service where there is one.
 

@@ -94,6 +94,19 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     return gate.is_live(target_of(bench, step.work.target), wanted, verified(bench))
 
 
+def lost(step: Step, bench: Bench) -> str:
+    """What is live in place of what was rolled out."""
+    assert isinstance(step.work, TargetWork)
+    seen = target_of(bench, step.work.target).observe()
+    if seen.state == "absent":
+        return "nothing runs there"
+    if seen.state != "running":
+        return f"the service is {seen.state}" + (f": {seen.detail}" if seen.detail else "")
+    passed = verified(bench).get(service_name(bench, step.work.target))
+    other = passed is None or passed.revision != seen.revision
+    return f"revision {seen.revision} is live, which passed no checks here" if other else "another revision is live"
+
+
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, TargetWork)
     image = bench.record(plan.step(step.work.built))["image"]

@@ -113,6 +113,30 @@ def test_a_damaged_config_makes_the_image_anew_and_is_no_error(project: Any) -> 
     assert _misses(project) == set()
 
 
+def test_what_was_done_with_an_earlier_image_of_the_same_key_does_not_count(project: Any) -> None:
+    from pipeline.store.database import Database
+
+    project("run")
+    plan = _plan(project)
+    # As a command leaves it that was executed again, with another result, in a run that was killed right after.
+    other = _record(project, plan["image job"]["key"])
+    key = plan["image web"]["key"]
+    Database(_store(project) / "store.db").execute("UPDATE keys SET record = ? WHERE key = ?", other, key)
+    misses = {id_: step["why"] for id_, step in _plan(project).items() if not step["hit"]}
+    assert set(misses) == {"check web", "tag web", "target here"}
+    assert "made again" in misses["check web"]
+    assert _made(project) == set(misses)
+    assert _misses(project) == set()
+
+
+def test_a_service_that_was_stopped_is_said_to_be(project: Any) -> None:
+    project("run")
+    assert project("stop", "pipeline.yaml", "here").code == 0
+    last = project("plan").out.splitlines()
+    assert "the service is stopped; starts" in last[-2]
+    assert last[-1].endswith("here starts")
+
+
 def _record(shop: Any, key: str) -> str:
     from pipeline.store.database import Database
 
