@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import PipelineError
 from pipeline.noun import noun
 from pipeline.oci.descriptor import LAYER_ZSTD, Layer
-from pipeline.plan.model import ImageWork, LayerWork, Plan, PushWork, ResolvedImage, Step
+from pipeline.plan.model import CheckWork, ImageWork, LayerWork, Plan, PushWork, ResolvedImage, Step, TargetWork
 from pipeline.recipe import Assemble, Borrow
 from pipeline.stages.bench import Bench
 
@@ -81,6 +81,7 @@ def forecast(bench: Bench, plan: Plan, images: Sequence[ResolvedImage]) -> Forec
 def _downloads(misses: Sequence[Step], plan: Plan, packages: Packages, bench: Bench, held: Held) -> dict[str, Amount]:
     counted: set[str] = set()
     found: dict[str, Amount] = {}
+    run_here = _run_here(plan)
     for step in misses:
         if isinstance(step.work, LayerWork) and isinstance(step.work.recipe, Assemble):
             wanted = [sha for sha in _texts(step.work.recipe.inputs) if sha in packages and sha not in counted]
@@ -89,7 +90,7 @@ def _downloads(misses: Sequence[Step], plan: Plan, packages: Packages, bench: Be
             found[step.id] = Amount(sum(size or 0 for size in sizes), all(sizes))
         elif isinstance(step.work, ImageWork):
             for id_ in step.needs:
-                needed = _borrowed(plan.step(id_), step, plan, bench, counted)
+                needed = _borrowed(plan.step(id_), step, run_here, bench, counted)
                 found[id_] = found.get(id_, Amount()).plus(needed)
     return {id_: amount for id_, amount in found.items() if amount.size}
 
@@ -116,7 +117,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _borrowed(below: Step, image: Step, plan: Plan, bench: Bench, counted: set[str]) -> Amount:
+def _borrowed(below: Step, image: Step, run_here: Collection[str], bench: Bench, counted: set[str]) -> Amount:
     """Layers of an image from elsewhere: all that are lacking where the image is run here; else those that nobody has
     read yet, and of these perhaps only a part.
     """
@@ -124,23 +125,21 @@ def _borrowed(below: Step, image: Step, plan: Plan, bench: Bench, counted: set[s
         return Amount()
     layers = [Layer.from_json(layer) for layer in below.work.recipe.layers]
     lacking = [la for la in layers if la.blob.digest not in counted and not bench.store.blobs.has(la.blob.digest)]
-    runs = _runs_here(image, plan)
+    runs = image.id in run_here
     unread = lacking if runs else [layer for layer in lacking if not bench.store.knows(layer)]
     counted.update(layer.blob.digest for layer in unread)
     return Amount(sum(layer.blob.size for layer in unread), runs or not unread)
 
 
-def _runs_here(image: Step, plan: Plan) -> bool:
-    """Whether a check or a target of the plan runs the image on this machine."""
+def _run_here(plan: Plan) -> set[str]:
+    """The steps of the images that a check or a target of the plan runs on this machine."""
+    found = set()
     for step in plan.steps:
-        if plan.verdicts[step.id].hit or getattr(step.work, "built", "") != image.id:
-            continue
-        if step.kind == "target":
-            return True
-        if step.kind == "check" and isinstance(image.work, ImageWork):
-            wanted = image.work.image
-            return bool(wanted.serve or wanted.checks.imports)
-    return False
+        work = step.work
+        if not plan.verdicts[step.id].hit and isinstance(work, CheckWork | TargetWork):
+            asks = isinstance(work, TargetWork) or work.image.serve or work.image.checks.imports
+            found.update([work.built] if asks else [])
+    return found
 
 
 # -- up -----------------------------------------------------------------------------------------------------------
