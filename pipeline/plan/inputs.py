@@ -90,6 +90,8 @@ def _hashes(locked: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     if isinstance(locked, Mapping):
         if sha256 := locked.get("sha256"):
             yield sha256, (locked.get("name") or _wheel(locked.get("file", "")), locked.get("version", ""))
+            # Nothing below a package is another one; every run comes by here.
+            return
         for value in locked.values():
             yield from _hashes(value)
     elif isinstance(locked, list | tuple):
