@@ -5,14 +5,11 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.engine import owner
 from pipeline.engine.model import Dockerfile, Job
 from pipeline.engine.secrets import SECRETS, script
-
-if TYPE_CHECKING:
-    import docker
 
 OWNER = "pipeline.owner"
 STEP = "pipeline.step"
@@ -34,8 +31,8 @@ def building(wanted: Dockerfile) -> dict[str, Any]:
     }
 
 
-def creation(api: docker.APIClient, job: Job) -> dict[str, Any]:
-    """The arguments that make a job's container."""
+def creation(api: Any, job: Job) -> dict[str, Any]:
+    """The arguments that make a job's container; `api` is the SDK's client."""
     host: dict[str, Any] = {"network_mode": job.network if job.network != "default" else None}
     if job.memory:
         host |= {"mem_limit": job.memory, "memswap_limit": job.memory}

@@ -130,7 +130,7 @@ class DockerEngine:
     def forget(self, name: str) -> None:
         # One that a container uses, or that is gone by now, is refused.
         with contextlib.suppress(EngineError), answering(self._about.address, f"image {name}"):
-            self.api.remove_image(name)
+            self.api.remove_image(name, noprune=True)
 
     def load(self, archive: Iterable[bytes]) -> None:
         with answering(self._about.address, "loading an image"):

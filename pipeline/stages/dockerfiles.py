@@ -110,6 +110,9 @@ class Dockerfiles:
             built = engine.build(wanted, lambda line: bench.say("", mask(line, hidden)), bench.halt.is_set)
         bench.stop()
         layers, config = take_saved(engine.save(built), bench.store, bench.stop)
+        # Its layers stay in the builder's cache; a name would say that it is somebody's own.
+        if (there := engine.identity(built)) and not there.names:
+            engine.forget(built)
         runtime = handed_down(config)
         facts = image_facts(ImageFiles(bench.store, layers, TOGETHER), runtime, platform)
         return {"layers": [layer.to_json() for layer in layers], "config": runtime, "facts": to_json(facts)}

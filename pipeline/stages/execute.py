@@ -23,7 +23,7 @@ from pipeline.plan.runtime import environment
 from pipeline.recipe import Execute
 from pipeline.stages.assemble import layers_of, record_of
 from pipeline.stages.bench import Bench, Result
-from pipeline.stages.parent import parent_image
+from pipeline.stages.parent import parent_image, retire
 from pipeline.stages.provisions import provisions
 from pipeline.stages.surroundings import surroundings
 
@@ -67,6 +67,7 @@ def performed(
         scratch = stack.enter_context(bench.store.scratch())
         container = stack.enter_context(bench.engine.container(job))
         _perform(container, step, recipe, bench)
+        retire(bench.engine, bench.store, job.title, job.image)
         yield entries(container, _Below(bench, below), scratch, mounts=job.caches, secrets=job.secrets)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,20 @@ def parent_image(
             )
             store.database.remember(_memo(layers), name)
     return name
+
+
+def retire(engine: Engine, store: Store, step: str, name: str) -> None:
+    """Removes the image that a step started from before, now that it starts from `name`, unless another step needs it.
+
+    `step` tells steps of all manifests apart.
+    """
+    memo = f"parent of {step}"
+    before = store.database.memo(memo)
+    store.database.remember(memo, name)
+    if before and before != name:
+        used = store.database.execute("SELECT value FROM memos WHERE key GLOB 'parent of *'")
+        if before not in {json.loads(value) for (value,) in used}:
+            engine.forget(before)
 
 
 def _memo(layers: Sequence[Layer]) -> str:

@@ -50,7 +50,7 @@ class ChosenRuntime:
             )
         before = self._started_in()
         if (before and before.address) != (about and about.address):
-            self._runtime(before).stop()
+            self._runtime(before).remove()
             # Each keeps a record of its own form there.
             (self._state / "status.json").unlink(missing_ok=True)
         self._runtime(about).start(release, host)
@@ -60,6 +60,9 @@ class ChosenRuntime:
 
     def stop(self) -> None:
         self._runtime(self._started_in()).stop()
+
+    def remove(self) -> None:
+        self._runtime(self._started_in()).remove()
 
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         return self._runtime(self._started_in()).logs(follow=follow, lines=lines)

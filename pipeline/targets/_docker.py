@@ -87,12 +87,24 @@ class DockerRuntime:
                     api.stop(old["Id"], timeout=self._grace)
                     api.remove_container(old["Id"], v=True)
                 api.rename(made, self._name)
-                record(self._state, self._about)
+                # The one before stays, for a quick return to it.
+                before = read(self._state).get("images") or []
+                kept = [image, *(one for one in before[:1] if one != image)]
+                record(self._state, self._about, images=[*kept, *(one for one in before if one not in kept)])
                 api.start(made)
             except BaseException:
                 with suppress(Exception):
                     api.remove_container(made, v=True, force=True)
                 raise
+        self._forget(engine, kept)
+
+    def _forget(self, engine: DockerEngine, kept: Sequence[str]) -> None:
+        """Removes the images of earlier releases; one that another service runs stays."""
+        for image in read(self._state).get("images") or []:
+            if image not in kept:
+                engine.forget(image)
+        if kept:
+            record(self._state, self._about, images=kept)
 
     def _creation(self, engine: DockerEngine, release: Release, host: str, image: str) -> dict[str, Any]:
         """The arguments that make the service's container."""
@@ -169,9 +181,19 @@ class DockerRuntime:
             return
         from pipeline.engine.docker import answering
 
-        record(self._state, self._about, stopped=True)
+        record(self._state, self._about, stopped=True, images=read(self._state).get("images") or [])
         with answering(self._about.address, f"the service {self._service}"):
             self._engine().api.stop(found["Id"], timeout=self._grace)
+
+    def remove(self) -> None:
+        from pipeline.engine.docker import answering
+
+        if (found := self._container()) is None:
+            return
+        self.stop()
+        with answering(self._about.address, f"the service {self._service}"):
+            self._engine().api.remove_container(found["Id"], v=True)
+        self._forget(self._engine(), ())
 
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         found = self._container()

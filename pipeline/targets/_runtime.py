@@ -43,6 +43,10 @@ class Runtime(Protocol):
         """Asks it to end, ends it after a time of grace, and removes what it wrote."""
         ...
 
+    def remove(self) -> None:
+        """Stops it and takes away what is left of it, for it runs elsewhere from now on."""
+        ...
+
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         """Its output, oldest line first; with `follow` until it ends."""
         ...

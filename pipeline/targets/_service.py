@@ -103,6 +103,9 @@ class NamespaceRuntime:
             self._end(self._status())
         self._drop_leash()
 
+    def remove(self) -> None:
+        self.stop()
+
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         from pipeline.targets._log import read
 
@@ -246,9 +249,7 @@ class NamespaceRuntime:
     def _prune(self) -> None:
         """Removes the leavings of earlier starts, but for the newest logs."""
         starts = sorted(self._state.glob("start-*"), key=lambda folder: folder.stat().st_mtime)
-        for folder in starts:
-            remove_tree(folder / "run")
-        for folder in starts[: 1 - _KEPT_STARTS]:
+        for folder in (*(start / "run" for start in starts), *starts[: 1 - _KEPT_STARTS]):
             remove_tree(folder)
 
     @contextmanager
@@ -265,8 +266,7 @@ class NamespaceRuntime:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except ValueError:
-            # Left empty by a crash of the machine, which no service survives.
-            return {}
+            return {}  # left empty by a crash of the machine, which no service survives
         return value
 
     def _record(self, status: dict[str, Any]) -> None:
@@ -295,6 +295,5 @@ def _takes_socket(argv: Sequence[str]) -> bool:
     return name in _TAKES_SOCKET or module.partition(".")[0] in _TAKES_SOCKET
 
 
-def _on_port(command: Command, container_port: int, port: int) -> Command:
-    argv = on_port(command.argv, container_port, port)
-    return replace(command, argv=argv, env={**command.env, "PORT": str(port)})
+def _on_port(command: Command, old: int, port: int) -> Command:
+    return replace(command, argv=on_port(command.argv, old, port), env={**command.env, "PORT": str(port)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,12 @@ def engine_of(state: Path) -> About | None:
     return About(*(engine[field] for field in _FIELDS))
 
 
-def record(state: Path, about: About, *, stopped: bool = False) -> None:
-    """Writes the record anew, in one act."""
+def record(state: Path, about: About, *, stopped: bool = False, images: Sequence[str] = ()) -> None:
+    """Writes the record anew, in one act. `images` are those that the service left in the engine, the newest first."""
     value: Mapping[str, Any] = {
         "engine": {field: getattr(about, field) for field in _FIELDS},
         "stopped": stopped,
+        "images": list(images),
     }
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = state / "status.json"

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conformance import ServingConformance
 
+from pipeline.digest import digest_of
 from pipeline.engine.docker import DockerEngine
 from pipeline.engine.find import about
 from pipeline.errors import OutOfReach, RolloutError
 from pipeline.facts import Platform
 from pipeline.oci import image as documents
 from pipeline.targets import _ports
-from pipeline.targets._docker import DockerRuntime
+from pipeline.targets._docker import REPOSITORY, DockerRuntime
 from pipeline.targets._status import engine_of, record
 from pipeline.targets.local import LocalTarget
 from pipeline.targets.local import target as local_target
@@ -103,8 +104,22 @@ def test_the_container_is_named_for_the_service_and_limited(
     found = engine.api.inspect_container("tests-here")
     assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
     assert (found["HostConfig"]["Memory"], found["HostConfig"]["NanoCpus"]) == (128 << 20, 500_000_000)
-    live(target, releases[1], until)
+    live(target, in_docker(releases[1], restart="on-failure"), until)
     assert len(engine.api.containers(all=True)) == 1
+    found = engine.api.inspect_container("tests-here")
+    assert found["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
+
+
+def test_images_of_releases_before_the_last_one_are_removed(
+    target: LocalTarget, engine: DockerEngine, image: Shelf, port: int, until: Until
+) -> None:
+    for who in ("one", "two", "three", "four"):
+        found = in_docker(image.release(port))
+        config = {**found.config, "config": {**found.config["config"], "Labels": {"who": who}}}
+        live(target, replace(found, config=config, image=digest_of(who.encode())), until)
+    left = [engine.api.inspect_image(one["Id"])["Config"]["Labels"] for one in engine.api.images(REPOSITORY)]
+    assert {"who": "three"} in left and {"who": "four"} in left
+    assert {"who": "one"} not in left and {"who": "two"} not in left
 
 
 def test_one_that_ends_at_once_is_told_although_it_is_restarted(
@@ -137,12 +152,17 @@ def test_a_container_of_others_is_not_touched(
 
 
 def test_a_service_moves_between_engine_and_namespaces(
-    made: Callable[..., LocalTarget], target: LocalTarget, releases: tuple[Release, Release], until: Until
+    made: Callable[..., LocalTarget],
+    target: LocalTarget,
+    engine: DockerEngine,
+    releases: tuple[Release, Release],
+    until: Until,
 ) -> None:
     without = made(engine="none")
     assert live(without, releases[0], until).detail == ""
     assert live(target, releases[1], until).detail.startswith("in Docker")
     assert live(without, releases[0], until).detail == ""
+    assert engine.api.containers(all=True) == [], "nothing is left where it ran"
     assert target.observe().revision == releases[0].revision
     without.stop()
 

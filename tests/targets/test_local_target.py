@@ -181,7 +181,7 @@ def test_a_service_is_started_again_as_its_policy_says(
 
 
 def test_stop_ends_a_service_that_waits_to_be_started_again(
-    target: LocalTarget, image: Shelf, tmp_path: Path, port: int, until: Any
+    target: LocalTarget, image: Shelf, port: int, until: Any
 ) -> None:
     target.rollout(image.release(port, env={"FAIL": "3"}))
     until(lambda: target.observe().state == "failed")
