@@ -13,13 +13,15 @@ def waits(plan: Plan, misses: Collection[str]) -> dict[str, tuple[str, ...]]:
     A tag may be where it should be while the image is made again: a rollout waits for the image all the same.
     """
     reached: dict[str, frozenset[str]] = {}
-    unions: dict[tuple[str, ...], frozenset[str]] = {}
+    unions: dict[tuple[str, ...], tuple[str, ...]] = {}
     found: dict[str, tuple[str, ...]] = {}
     for step in plan.steps:
-        # Every tag needs the same checks: what thousands of them reach is put together once.
+        # Every tag needs the same checks: what thousands of them reach is put together once, and is one tuple.
         if (below := unions.get(step.needs)) is None:
-            below = unions[step.needs] = frozenset().union(*(reached[need] for need in step.needs))
+            below = unions[step.needs] = tuple(sorted(frozenset().union(*(reached[need] for need in step.needs))))
         if step.id in misses:
-            found[step.id] = tuple(below)
-        reached[step.id] = frozenset((step.id,)) if step.id in misses else below
+            found[step.id] = below
+            reached[step.id] = frozenset((step.id,))
+        else:
+            reached[step.id] = frozenset(below)
     return found
