@@ -133,7 +133,7 @@ class DebianArchives:
                 # Of the distribution's own suites the first one tells for all.
                 if number == 0 or release.archive.name not in ("main", "security"):
                     _check_offers(release, architecture, release.archive.components)
-            wanted = [(r, path) for r in releases for path in _package_indexes(r, architecture)]
+            wanted = _once((r, path) for r in releases for path in _package_indexes(r, architecture))
             data = list(pool.map(lambda each: self._packages(*each), wanted))
         files = [
             PackageFile(text, release.archive.name, release.is_automatic)
@@ -152,6 +152,9 @@ class DebianArchives:
         file = self._index_file(release, path)
         try:
             data = decompress(file.read_bytes(), suffix_kind(path))
+        except FileNotFoundError:
+            # Another process had it opened at the same time, and has kept it by now.
+            return _read_kept(kept) or self._packages(release, path)
         except Damaged as error:
             raise ResolveError(f"cannot read {path} of {release.archive.place}: {error}") from None
         _keep(kept, data)
@@ -253,6 +256,14 @@ def _check_offers(release: Release, architecture: str, components: Sequence[str]
         if release.components and component not in release.components:
             there = ", ".join(release.components)
             raise ResolveError(f"{release.archive.place} has no component {component!r}", remedy=f"it has {there}")
+
+
+def _once(indexes: Iterable[tuple[Release, str]]) -> list[tuple[Release, str]]:
+    """Each index once: several mirrors of one archive have the same."""
+    found: dict[str, tuple[Release, str]] = {}
+    for release, path in indexes:
+        found.setdefault(release.hashes[path][0], (release, path))
+    return list(found.values())
 
 
 def _package_indexes(release: Release, architecture: str) -> list[str]:

@@ -76,10 +76,13 @@ def test_a_version_may_be_named_in_part_and_stays_what_it_was(
         version("vendor=3.*")
 
 
-def test_another_suite_of_the_distribution_needs_no_key_of_its_own(archive: Archive, reader: DebianArchives) -> None:
+def test_a_mirror_of_the_archive_needs_no_key_and_is_read_once(archive: Archive, tmp_path: Path) -> None:
+    said: list[str] = []
+    reader = DebianArchives(tmp_path / "cache", {}, said.append, etc=tmp_path / "etc", keyrings=tmp_path / "keyrings")
     again = ExtraArchive("again", (archive.root.as_uri(),), ("test",), ("main",))
     settings = archive.settings(extra=(again,))
     assert [p["archive"] for p in reader.resolve(settings, "amd64", ["tool"])] == ["main", "main"]
+    assert len([line for line in said if line.startswith("fetching the index")]) == 1
 
 
 def test_an_archive_for_another_architecture_is_not_asked(archive: Archive, reader: DebianArchives) -> None:
