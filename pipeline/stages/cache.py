@@ -20,13 +20,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.digest import Digest, cache_key
-from pipeline.oci.descriptor import Descriptor, Layer
+from pipeline.errors import StoreError
+from pipeline.oci.descriptor import MANIFEST, Descriptor, Layer
 from pipeline.plan.model import Plan, Step, Verdict
 from pipeline.reference import below
 from pipeline.stages.alone import Alone
@@ -137,6 +139,7 @@ class SharedCache(Alone):
             if record is None:
                 return False
             self._bench.store.database.adopt(step.key, record)
+            super().tell(sighting(self._where.name, tag_of(step)), time.time())
         self._taken.add(step.id)
         return True
 
@@ -147,13 +150,19 @@ class SharedCache(Alone):
         return replace(plan, verdicts={**plan.verdicts, **taken})
 
     def settle(self, step: Step, name: str) -> None:
-        store, record = self._bench.store, self._bench.store.database.record(step.key)
-        if step.id in self._taken and record is not None:
+        store = self._bench.store
+        if step.id in self._taken and (record := store.database.record(step.key)) is not None:
             store.database.note(step.key, f"{name} {step.id}", step.inputs, time.time())
             if step.kind == "image":
                 store.name_image(f"{name}/{step.name}", Descriptor.from_json(record["image"]))
-        elif record is not None and self._settings.write and is_shared(step) and self._here(step):
+        elif self._gives and is_shared(step) and not self._is_fresh(tag_of(step)) and self._here(step):
+            record = store.database.record(step.key) or {}
             self._offered[tag_of(step)] = record
+            if step.kind == "push" and "built" in record:
+                from pipeline.store.recompress import offer
+
+                with suppress(StoreError):
+                    offer(store, Descriptor(MANIFEST, Digest(record["built"]), 0), self)
 
     # -- giving -------------------------------------------------------------------------------------------------
 
@@ -170,6 +179,9 @@ class SharedCache(Alone):
         if self._gives:
             record = {"value": value, "layers": [layer.to_json() for layer in layers]}
             self._uploads.share(tag("memo", _memo_key(name)), record)
+
+    def offer(self, name: str, value: Any, layers: Sequence[Layer] = ()) -> None:
+        self.share("memo", _memo_key(name), {"value": value, "layers": [layer.to_json() for layer in layers]})
 
     def finish(self) -> None:
         offered, self._offered = self._offered, {}

@@ -74,10 +74,10 @@ class Uploads:
                 job()
             except Interrupted:
                 continue
-            except PipelineError as error:
+            except (PipelineError, OSError) as error:
                 # One layer that is too large, or gone from the store by now, says nothing of the others.
                 self._off = self._off or not (
-                    isinstance(error, StoreError) or (isinstance(error, Refused) and error.status == 413)
+                    isinstance(error, StoreError | OSError) or (isinstance(error, Refused) and error.status == 413)
                 )
                 self._warn(f"was not written to: {error}")
 

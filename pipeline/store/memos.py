@@ -24,6 +24,9 @@ class Memos:
         """Remembers a value, and the layers of the store that it speaks of."""
         self._database.remember(name, value)
 
+    def offer(self, name: str, value: Any, layers: Sequence[Layer] = ()) -> None:
+        """As `tell`, for what is remembered here already: others may not know it."""
+
     def lends(self, _digest: Digest) -> bool:
         """Whether a blob that the store lacks is certainly to be had where memories are shared."""
         return False

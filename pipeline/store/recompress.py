@@ -89,6 +89,15 @@ def _known(store: Store, layer: Layer, memos: Memos) -> Layer | None:
     return None
 
 
+def offer(store: Store, image: Descriptor, memos: Memos) -> None:
+    """Offers what is known of an image's layers as gzip, and is in the store, to whoever shares `memos`."""
+    for part in read(store, image):
+        for layer in part.layers:
+            known = packed(store, layer)
+            if known and store.blobs.has(known.blob.digest, known.blob.size):
+                memos.offer(_memo(layer), known.blob.to_json(), [Layer(known.blob, known.diff_id)])
+
+
 def _layer(store: Store, layer: Layer, stop: Callable[[], None], memos: Memos) -> Layer:
     # Images that share a layer are pushed at the same time.
     with store.guard(f"gzip-{short(layer.diff_id, 32)}"):

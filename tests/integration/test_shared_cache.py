@@ -186,6 +186,10 @@ def test_what_was_made_before_there_was_a_cache_is_shared_as_well(
     assert set(first.outcomes().values()) == {"hit"}
     assert not [path for _, path, _, _ in traffic.requests() if "/shared/cache/" in path]
     assert {step for step, how in second.outcomes().items() if how == "made"} == {"tag web"}
+    second.write("project/src/start", "#!/bin/sh\nexit 1\n")
+    traffic = Traffic(registry)
+    assert second.outcomes()["push web"] == "made"
+    assert traffic.fetched() == 0, "what layers were packed to for the registry is shared as well"
 
 
 def test_reading_and_writing_can_be_turned_off(machines: tuple[Machine, Machine]) -> None:
