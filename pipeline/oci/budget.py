@@ -4,7 +4,7 @@ The smaller pieces are dealt out by the bits of a hash of their names (extendibl
 it should is divided by one more bit. So a piece more, one less or a new version of one makes one group anew, divides it
 or joins it with its neighbour, and leaves the others. Where there would be too many layers, the largest pieces are
 alone and the largest groups are divided. Cutting the sorted names where a hash says so (content-defined chunking) was
-measured, too: with as many layers a new version moves two to three times the bytes, for groups differ more in size.
+measured, too: with as many layers a new version moves two to five times the bytes, for groups differ more in size.
 """
 
 from __future__ import annotations
