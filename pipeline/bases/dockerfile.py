@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.bases._dockerfile import instructions, parents, read
@@ -78,7 +78,15 @@ def _context(spec: Mapping[str, Any], files: Files) -> str:
     folder, own = context_of(spec), f"{spec['path']}.dockerignore"
     ignore = next((path for path in (own, f"{folder}/.dockerignore") if files.path(path).is_file()), None)
     rules = files.text(ignore).splitlines() if ignore else []
-    return cache_key(files.tree(folder, rules))
+    members = files.tree(folder, rules)
+    names = {member["path"] for member in members}
+    # A run writes the lock beside a manifest, and what it says of this context with it: it cannot count itself.
+    return cache_key([member for member in members if not _is_lock(member["path"], names)])
+
+
+def _is_lock(path: str, names: Collection[str]) -> bool:
+    stem, suffix = posixpath.splitext(path)
+    return suffix == ".lock" and any(f"{stem}{other}" in names for other in (".yaml", ".yml"))
 
 
 def copies(text: str) -> bool:

@@ -120,6 +120,15 @@ def test_the_context_is_what_dockerignore_leaves(project: Project) -> None:
     assert request(folder)["context"] != before["context"]
 
 
+def test_the_lock_that_a_run_writes_into_the_context_does_not_count(project: Project) -> None:
+    folder = project({"Dockerfile": "FROM x\nCOPY . /\n", "prod.yaml": "", "uv.lock": "1"})
+    before = request(folder)
+    (folder / "prod.lock").write_text("1")
+    assert request(folder) == before
+    (folder / "uv.lock").write_text("2")
+    assert request(folder)["context"] != before["context"]
+
+
 def test_a_secret_is_no_build_argument(project: Project) -> None:
     folder = project({"Dockerfile": "FROM x\n"})
     with pytest.raises(UsageError, match="type=secret"):
