@@ -1,7 +1,7 @@
 """A real container engine for tests: Debian's docker.io, installed when need be, with a daemon of the tests' own.
 
-Environment variables choose another one: TEST_DOCKER_PATH is the folder of the programs (dockerd, containerd, docker) that
-are taken before those in PATH, TEST_DOCKER_OPTIONS are further words for dockerd, such as
+Environment variables choose another one: TEST_DOCKER_PATH is the folder of the programs (dockerd, containerd, docker)
+that are taken before those in PATH, TEST_DOCKER_OPTIONS are further words for dockerd, such as
 `--feature containerd-snapshotter=true`.
 """
 
