@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -42,21 +43,26 @@ class Held:
     """What the lock says of an entry so far, for `resolve` to prefer: only what was asked for anew is to move.
 
     `locked` is the entry's last answer, perhaps to another request or for other needs (another libc); None when there
-    is none, or when all of it is to be taken anew. `upgrade` are the packages to take anew, by their names in `locked`.
+    is none, or when all of it is to be taken anew. `upgrade` are the packages that the user wants anew, by their names
+    in `locked`; `changed` those that are themselves asked for otherwise than before, by their plain names (PEP 503).
     """
 
     locked: Json = None
     upgrade: frozenset[str] = field(default_factory=frozenset)
+    changed: frozenset[str] = field(default_factory=frozenset)
+
+    def packages(self, *lists: str) -> list[Mapping[str, Any]]:
+        """The packages to keep where they fit, of the lists that `locked` has under these keys."""
+        locked = self.locked if isinstance(self.locked, Mapping) else {}
+        found = [item for key in lists for item in locked.get(key) or () if isinstance(item, Mapping)]
+        return [item for item in found if "name" in item and "version" in item and not self._is_anew(item["name"])]
 
     def versions(self, *lists: str) -> dict[str, str]:
-        """Name → version of the packages to keep where they fit, of the lists that `locked` has under these keys."""
-        locked = self.locked if isinstance(self.locked, Mapping) else {}
-        packages = [item for key in lists for item in locked.get(key) or () if isinstance(item, Mapping)]
-        return {
-            str(package["name"]): str(package["version"])
-            for package in packages
-            if "name" in package and "version" in package and package["name"] not in self.upgrade
-        }
+        """`packages`, name → version."""
+        return {str(package["name"]): str(package["version"]) for package in self.packages(*lists)}
+
+    def _is_anew(self, name: str) -> bool:
+        return name in self.upgrade or re.sub(r"[-_.]+", "-", name).lower() in self.changed
 
 
 class BuildKind(Protocol):
@@ -84,7 +90,8 @@ class BuildKind(Protocol):
     def resolve(self, spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:
         """The locked inputs (JSON types): file names, versions and hashes, never hosts or machine paths.
 
-        What `held` has stays as it is, as far as it fits what is asked for now.
+        What `held` has stays as it is, as far as it fits what is asked for now; what keeps a package of `held.upgrade`
+        from its newest version is said to the user.
         """
         ...
 

@@ -15,7 +15,7 @@ from pipeline.cli._options import output_option, set_option, verbose_option
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, opened
 from pipeline.errors import UsageError
-from pipeline.events import Event, StepSaid
+from pipeline.events import Event, StepSaid, Warned
 from pipeline.noun import noun
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def lock(shell: Shell, asked: Asked) -> int:
     from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:
+        if isinstance(event, Warned):
+            shell.error_line(f"warning: {event.text}")
         if shell.verbose and isinstance(event, StepSaid):
             shell.error_line(event.text)
 

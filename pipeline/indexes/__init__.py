@@ -26,7 +26,7 @@ class Dockerfiles(Protocol):
         ...
 
     def image(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
-        """The image's layers, config and facts (JSON), from exactly these parents; built when it is not in the store."""
+        """The image's layers, config and facts (JSON), from exactly these parents; built when the store has none."""
         ...
 
 
@@ -39,7 +39,10 @@ class Images(Protocol):
 
 
 class Indexes:
-    """Every index a kind may ask, made when first asked. `environ` is the user's environment (proxies, CA bundles)."""
+    """Every index a kind may ask, made when first asked. `environ` is the user's environment (proxies, CA bundles).
+
+    `say` shows progress, `warn` what the user should know.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Indexes:
         say: Callable[[str], None],
         dockerfiles: Callable[[], Dockerfiles] | None = None,
         images: Callable[[], Images] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.files = files
         self._dockerfiles = dockerfiles
@@ -56,6 +60,7 @@ class Indexes:
         self._home = home
         self._environ = environ
         self._say = say
+        self._warn = warn or say
 
     @property
     def dockerfiles(self) -> Dockerfiles:
@@ -75,16 +80,16 @@ class Indexes:
     def debian(self) -> DebianArchives:
         from pipeline.indexes.debian import DebianArchives
 
-        return DebianArchives(self._home.cache / "debian", self._environ, self._say)
+        return DebianArchives(self._home.cache / "debian", self._environ, self._say, warn=self._warn)
 
     @cached_property
     def pypi(self) -> PyPI:
         from pipeline.indexes.pypi import PyPI
 
-        return PyPI(self._environ, self._say)
+        return PyPI(self._environ, self._say, warn=self._warn)
 
     @cached_property
     def conda(self) -> Conda:
         from pipeline.indexes.conda import Conda
 
-        return Conda(self._home.cache / "conda", self._environ, self._say)
+        return Conda(self._home.cache / "conda", self._environ, self._say, warn=self._warn)

@@ -26,11 +26,18 @@ class Conda:
     """Conda channels as the user's conda is set to; `cache` keeps repodata and unpacked packages."""
 
     def __init__(
-        self, cache: Path, environ: Mapping[str, str], say: Callable[[str], None], *, etc: Path = Path("/etc")
+        self,
+        cache: Path,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        *,
+        warn: Callable[[str], None] | None = None,
+        etc: Path = Path("/etc"),
     ) -> None:
         self._cache = cache
         self._environ = environ
         self._say = say
+        self._warn = warn or say
         self._etc = etc
 
     def solve(

@@ -43,6 +43,7 @@ class DebianArchives:
         environ: Mapping[str, str],
         say: Callable[[str], None],
         *,
+        warn: Callable[[str], None] | None = None,
         etc: Path = Path("/etc"),
         keyrings: Path = Path("/usr/share/keyrings"),
         now: Callable[[], float] = time.time,
@@ -50,6 +51,7 @@ class DebianArchives:
         self._cache = cache
         self._environ = environ
         self._say = say
+        self._warn = warn or say
         self._etc = etc
         self._keyrings = keyrings
         self._now = now

@@ -17,18 +17,20 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
+from pipeline.indexes.pypi_choice import choose, kept_back, preferences
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_settings import pip_conf, uv_settings
-from pipeline.indexes.pypi_wheels import best, located, uv_platform
+from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
-from pipeline.layers._requirements import Requested, lines, normalise, public, requirement_flaw
+from pipeline.layers._requirements import Requested, lines, normalise, project_of, public, requirement_flaw
 
 
 class PyPI:
     """Package indexes as the user's pip and uv are set to.
 
-    `etc` and `prefix` say where their shared settings lie, `links` where thousands of links are made fastest.
+    `say` shows progress, `warn` what the user should know. `etc` and `prefix` say where pip's and uv's shared settings
+    lie, `links` where thousands of links are made fastest.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class PyPI:
         environ: Mapping[str, str],
         say: Callable[[str], None],
         *,
+        warn: Callable[[str], None] | None = None,
         etc: Path = Path("/etc"),
         prefix: Path = Path(sys.prefix),
         links: Path = Path("/dev/shm"),
     ) -> None:
         self._environ = environ
         self._say = say
+        self._warn = warn or say
         self._etc, self._prefix = etc, prefix
         self._links = links if os.access(links, os.W_OK) else None
         self._guard = threading.Lock()
@@ -57,33 +61,72 @@ class PyPI:
         files: Files,
         installed: Mapping[str, str] = MappingProxyType({}),
         build: bool = False,
+        held: Sequence[Mapping[str, Any]] = (),
+        upgrade: Iterable[str] = (),
     ) -> list[dict[str, Any]]:
         """The wheels that answer `wanted` on Python `3.N` and a manylinux platform tag, sorted by name.
 
         With `build`, a source distribution stands for what has no wheel; uv may run its build backend on this machine
         to learn what it depends on.
         Each is {name, version, file, sha256, size}. Distributions `installed` (normalised name to version) stay
-        and are left out. Raises ResolveError, or OutOfReach when an index does not answer.
+        and are left out. Packages in `held` keep their versions where those fit, and where `held` names a file, that
+        file. What keeps a package of `upgrade` from its newest version is said. Raises ResolveError, or OutOfReach when
+        an index does not answer.
         """
         _check([*wanted.requirements, *wanted.constraints])
+        known = {normalise(each["name"]): each for each in held}
+
+        def compiled(
+            requirements: Sequence[str], constraints: Sequence[str], *, alone: bool = False
+        ) -> list[dict[str, Any]]:
+            more = ["--no-deps"] if wanted.no_deps or alone else []
+            more += ["--prerelease", "allow"] if wanted.pre else []
+            more += [] if build else ["--only-binary", ":all:"]
+            # What is new comes last: it has to fit what is there.
+            ordered = sorted(requirements, key=lambda line: project_of(line) not in known)
+            stays = () if alone else installed.items()
+            return self._compile(ordered, constraints, dict(stays), more, wanted, python, platform, files, held)
+
+        packages = compiled(wanted.requirements, wanted.constraints)
+        added = [(normalise(package["name"]), package) for package in packages]
+        chosen = [
+            choose(package, wanted, python, platform, build=build, held=known.get(name))
+            for name, package in added
+            if name not in installed
+        ]
+        for name in sorted({normalise(each) for each in upgrade}):
+            if told := kept_back(name, wanted, chosen, compiled):
+                self._warn(told)
+        return sorted(chosen, key=lambda wheel: (wheel["name"], wheel["file"]))
+
+    def _compile(
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        installed: Mapping[str, str],
+        more: Sequence[str],
+        wanted: Requested,
+        python: str,
+        platform: str,
+        files: Files,
+        held: Iterable[Mapping[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """What `uv pip compile` answers: the packages of a pylock.toml (PEP 751)."""
         with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
             asked, limits, answer = (Path(folder, name) for name in ("asked.in", "limits.in", "pylock.toml"))
             stays = stand_ins(installed, Path(folder))
-            asked.write_text(lines([*wanted.requirements, *stays]), encoding="utf-8")
-            limits.write_text(lines(wanted.constraints), encoding="utf-8")
+            asked.write_text(lines([*requirements, *stays]), encoding="utf-8")
+            limits.write_text(lines(constraints), encoding="utf-8")
+            if known := preferences(held):
+                answer.write_text(known, encoding="utf-8")
             arguments = ["pip", "compile", str(asked), "--constraint", str(limits), "--output-file", str(answer)]
-            arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header"]
-            arguments += [] if build else ["--only-binary", ":all:"]
+            arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header", *more]
             arguments += ["--python-version", python, "--python-platform", uv_platform(platform)]
-            arguments += ["--prerelease", "allow"] if wanted.pre else []
-            arguments += ["--no-deps"] if wanted.no_deps else []
             done = self._uv(arguments, wanted, files)
             if done.returncode:
                 raise explain(done.stderr, python, platform)
-            packages = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
-        added = (package for package in packages if normalise(package["name"]) not in installed)
-        chosen = [_choose(package, wanted, python, platform, build) for package in added]
-        return sorted(chosen, key=lambda wheel: (wheel["name"], wheel["file"]))
+            packages: list[dict[str, Any]] = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
+            return packages
 
     def addresses(
         self, packages: Sequence[Mapping[str, Any]], wanted: Requested, *, python: str, platform: str, files: Files
@@ -184,44 +227,6 @@ def _check(asked: Iterable[str]) -> None:
         if flaw := requirement_flaw(line):
             text = public(line.split(" --")[0].strip())
             raise ResolveError(f"not a requirement: {text}: {flaw}", remedy="write it as name==1.2")
-
-
-def _choose(package: Mapping[str, Any], wanted: Requested, python: str, platform: str, build: bool) -> dict[str, Any]:
-    """The wheel to take of a package of the lock that uv wrote (PEP 751); to be built, its sources where none fits."""
-    name = package["name"]
-    allowed = wanted.hashes.get(normalise(name))
-    if wanted.require_hashes and not allowed:
-        raise ResolveError(f"{name} has no hash, and --require-hashes is set", remedy=f"add {name} with its hashes")
-    offered = [*package.get("wheels", []), *([package["archive"]] if "archive" in package else [])]
-    offered += [package["sdist"]] if build and "sdist" in package else []
-    known = [_known(wheel) for wheel in offered]
-    version = package.get("version") or (known[0]["file"].split("-")[1] if known else "")
-    fitting = [wheel for wheel in known if wheel["sha256"] and (not allowed or wheel["sha256"] in allowed)]
-    if known and not fitting:
-        raise ResolveError(
-            f"no {'file' if build else 'wheel'} of {name} {version} for Python {python} on {platform} has a hash that "
-            "the requirements allow",
-            remedy=f"make the hashes of {name} anew",
-        )
-    sources = (each for each in fitting if build and not each["file"].endswith(".whl"))
-    wheel = best(fitting, python, platform) or next(sources, None)
-    if wheel is None:
-        raise ResolveError(
-            f"{name} {version} has no wheel for Python {python} on {platform}",
-            remedy=f"choose another version of {name}",
-        )
-    return {"name": normalise(name), "version": version, **wheel}
-
-
-def _known(wheel: Mapping[str, Any]) -> dict[str, Any]:
-    from urllib.parse import unquote
-
-    place = wheel.get("name") or wheel.get("url") or wheel.get("path", "")
-    file = unquote(place.replace("\\", "/").split("#")[0].split("?")[0].rsplit("/", 1)[-1])
-    size = wheel.get("size", 0)
-    if not size and place.startswith("file://"):
-        size = Path(unquote(place.removeprefix("file://").split("#")[0])).stat().st_size
-    return {"file": file, "sha256": wheel.get("hashes", {}).get("sha256", ""), "size": size}
 
 
 def _pins(wheels: Iterable[tuple[str, str]], direct: Mapping[str, str]) -> list[str]:

@@ -79,6 +79,12 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def project_of(line: str) -> str:
+    """The normalised name of the project that a requirement asks for; empty where it has none."""
+    name = _NAME.match(line)
+    return normalise(name[1]) if name else ""
+
+
 def gather(spec: Mapping[str, Any], files: Files) -> Requested:
     """Everything a pip layer's settings, or a conda layer's in `environment`, ask for.
 

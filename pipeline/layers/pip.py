@@ -113,15 +113,32 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
 
 
 def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
-    """The wheels that answer the request, for the parent's Python and platform."""
+    """The wheels that answer the request, for the parent's Python and platform; what is `held` stays where it fits."""
     needs(spec, parent)
     python, platform = _python(parent).minor, platform_tag(parent)
     wanted = gather(spec, indexes.files)
     build = bool(spec.get("build"))
-    found = indexes.pypi.resolve(wanted, python=python, platform=platform, files=indexes.files, build=build)
+    kept = same_place(held, held.packages("wheels", "sources"), {"python": python, "platform": platform})
+    found = indexes.pypi.resolve(
+        wanted, python=python, platform=platform, files=indexes.files, build=build, held=kept, upgrade=held.upgrade
+    )
     wheels = [each for each in found if each["file"].endswith(".whl")]
     sources = [each for each in found if not each["file"].endswith(".whl")]
     return {"python": python, "platform": platform, "wheels": wheels, **({"sources": sources} if sources else {})}
+
+
+def same_place(held: Held, packages: Sequence[Mapping[str, Any]], place: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Packages to keep; without their files when they are for another machine or another Python, which may have better
+    ones of the same version.
+    """
+    locked = held.locked if isinstance(held.locked, Mapping) else {}
+    same = all(_plainly(str(locked.get(key, ""))) == _plainly(text) for key, text in place.items())
+    return [dict(each) if same else {key: each[key] for key in ("name", "version")} for each in packages]
+
+
+def _plainly(platform: str) -> str:
+    """A platform tag without its glibc."""
+    return re.sub(r"^manylinux_\d+_\d+_", "", platform)
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

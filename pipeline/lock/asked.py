@@ -11,6 +11,7 @@ from pipeline.reference import hostless
 
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'>]+")
 _NAME = re.compile(r"^[A-Za-z0-9][\w.+-]*?(?=[\s\[=<>!~;@:]|$)")
+_EXTRAS = re.compile(r"\[[^\]=]*\]|\s+")
 LONGEST = 200
 """The most characters of a text; a longer one, or one of several lines, stands in by its hash."""
 
@@ -47,6 +48,24 @@ def moved(before: Any, now: Any) -> list[str]:
         elif old[key] != new[key]:
             lines.append(f"{old[key]} → {new[key]}")
     return lines
+
+
+def otherwise(before: Any, now: Any) -> frozenset[str]:
+    """The plain names (PEP 503) of packages that both ask for, each in other versions; extras make no difference."""
+    old, new = _versions(before), _versions(now)
+    return frozenset(name for place, name in old.keys() & new.keys() if old[place, name] != new[place, name])
+
+
+def _versions(value: Any) -> dict[tuple[str, str], set[str]]:
+    """What is asked of each package, by the list that it is in and its plain name."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for place, text in _leaves(value, ""):
+        # A conda package may have its channel before it.
+        text = text.rpartition("::")[2]
+        if " " in place and (name := _NAME.match(text)):
+            key = place.partition(" ")[0], re.sub(r"[-_.]+", "-", name[0]).lower()
+            found.setdefault(key, set()).add(_EXTRAS.sub("", text[name.end() :]))
+    return found
 
 
 def _by_name(value: Any) -> dict[str, str]:

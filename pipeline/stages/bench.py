@@ -111,7 +111,13 @@ class Bench:
     @cached_property
     def indexes(self) -> Indexes:
         return Indexes(
-            self.home, self.environ, self.files, lambda text: self.say("", text), self._dockerfiles, self._images
+            self.home,
+            self.environ,
+            self.files,
+            lambda text: self.say("", text),
+            self._dockerfiles,
+            self._images,
+            lambda text: self.warn(text),
         )
 
     def _images(self) -> Images:

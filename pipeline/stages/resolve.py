@@ -13,7 +13,7 @@ from pipeline.assemble import PACKER
 from pipeline.errors import AssembleError, Diagnostic, Location, ManifestError, PipelineError, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
 from pipeline.kinds import BuildKind, Held, build_kind
-from pipeline.lock.asked import readable
+from pipeline.lock.asked import otherwise, readable
 from pipeline.lock.model import Lock, LockEntry, entry_id, head, head_of, request_hash
 from pipeline.lock.upgrade import Upgrade
 from pipeline.manifest.model import Entry, Image
@@ -199,7 +199,7 @@ class _Resolver:
             return known.locked
         held = Held()
         if before and before.kind == entry.kind and not self._upgrade.whole(id_):
-            held = Held(before.locked, self._upgrade.of(id_))
+            held = Held(before.locked, self._upgrade.of(id_), otherwise(before.asked, readable(request)))
         locked = self._asked(id_, ask, held)
         self._result.entries[id_] = LockEntry(entry.kind, wanted, locked, readable(request))
         return locked

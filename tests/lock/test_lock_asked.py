@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.lock.asked import moved, readable
+from pipeline.lock.asked import moved, otherwise, readable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,24 @@ def test_settings_are_compared_by_name() -> None:
         "recommends False → recommends True",
         "index address 12 → index address 34",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "names"),
+    [
+        (["joblib<1.6", "numpy"], ["joblib", "numpy", "scipy"], {"joblib"}),
+        (["Scikit_Learn>=1"], ["scikit-learn>=1"], set()),
+        (["scikit_learn>=1"], ["Scikit_Learn >= 2"], {"scikit-learn"}),
+        (["uvicorn>=1"], ["uvicorn[standard] >=1"], set()),
+        (['a>=1; python_version<"3.12"', "a>=2"], ["a>=2"], {"a"}),
+        (["numpy[version='>1']"], ["numpy[version='>2']"], {"numpy"}),
+        (["forge::a=1", "forge::b"], ["forge::a=2", "forge::b"], {"a"}),
+        (["ham=1"], ["jam"], set()),
+    ],
+)
+def test_packages_that_are_asked_for_in_other_versions(before: list[str], now: list[str], names: set[str]) -> None:
+    assert otherwise({"requirements": before}, {"requirements": now}) == names
+
+
+def test_nothing_is_known_of_a_lock_that_did_not_keep_what_was_asked() -> None:
+    assert otherwise(None, {"requirements": ["a"]}) == frozenset()

@@ -184,3 +184,8 @@ def test_a_kind_holds_nothing_of_a_damaged_answer(locked: Any) -> None:
 def test_a_kind_holds_what_is_not_to_be_upgraded() -> None:
     locked = {"wheels": [{"name": "a", "version": "1"}, {"name": "b", "version": "2"}]}
     assert Held(locked, frozenset({"a"})).versions("wheels", "sources") == {"b": "2"}
+
+
+def test_a_kind_holds_nothing_of_what_is_itself_asked_for_otherwise() -> None:
+    locked = {"wheels": [{"name": "scikit_learn", "version": "1"}, {"name": "b", "version": "2"}]}
+    assert Held(locked, changed=frozenset({"scikit-learn"})).packages("wheels") == locked["wheels"][1:]
