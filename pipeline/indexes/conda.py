@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,15 @@ class Conda:
         virtual: Sequence[tuple[str, str, str]],
         files: Files,
         strict: bool = True,
+        held: Sequence[Mapping[str, Any]] = (),
+        upgrade: Iterable[str] = (),
     ) -> list[dict[str, Any]]:
         """The packages that answer `asked` on a platform (`linux-64`) with virtual packages (name, version, build).
 
         Each is {name, version, build, build_number, subdir, file, sha256, md5, size, channel, depends, ...}, sorted by
-        name; `channel` is a name, without its host. Raises ResolveError, or OutOfReach when a channel does not answer.
+        name; `channel` is a name, without its host. Packages in `held` stay where they fit, while a channel has them;
+        of another platform's their versions count. What keeps one of `upgrade` from its newest version is said.
+        Raises ResolveError, or OutOfReach when a channel does not answer.
         """
         settings = read_settings(self._environ, self._etc)
         found = channels(asked.channels, asked.dependencies, settings, files)
@@ -67,11 +71,19 @@ class Conda:
                 "subdir": subdir,
                 "virtual": list(virtual),
                 "strict": strict,
+                "held": [{key: each.get(key, "") for key in ("name", "version", "sha256")} for each in held],
+                "upgrade": sorted(upgrade),
             },
             settings,
             asked.dependencies,
         )
-        return sorted((_package(record, found) for record in answer["records"]), key=lambda p: str(p["name"]))
+        for text in answer["told"]:
+            self._warn(text)
+        # A channel may correct what it says of a package: the package stays what it was.
+        known = {(each.get("file"), each.get("sha256"), each.get("channel")): dict(each) for each in held}
+        made = [_package(record, found) for record in answer["records"]]
+        made = [known.get((each["file"], each["sha256"], each["channel"]), each) for each in made]
+        return sorted(made, key=lambda p: str(p["name"]))
 
     def distributions(self, packages: Sequence[Mapping[str, Any]], asked: Environment, files: Files) -> dict[str, str]:
         """The Python distributions (name to version) that locked packages bring, read from the packages."""

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 async def _solve(asked: Json) -> Json:
-    """The records that fit, as repodata has them."""
+    """The records that fit, as repodata has them; what is held stays where it fits, while a channel has it."""
     import rattler
     from rattler.exceptions import SolverError
     from rattler.package import BuildString
@@ -48,13 +48,18 @@ async def _solve(asked: Json) -> Json:
 
     gateway = rattler.Gateway(cache_dir=Path(asked["cache"], "repodata"), client=_client(asked))
     channels = [rattler.Channel(address) for address in asked["channels"]]
+    platforms = [asked["subdir"], "noarch"]
+    known = {record["name"] for record in asked["held"]} | {*asked["upgrade"]}
+    found = await gateway.query(channels, platforms, sorted(known), recursive=False) if known else []
+    offered = [record for part in found for record in part]
     priority = rattler.ChannelPriority.Strict if asked["strict"] else rattler.ChannelPriority.Disabled
     try:
         records = await rattler.solve(
             sources=channels,
             specs=[rattler.MatchSpec(spec, strict=False) for spec in asked["specs"]],
             gateway=gateway,
-            platforms=[asked["subdir"], "noarch"],
+            platforms=platforms,
+            locked_packages=_preferred(asked["held"], offered),
             virtual_packages=[
                 GenericVirtualPackage(rattler.PackageName(name), rattler.Version(version), BuildString(build))
                 for name, version, build in asked["virtual"]
@@ -63,11 +68,53 @@ async def _solve(asked: Json) -> Json:
         )
     except SolverError as error:
         error.facts = {
-            "names": [name.normalized for name in await gateway.names(channels, [asked["subdir"], "noarch"])],
+            "names": [name.normalized for name in await gateway.names(channels, platforms)],
             "here": len(await gateway.names(channels, [asked["subdir"]])),
         }
         raise
-    return {"records": [json.loads(record.to_json()) for record in records]}
+    told = [_kept_back(name, asked["specs"], records, offered) for name in asked["upgrade"]]
+    return {"records": [json.loads(record.to_json()) for record in records], "told": [*filter(None, told)]}
+
+
+def _preferred(held: list[Json], offered: list[rattler.RepoDataRecord]) -> list[rattler.RepoDataRecord]:
+    """The records that are held: the same files, else (for another platform, or built anew) the same versions."""
+    found = []
+    for package in held:
+        same = [r for r in offered if (r.name.normalized, str(r.version)) == (package["name"], package["version"])]
+        exact = [r for r in same if r.sha256 and r.sha256.hex() == package.get("sha256")]
+        found += exact[:1] or sorted(same, key=lambda record: record.build_number)[-1:]
+    return found
+
+
+def _kept_back(
+    name: str, specs: list[str], records: list[rattler.RepoDataRecord], offered: list[rattler.RepoDataRecord]
+) -> str:
+    """Why a package is not at its newest version; empty when it is, or when there is no telling."""
+    import rattler
+
+    chosen = {record.name.normalized: record for record in records}
+    candidates = [record for record in offered if record.name.normalized == name]
+    newest = max(candidates, key=lambda record: record.version, default=None)
+    if name not in chosen or newest is None or not newest.version > chosen[name].version:
+        return ""
+
+    def unmet(text: str, record: rattler.RepoDataRecord) -> bool:
+        spec = rattler.MatchSpec(text, strict=False)
+        return bool(spec.name and spec.name.normalized == record.name.normalized and not spec.matches(record))
+
+    stays = f"{name} stays at {chosen[name].version}, though there is {newest.version}: "
+    for text in specs:
+        if unmet(text, newest):
+            return f"{stays}{text} is asked for"
+    for other in chosen.values():
+        needs = next((text for text in [*other.depends, *other.constrains] if unmet(text, newest)), "")
+        if needs and other.name.normalized != name:
+            whose = other.name.normalized
+            return f"{stays}{whose} {other.version} needs {needs} (upgrade both: --upgrade {name} {whose})"
+    for other in chosen.values():
+        if needs := next((text for text in newest.depends if unmet(text, other)), ""):
+            return f"{stays}that needs {needs}, and {other.name.normalized} is {other.version}"
+    return ""
 
 
 async def _distributions(asked: Json) -> Json:

@@ -114,7 +114,10 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
 
 
 def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
-    """The packages, and the wheels of the `pip:` list for the Python among them. ResolveError, OutOfReach."""
+    """The packages, and the wheels of the `pip:` list for the Python among them; what is `held` stays where it fits.
+
+    ResolveError, OutOfReach.
+    """
     needs(spec, parent)
     subdir, asked = _subdir(parent), read(spec, indexes.files)
     if asked.pip and "python" not in map(spec_name, asked.dependencies):
@@ -126,6 +129,8 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
         virtual=_virtual(spec, parent, subdir),
         files=indexes.files,
         strict=spec.get("channel_priority", "strict") == "strict",
+        held=held.packages("packages"),
+        upgrade=held.upgrade,
     )
     locked = {
         "platform": subdir,
@@ -135,11 +140,11 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
         "packages": packages,
     }
     if asked.pip:
-        locked["pip"] = _wheels(spec, locked, parent, indexes)
+        locked["pip"] = _wheels(spec, locked, parent, indexes, held)
     return {key: part for key, part in locked.items() if part}
 
 
-def _wheels(spec: Mapping[str, Any], locked: Json, parent: Facts, indexes: Any) -> list[dict[str, Any]]:
+def _wheels(spec: Mapping[str, Any], locked: Json, parent: Facts, indexes: Any, held: Held) -> list[dict[str, Any]]:
     """The wheels that fit beside the conda packages; a distribution that those bring is kept as it is."""
     python = facts(spec, locked, parent).python
     if python is None or not _site(locked):
@@ -149,7 +154,13 @@ def _wheels(spec: Mapping[str, Any], locked: Json, parent: Facts, indexes: Any) 
     have = indexes.conda.distributions(brought, read(spec, indexes.files), indexes.files)
     known = {normalise(name): version for name, version in have.items()}
     found: list[dict[str, Any]] = indexes.pypi.resolve(
-        wanted, python=python.minor, platform=pip.platform_tag(parent), files=indexes.files, installed=known
+        wanted,
+        python=python.minor,
+        platform=pip.platform_tag(parent),
+        files=indexes.files,
+        installed=known,
+        held=pip.same_place(held, held.packages("pip"), {"platform": locked["platform"]}),
+        upgrade=held.upgrade,
     )
     return found
 
