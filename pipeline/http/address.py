@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlsplit
 
@@ -9,6 +10,7 @@ from pipeline.errors import OutOfReach
 from pipeline.http.model import shown
 from pipeline.noun import noun
 
+_LOOPBACK = re.compile(r"127(\.[0-9]{1,3}){3}")
 _PORTS = {"http": 80, "https": 443}
 # What RFC 3986 allows in a path and a query, and "%", for these are encoded already.
 _TARGET_SAFE = "%/:?@[]!$&'()*+,;=~|"
@@ -58,6 +60,12 @@ def _safely(url: str) -> str:
         return "what was named as the registry"
 
 
+def is_loopback(netloc: str) -> bool:
+    """Whether `host` or `host:port` is this machine itself. A name that only begins like its number is not."""
+    name = urlsplit(f"//{netloc}").hostname or ""
+    return name in ("localhost", "::1") or _LOOPBACK.fullmatch(name) is not None
+
+
 @noun
 class Proxy:
     """A proxy that is spoken to by plain HTTP; `login` is USER:PASSWORD, or empty."""
@@ -92,7 +100,7 @@ def proxy_for(environ: Mapping[str, str], to: Address) -> Proxy | None:
 
 def _direct(no_proxy: str, to: Address) -> bool:
     """Whether `no_proxy`, hosts and domains with commas between, has this one; `*` has all."""
-    if to.host in ("localhost", "::1") or to.host.startswith("127."):
+    if is_loopback(to.netloc):
         return True
     for entry in (entry.strip().lower() for entry in no_proxy.split(",")):
         name = entry.lstrip("*.")

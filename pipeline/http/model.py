@@ -58,7 +58,7 @@ def shown(url: str) -> str:
 
 def retry_after(value: str, now: float) -> float:
     """Seconds to wait by a Retry-After header (RFC 9110, section 10.2.3), a number or a date; 0 for nonsense."""
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     from email.utils import parsedate_to_datetime
 

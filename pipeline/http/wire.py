@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 17
 _LONGEST_LINE = 1 << 16
 _MOST_HEADERS = 256
+_MOST_INTERIM = 16
+_MOST_DIGITS = 18
+_HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 _WORTH_READING_ON = 1 << 14
 """Bytes: so much of an answer that nobody reads is read to its end, which costs less than another connection."""
 
@@ -90,10 +93,13 @@ class Connection:
 
     def answer(self, method: str) -> tuple[int, dict[str, str]]:
         """Reads an answer's status and headers. Raises OSError, Malformed among them."""
-        status = 100
-        while 100 <= status < 200:
+        for _ in range(_MOST_INTERIM):
             version, status = self._status()
             headers = self._headers()
+            if status >= 200:
+                break
+        else:
+            raise Malformed("the answer does not come to an end")
         kept = headers.get("connection", "").lower()
         self.reusable = self.reusable and ("close" not in kept if version == b"HTTP/1.1" else "keep-alive" in kept)
         self._frame(method, status, headers)
@@ -127,7 +133,9 @@ class Connection:
 
     def _frame(self, method: str, status: int, headers: Mapping[str, str]) -> None:
         """How long the body is (RFC 9112, section 6.3): `_left` bytes, or until the end of the connection for None."""
-        length = headers.get("content-length", "").partition(",")[0].strip()
+        # Several of them may say the same (section 6.3, rule 5).
+        lengths = {length.strip() for length in headers.get("content-length", "").split(",")}
+        length = max(lengths)
         self._chunked = False
         if method == "HEAD" or status in (204, 304):
             self._left = 0
@@ -136,7 +144,7 @@ class Connection:
             if headers["transfer-encoding"].lower() != "chunked":
                 raise Malformed("the answer is encoded in an unknown way")
         elif length:
-            if not length.isdigit():
+            if len(lengths) > 1 or not length.isdecimal() or len(length) > _MOST_DIGITS:
                 raise Malformed("the answer's length is no number")
             self._left = int(length)
         else:
@@ -164,14 +172,15 @@ class Connection:
         """RFC 9112, section 7.1: sizes in hexadecimal, each before its bytes; then trailers, which are left."""
         while True:
             size = self._file.readline(_LONGEST_LINE).partition(b";")[0].strip()
-            try:
-                self._left = int(size, 16)
-            except ValueError:
-                raise Malformed("the answer broke off between its chunks") from None
+            # `int` alone takes a sign, and underscores.
+            if not size or len(size) > _MOST_DIGITS or not _HEXADECIMAL.issuperset(size):
+                raise Malformed("the answer broke off between its chunks")
+            self._left = int(size, 16)
             if not self._left:
                 break
             yield from self._rest()
-            self._file.readline(_LONGEST_LINE)
+            if self._file.readline(_LONGEST_LINE) not in (b"\r\n", b"\n"):
+                raise Malformed("the answer broke off between its chunks")
         self._headers()
         self._chunked = False
 

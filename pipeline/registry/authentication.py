@@ -5,15 +5,15 @@ Sources: distribution-spec 1.1; distribution's spec/auth/token.md and oauth.md; 
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from pipeline.digest import parsed
 from pipeline.errors import OutOfReach
-from pipeline.http import Body, Response, shown
+from pipeline.http import Body, Response, is_loopback, shown
 from pipeline.manifest.model import Secret
 from pipeline.noun import noun
 from pipeline.registry.challenge import Challenge, parse
@@ -71,7 +71,7 @@ class Authentication:
         realm = challenge.parameters.get("realm", "")
         if challenge.scheme == "bearer" and not _may_hear(realm, origin):
             raise OutOfReach(
-                f"{self._registry} sends its users for tokens to {shown(realm) or 'nowhere'}",
+                f"{self._registry} sends its users for tokens to {_where(realm)}",
                 remedy="credentials go to https addresses only: mend the registry's token settings",
             )
         with self._lock:
@@ -180,7 +180,7 @@ class Authentication:
         if response.status != 200:
             raise problem(response, shown(url), self.who, self._clock)
         try:
-            value = json.loads(response.read())
+            value = parsed(response.read())
         except ValueError:
             value = None
         if not isinstance(value, dict):
@@ -205,5 +205,17 @@ def _basic(credential: Credential) -> str:
 
 def _may_hear(realm: str, origin: str) -> bool:
     """Whether a token server may be told secrets: over TLS, or no less safely than the registry itself."""
-    scheme = urlsplit(realm).scheme
-    return scheme == "https" or (scheme == "http" and urlsplit(origin).scheme == "http")
+    try:
+        server, registry = urlsplit(realm), urlsplit(origin)
+    except ValueError:
+        return False
+    # What stays on this machine says nothing of what may leave it.
+    plain = is_loopback(server.netloc) or not is_loopback(registry.netloc)
+    return server.scheme == "https" or (server.scheme == registry.scheme == "http" and plain)
+
+
+def _where(realm: str) -> str:
+    try:
+        return shown(realm) or "nowhere"
+    except ValueError:
+        return "an address that is none"

@@ -95,7 +95,8 @@ class _Upload:
             self._send(self._target.start_upload() or session)
 
     def _resumed(self) -> UploadSession | None:
-        return self._target.upload_status(self._session) if self._session else None
+        found = self._target.upload_status(self._session) if self._session else None
+        return found if found and found.offset <= self._blob.size else None
 
     def _send(self, session: UploadSession) -> None:
         """One request for a blob from its beginning; else, and where only small ones pass, several."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import OutOfReach, PipelineError
-from pipeline.http import Body, NoTLS, Response, Transport, shown
+from pipeline.http import Body, NoTLS, Response, Transport, is_loopback, shown
 from pipeline.manifest.model import Retry
 from pipeline.noun import noun
 from pipeline.reference import likely_host
@@ -170,7 +170,7 @@ class RegistryClient:
     # -- within -------------------------------------------------------------------------------------------------
 
     def _connect(self) -> str:
-        if self._scheme or not _is_loopback(self._host):
+        if self._scheme or not is_loopback(self._host):
             return self._try(self._scheme or "https")
         try:
             return self._try("http")
@@ -206,12 +206,19 @@ class RegistryClient:
 
     def absolute(self, base: str, location: str) -> str:
         """A Location against the address that gave it. A registry behind a proxy that ends TLS may answer http for
-        itself: what is meant is the address that it is called by.
+        itself: what is meant is the address that it is called by. OutOfReach for one that leads nowhere, or out of TLS.
         """
-        url = urlsplit(urljoin(base, location))
+        try:
+            url = urlsplit(urljoin(base, location))
+        except ValueError:
+            fact = f"{self.registry} leads to an address that is none"
+            raise OutOfReach(fact, remedy="check the registry's settings") from None
         ours = urlsplit(self._origin)
         if url.netloc == ours.netloc:
             url = url._replace(scheme=ours.scheme)
+        if urlsplit(base).scheme == "https" and url.scheme != "https":
+            fact = f"{self.registry} leads to {shown(url.geturl())}, which is not encrypted"
+            raise OutOfReach(fact, remedy="check the registry's settings")
         return url.geturl()
 
     @contextmanager
@@ -231,10 +238,7 @@ class RegistryClient:
                 if not follows or not location:
                     yield response, url
                     return
-            further = self.absolute(url, location)
-            if urlsplit(url).scheme == "https" and urlsplit(further).scheme != "https":
-                raise OutOfReach(f"{request.where}: redirected to {shown(further)}, which is not encrypted")
-            url = further
+            url = self.absolute(url, location)
         raise OutOfReach(
             f"{request.where}: more than {_MOST_REDIRECTS} redirects", remedy="check the registry's settings"
         )
@@ -253,8 +257,3 @@ class RegistryClient:
                 each.add(requests=1)
         with self._transport.send(method, url, headers, body) as response:
             yield response
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    return name in ("localhost", "::1") or name.startswith("127.")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.digest import digest_of
+from pipeline.digest import digest_of, parsed
 from pipeline.errors import ResolveError
 from pipeline.facts import Platform
 from pipeline.noun import noun
@@ -53,7 +52,7 @@ def document(data: bytes, where: str, media_type: str = "", digest: str = "") ->
             f"{where}: the image manifest's bytes are not those of {digest}", remedy="try again, or elsewhere"
         )
     try:
-        value = json.loads(data)
+        value = parsed(data)
         kind = value.get("mediaType") or media_type.partition(";")[0].strip()
         kind = kind or (INDEX if "manifests" in value else MANIFEST)
         if kind.startswith(_LONG_GONE) or value.get("schemaVersion") == 1:
@@ -61,13 +60,18 @@ def document(data: bytes, where: str, media_type: str = "", digest: str = "") ->
                 f"{where}: an image manifest of Docker's schema 1", remedy="push the image again by Docker 20+"
             )
         found = Document(Descriptor(kind, digest_of(data), len(data)), data, value)
-        if not all(_DIGEST.fullmatch(entry.digest) for entry in (*found.manifests, *found.blobs)):
+        if not all(is_digest(entry.digest) for entry in (*found.manifests, *found.blobs)):
             raise ValueError("a digest that is none")
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(f"{where}: this is no image manifest", remedy="check that it is an image") from None
     if kind not in (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST):
         raise Refused(f"{where}: {kind} is no image", remedy="check that it is an image")
     return found
+
+
+def is_digest(text: str) -> bool:
+    """Whether this is a digest that image manifests may use (OCI image-spec, descriptor.md, "Digests")."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def for_platform(index: Document, platform: Platform, where: str) -> Descriptor:
@@ -90,7 +94,7 @@ def for_platform_entry(entries: Sequence[Descriptor], platform: Platform, where:
 def check_platform(config: bytes, platform: Platform, where: str) -> None:
     """Raises ResolveError for an image whose config names another platform."""
     try:
-        value = json.loads(config)
+        value = parsed(config)
         found = Platform(value.get("os") or "linux", value["architecture"], value.get("variant") or "")
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(f"{where}: its config is none of an image", remedy="check that it is an image") from None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.digest import parsed
 from pipeline.errors import OutOfReach, PipelineError, ResolveError
 from pipeline.http import Response, retry_after
 
@@ -79,13 +79,19 @@ def _errors(response: Response) -> tuple[tuple[str, ...], str]:
     if _PLAIN_HTTP in body:
         return (), _NEEDS_TLS
     try:
-        found: Any = json.loads(body)["errors"]
-        codes = tuple(str(error.get("code", "")) for error in found if error.get("code"))
+        found: Any = parsed(body)["errors"]
+        codes = tuple(_printable(str(error["code"])) for error in found if error.get("code"))
         if any(_is_full(error.get("detail")) for error in found):
             return codes, _FULL
-        return codes, "; ".join(dict.fromkeys(str(error.get("message") or error.get("code")) for error in found))[:300]
+        says = "; ".join(dict.fromkeys(str(error.get("message") or error.get("code")) for error in found))
+        return codes, _printable(says)[:300]
     except (ValueError, TypeError, KeyError, AttributeError):
         return (), _STATUS.get(response.status, "")
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor, or end the line."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _is_full(detail: Any) -> bool:

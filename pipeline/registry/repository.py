@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pipeline.digest import Digest
+from pipeline.digest import Digest, parsed
 from pipeline.errors import OutOfReach
 from pipeline.facts import Platform
 from pipeline.http import Body
@@ -15,10 +15,11 @@ from pipeline.noun import noun
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.authentication import Scopes
 from pipeline.registry.client import Answer, RegistryClient, Request, Tally
-from pipeline.registry.documents import ACCEPT, Document, document, for_platform
+from pipeline.registry.documents import ACCEPT, Document, document, for_platform, is_digest
 from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unauthorized
 
 _MOST_TAG_PAGES = 1000
+_MOST_DIGITS = 18
 
 
 @noun
@@ -65,7 +66,12 @@ class Repository:
         digest = answer.headers.get("docker-content-digest", "")
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip()
         size = answer.headers.get("content-length", "")
-        if not digest or not size.isdigit() or not media_type or (platform and "manifest.v2" not in media_type):
+        if (
+            not is_digest(digest)
+            or not _is_size(size)
+            or not media_type
+            or (platform and "manifest.v2" not in media_type)
+        ):
             found = self.manifest(wanted)
             if platform and found.is_index:
                 return for_platform(found, platform, self._place(wanted))
@@ -115,14 +121,16 @@ class Repository:
 
     def tags(self, page: int = 1000) -> list[str]:
         """All tags, sorted, read `page` at a time; none for a repository that is not there."""
-        found: list[str] = []
+        found: set[str] = set()
+        asked: set[str] = set()
         url = self._url(f"tags/list?n={page}")
-        for _ in range(_MOST_TAG_PAGES):
+        while url not in asked and len(asked) < _MOST_TAG_PAGES:
+            asked.add(url)
             try:
                 answer = self.client.call(self._request("GET", url, "tags"))
             except NotFound:
                 break
-            found += _json(answer, self.address).get("tags") or []
+            found.update(tag for tag in _json(answer, self.address).get("tags") or [] if isinstance(tag, str))
             following = answer.headers.get("link", "")
             if 'rel="next"' not in following and "rel=next" not in following:
                 break
@@ -168,7 +176,7 @@ class Repository:
         except (NotFound, Refused):
             return None
         last = answer.headers.get("range", "").rpartition("-")[2]
-        if not last.isdigit() or not int(last):
+        if not _is_size(last) or not int(last):
             # `0-0` is the answer for no byte as well as for one: not worth going on with.
             return None
         return UploadSession(self._location(answer, session.location), int(last) + 1)
@@ -233,11 +241,13 @@ class Repository:
         return self.client.absolute(answer.url, location)
 
 
-def _json(answer: Answer, where: str) -> dict[str, Any]:
-    import json
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
 
+
+def _json(answer: Answer, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(answer.data)
+        value = parsed(answer.data)
     except ValueError:
         value = None
     if not isinstance(value, dict):

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import OutOfReach
 from pipeline.http import retry_after, shown
-from pipeline.http.address import Address, Proxy, parsed, proxy_for
+from pipeline.http.address import Address, Proxy, is_loopback, parsed, proxy_for
 
 TO = Address("https", "reg.example.com", 443)
 
@@ -68,6 +68,21 @@ def test_what_is_no_address(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("netloc", "expected"),
+    [
+        ("localhost:5000", True),
+        ("127.1.2.3", True),
+        ("[::1]:5000", True),
+        ("127.example.com", False),
+        ("127.0.0.1.example.com:5000", False),
+        ("127.0.0.1@example.com", False),
+    ],
+)
+def test_this_machine_itself(netloc: str, expected: bool) -> None:
+    assert is_loopback(netloc) is expected
+
+
+@pytest.mark.parametrize(
     ("value", "seconds"),
     [
         ("7", 7.0),
@@ -75,6 +90,7 @@ def test_what_is_no_address(url: str) -> None:
         ("", 0.0),
         ("soon", 0.0),
         ("-3", 0.0),
+        ("\u00b2", 0.0),
         ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
     ],

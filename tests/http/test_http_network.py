@@ -71,6 +71,7 @@ def ask(
     ("answer", "found"),
     [
         (OK, (200, b"ok")),
+        (OK.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n"), (200, b"ok")),
         (b"HTTP/1.1 200\r\ncontent-length:2\r\n\r\nok", (200, b"ok")),
         (b"HTTP/1.1 204 None\r\n\r\n", (204, b"")),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK, (200, b"ok")),
@@ -95,7 +96,14 @@ def test_how_answers_end(answer: bytes, found: tuple[int, bytes]) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Le", "headers break off"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "broke off, 7 bytes short"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "no number"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: \u00b2\r\n\r\nok".encode("latin-1"), "no number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "no number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok!", "no number"),
         (CHUNKED + b"2\r\nok\r\n", "broke off between"),
+        (CHUNKED + b"-2\r\nok\r\n0\r\n\r\n", "broke off between"),
+        (CHUNKED + b"0_2\r\nok\r\n0\r\n\r\n", "broke off between"),
+        (CHUNKED + b"2\r\nokay\r\n0\r\n\r\n", "broke off between"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 100, "does not come to an end"),
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n", "too many headers"),
     ],
 )

@@ -182,6 +182,19 @@ def test_a_token_server_in_the_clear_is_told_nothing() -> None:
     with pytest.raises(OutOfReach, match="https addresses only"):
         work.learn('Bearer realm="http://tokens.example.com/"', "https://reg.example.com")
     assert work.learn('Bearer realm="https://tokens.example.com/"', "https://reg.example.com")
+    with pytest.raises(OutOfReach, match="an address that is none"):
+        work.learn('Bearer realm="http://["', "https://reg.example.com")
+
+
+def test_a_registry_of_this_machine_sends_no_password_out_in_the_clear() -> None:
+    """Plain HTTP is good enough within this machine; where a manifest allows it elsewhere, for a token server, too."""
+    from pipeline.registry.authentication import Authentication
+
+    work = Authentication("localhost:5000", None, None, lambda: 0.0)  # type: ignore[arg-type]
+    assert work.learn('Bearer realm="http://127.0.0.1:5001/"', "http://localhost:5000")
+    assert work.learn('Bearer realm="http://tokens.example.com/"', "http://reg.example.com")
+    with pytest.raises(OutOfReach, match="https addresses only"):
+        work.learn('Bearer realm="http://tokens.example.com/"', "http://localhost:5000")
 
 
 def test_no_secret_in_any_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:

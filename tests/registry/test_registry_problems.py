@@ -45,3 +45,12 @@ def test_plain_http_to_a_tls_port_is_named() -> None:
     error = told(400, b"Client sent an HTTP request to an HTTPS server.\n")
     assert "it speaks TLS, and was asked by plain HTTP (400)" in error.message
     assert "`insecure`" in error.remedy
+
+
+def test_what_a_registry_says_moves_no_cursor() -> None:
+    error = told(400, json.dumps({"errors": [{"code": "\x1b[2J", "message": "\x1b[31mred\nline"}]}).encode())
+    assert "[31mred line (400, [2J)" in error.message
+
+
+def test_a_refusal_that_nests_too_deep_is_a_refusal() -> None:
+    assert "bad request (400)" in told(400, b'{"errors":' + b"[" * 100_000).message
