@@ -144,6 +144,8 @@ class _Run:
     kinds: frozenset[StepKind]
     ended: dict[str, StepEnded] = field(default_factory=dict)
     errors: list[PipelineError] = field(default_factory=list)
+    made: set[str] = field(default_factory=set)
+    """Keys. Another step of the same key is made with it: both are new, as the plan said."""
     started: float = field(default_factory=time.monotonic)
 
     def go(self) -> Report:
@@ -171,12 +173,15 @@ class _Run:
         return report
 
     def _note(self, hits: Sequence[Step]) -> None:
-        """Steps that are what they were once before, and not what they were last: the next change is one from now."""
+        """Steps that are done already, and not what they were last: the next change is one from now."""
+        known = self.bench.store.database.last_keys(f"{self.plan.name} ")
+        for step in hits:
+            if known.get(f"{self.plan.name} {step.id}") != step.key:
+                self._note_one(step)
+
+    def _note_one(self, step: Step) -> None:
         database = self.bench.store.database
-        known = database.last_keys(f"{self.plan.name} ")
-        other = [step for step in hits if known.get(f"{self.plan.name} {step.id}") != step.key]
-        for step in other:
-            database.note(step.key, f"{self.plan.name} {step.id}", step.inputs, database.made(step.key))
+        database.note(step.key, f"{self.plan.name} {step.id}", step.inputs, database.made(step.key))
 
     def _execute(self, misses: list[Step]) -> None:
         from pipeline.executor.threads import Threads
@@ -230,12 +235,14 @@ class _Run:
         self.bench.stop()
         performer: Any = stage(step.kind)
         with self.bench.store.guard(step.key[:32]):
+            database = self.bench.store.database
             if not self._is_of_new_parts(step) and self._is_done(step, performer):
                 self.bench.cache.settle(step, self.plan.name)
-                return Result(self.bench.store.database.record(step.key) or {}), False
+                self._note_one(step)
+                return Result(database.record(step.key) or {}), step.key in self.made
             result = performer.run(step, self.plan, self.bench)
-            name = f"{self.plan.name} {step.id}"
-            self.bench.store.database.keep(step.key, result.record, name, step.inputs)
+            database.keep(step.key, result.record, f"{self.plan.name} {step.id}", step.inputs)
+            self.made.add(step.key)
             self.bench.cache.write(step, result.record)
             return result, True
 

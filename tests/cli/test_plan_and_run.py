@@ -90,6 +90,19 @@ def test_a_run_does_what_the_plan_said(
     assert _misses(project) == set()
 
 
+def test_entries_of_the_same_content_are_both_made_as_the_plan_said_and_told_from_what_they_were(project: Any) -> None:
+    twin = "  twin: {files: [{from: src/, to: /srv/app/}]}\n"
+    text = MANIFEST.replace("  data: {files", f"{twin}  data: {{files").replace(
+        "    layers: [code]\n", "    layers: [twin]\n"
+    )
+    project.write("pipeline.yaml", text)
+    assert _made(project) >= {"layer code", "layer twin"}
+    project.write("src/start", "#!/bin/bash\n")
+    planned = _plan(project)
+    assert planned["layer code"]["why"] == planned["layer twin"]["why"] == "src/start changed"
+    assert _made(project) == {id_ for id_, step in planned.items() if not step["hit"]}
+
+
 def test_a_run_makes_what_was_removed_from_the_store_as_the_plan_said(project: Any) -> None:
     project("run")
     layer = _plan(project)["layer code"]["key"]
