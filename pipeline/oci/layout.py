@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.digest import Digest, canonical
+from pipeline.digest import Digest, canonical, parsed
 from pipeline.oci.descriptor import INDEX, Descriptor
 from pipeline.reference import DOCKER_HUB, Reference
 
@@ -61,7 +60,7 @@ def name_under(existing: bytes, tag: str) -> str | None:
 
 def parse_index(data: bytes) -> dict[str, Any]:
     """An index.json as JSON; ValueError when it is none."""
-    value = json.loads(data)
+    value = parsed(data)
     if not isinstance(value, dict) or not isinstance(value.get("manifests"), list):
         raise ValueError("there is no list of manifests in it")
     if not all(isinstance(entry, dict) for entry in value["manifests"]):

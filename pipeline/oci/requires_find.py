@@ -6,7 +6,6 @@ Nothing is run. dpkg's status (Debian Policy 5, deb-control(5)), conda-meta (con
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from pipeline.digest import parsed
 from pipeline.dpkg import stanza, upstream
 from pipeline.facts import Facts
 
@@ -236,7 +236,7 @@ class _NoFiles:
 
 def _cuda_json(text: str) -> str:
     try:
-        found = json.loads(text)["cuda"]["version"]
+        found = parsed(text)["cuda"]["version"]
     except (ValueError, KeyError, TypeError):
         return ""
     return str(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.digest import digest_of, short
+from pipeline.digest import digest_of, parsed, short
 from pipeline.errors import ResolveError, StoreError
 from pipeline.facts import Platform
 from pipeline.manifest.words import listed, suggestion
@@ -73,7 +72,7 @@ class Layout:
 
     def _document(self, entry: Descriptor) -> Mapping[str, Any]:
         try:
-            value = json.loads(self._bytes(entry))
+            value = parsed(self._bytes(entry))
             if isinstance(value, dict):
                 return value
         except ValueError:

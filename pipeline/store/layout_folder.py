@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.digest import parsed
 from pipeline.errors import StoreError, UsageError
 from pipeline.oci import layout
 from pipeline.oci.descriptor import Descriptor
@@ -47,7 +47,7 @@ class LayoutFolder:
 
     def _is_layout(self) -> bool:
         try:
-            mark = json.loads((self.folder / layout.LAYOUT_FILE).read_bytes())
+            mark = parsed((self.folder / layout.LAYOUT_FILE).read_bytes())
         except (OSError, ValueError):
             return False
         return isinstance(mark, dict) and "imageLayoutVersion" in mark

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import IO, Any
 from pipeline import compression
 from pipeline.assemble.layer import take
 from pipeline.assemble.scan import describe
+from pipeline.digest import parsed
 from pipeline.errors import ResolveError, StoreError
 from pipeline.manifest.words import listed, suggestion
 from pipeline.oci.descriptor import Layer
@@ -72,8 +72,8 @@ class _Archive:
         if "manifest.json" not in self._documents:
             remedy = "name what 'docker save' wrote; an OCI layout is for `layout`"
             raise ResolveError("there is no manifest.json in the archive", remedy=remedy)
-        listing = _chosen(json.loads(self._documents["manifest.json"]), name)
-        config: Mapping[str, Any] = json.loads(self._documents[posixpath.normpath(listing["Config"])])
+        listing = _chosen(parsed(self._documents["manifest.json"]), name)
+        config: Mapping[str, Any] = parsed(self._documents[posixpath.normpath(listing["Config"])])
         layers = [self._layers[self._target(posixpath.normpath(path))] for path in listing["Layers"]]
         if [layer.diff_id for layer in layers] != config["rootfs"]["diff_ids"]:
             raise ValueError("its layers are not those that its config names")
