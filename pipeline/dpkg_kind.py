@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.dpkg import COMPONENTS, SUITES, ArchiveSettings, architecture, python_of
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Python
 from pipeline.recipe import Assemble, Json, Recipe
+
+if TYPE_CHECKING:
+    from pipeline.kinds import Held
 
 PACKAGES: Mapping[str, Any] = {
     "type": "array",
@@ -112,9 +115,14 @@ def request(spec: Mapping[str, Any]) -> Json:
 
 
 def resolve(
-    spec: Mapping[str, Any], settings: ArchiveSettings, parent: Facts, indexes: Any, installed: Mapping[str, str]
+    spec: Mapping[str, Any],
+    settings: ArchiveSettings,
+    parent: Facts,
+    indexes: Any,
+    installed: Mapping[str, str],
+    held: Held,
 ) -> Json:
-    """The locked packages, beside the names of the archive that they are from."""
+    """The locked packages, beside the names of the archive that they are from; what is `held` stays where it fits."""
     packages = indexes.debian.resolve(
         settings,
         platform_architecture(parent),
@@ -122,6 +130,8 @@ def resolve(
         recommends=spec.get("recommends", False),
         essential=spec.get("essential", False),
         installed=installed,
+        held=held.packages("packages"),
+        anew=held.upgrade,
     )
     known = SUITES.get(settings.suite)
     return {

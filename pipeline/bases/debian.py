@@ -53,7 +53,7 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
     """The packages by version, file name and hash. ResolveError for what cannot be had or trusted; OutOfReach."""
     keyring = str(indexes.files.path(spec["keyring"])) if spec.get("keyring") else ""
     settings = shared.archive_settings(spec, shared.distribution_of(spec), spec["suite"], keyring)
-    return shared.resolve(spec, settings, parent, indexes, {})
+    return shared.resolve(spec, settings, parent, indexes, {}, held)
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,15 +10,16 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
 from pipeline.dpkg import COMPONENTS, ArchiveSettings
-from pipeline.errors import ResolveError
+from pipeline.errors import OutOfReach, ResolveError
 from pipeline.indexes.debian_apt import AptSettings
 from pipeline.indexes.debian_contents import find_libraries
+from pipeline.indexes.debian_debs import Debs
+from pipeline.indexes.debian_held import kept_back, locked, read, unlisted
 from pipeline.indexes.debian_http import Fetcher, NotThere, atomic_file
 from pipeline.indexes.debian_mirrors import KeyFolders, addresses, archives
-from pipeline.indexes.debian_packages import Package, PackageFile, Universe
+from pipeline.indexes.debian_packages import PackageFile, Universe
 from pipeline.indexes.debian_release import Archive, Release, fetch_release
 from pipeline.indexes.debian_solver import Solver
 from pipeline.indexes.debian_version import Relation
@@ -64,6 +64,10 @@ class DebianArchives:
     def _fetcher(self) -> Fetcher:
         return Fetcher(self._apt, self._environ)
 
+    @cached_property
+    def _debs(self) -> Debs:
+        return Debs(self._cache / "debs", self._fetcher)
+
     def resolve(
         self,
         settings: ArchiveSettings,
@@ -74,35 +78,74 @@ class DebianArchives:
         essential: bool = False,
         installed: Mapping[str, str] | None = None,
         upgrade: bool = False,
-        held: Mapping[str, str] | None = None,
+        held: Sequence[Mapping[str, Json]] = (),
+        anew: Iterable[str] = (),
     ) -> list[Json]:
         """The packages to add to `installed` (name to version) for `packages` (`name` or `name=version`), locked:
         [{name, version, architecture, file, size, sha256, archive}], sorted by name.
 
-        With `upgrade` some of them may replace older ones of `installed`. Versions in `held` are preferred to higher
-        ones, as long as the archive has them. ResolveError for a name or a set that cannot be had and for an index that
-        cannot be trusted; OutOfReach.
+        With `upgrade` some of them may replace older ones of `installed`. Locked packages in `held` stay where they
+        fit, as long as an index lists them or their files can be had; which cannot is said, and so is what keeps one of
+        `anew` from its newest version. ResolveError for a name or a set that cannot be had and for an index that cannot
+        be trusted; OutOfReach.
         """
         universe = self._universe(settings, architecture)
-        held = held or {}
-        wanted = [_exact(_relation(text), universe, held) for text in packages]
+        universe, gone = self._with_unlisted(universe, held, settings, architecture)
+        versions = {row["name"]: row["version"] for row in held}
+        wanted = [_exact(_relation(text), universe, versions) for text in packages]
         if essential:
             wanted = [*(Relation(name) for name in (*universe.essential(), "apt")), *wanted]
-        solver = Solver(universe, architecture, installed, upgrade=upgrade, held=held)
-        return [_locked(package) for package in solver.solve(wanted, recommends=recommends)]
+        solver = Solver(universe, architecture, installed, upgrade=upgrade, held=versions)
+        found = {package.name: package for package in solver.solve(wanted, recommends=recommends)}
+        for name in sorted({*gone} & {*found}):
+            self._warn(f"{name} {gone[name]} has left the archive: {found[name].version} takes its place")
+        for name in sorted({*anew} & {*found}):
+            if told := kept_back(found[name], wanted, Solver(universe, architecture, installed, upgrade=upgrade)):
+                self._warn(told)
+        return [locked(package, held, universe) for package in found.values()]
+
+    def _had(self, row: Mapping[str, Json], uris: Mapping[str, Sequence[str]], settings: ArchiveSettings) -> bool:
+        """Whether the file of a locked package that no index lists can be had."""
+        if self._debs.has(row):
+            return True
+        self._say(f"fetching {row['name']} {row['version']}, which the index lists no more")
+        try:
+            self._debs.fetch(row, uris, settings)
+        except (ResolveError, OutOfReach) as error:
+            # A mirror that keeps nothing old may as well call it forbidden.
+            if isinstance(error, OutOfReach) and error.transient:
+                raise
+            return False
+        return True
+
+    def _with_unlisted(
+        self, universe: Universe, held: Sequence[Mapping[str, Json]], settings: ArchiveSettings, architecture: str
+    ) -> tuple[Universe, dict[str, str]]:
+        """With what the lock has and no index lists any more, as far as the files can be had; and what cannot."""
+        rows = unlisted(held, universe, architecture)
+        if not rows:
+            return universe, {}
+        uris = addresses(settings, architecture, self._apt)
+        with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
+            had = list(pool.map(lambda row: self._had(row, uris, settings), rows))
+        read_ = (read(row, self._debs.path(row)) for row, there in zip(rows, had, strict=True) if there)
+        packages = [package for package in read_ if package]
+        there = {package.name for package in packages}
+        gone = {row["name"]: row["version"] for row in rows if row["name"] not in there}
+        return universe.with_more(packages), gone
 
     def fetch(self, packages: Sequence[Mapping[str, Json]], settings: ArchiveSettings, architecture: str) -> list[Path]:
         """The .deb files of locked packages, in their order, each checked against its hash; from the cache where
         possible, the others in parallel. ResolveError for one that the mirror no longer has; OutOfReach."""
         with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
-            missing = {p["sha256"]: p for p in packages if not self._is_cached(p)}
+            missing = {p["sha256"]: p for p in packages if not self._debs.has(p)}
             uris = addresses(settings, architecture, self._apt)
             if missing:
                 size = sum(p["size"] for p in missing.values())
                 self._say(f"fetching {len(missing)} packages, {size / 1e6:.1f} MB")
-            for _ in pool.map(lambda p: self._fetch(p, uris, settings), missing.values()):
+            for _ in pool.map(lambda p: self._debs.fetch(p, uris, settings), missing.values()):
                 pass
-        return [self._deb(p) for p in packages]
+        return [self._debs.path(p) for p in packages]
 
     def contents(
         self,
@@ -190,38 +233,6 @@ class DebianArchives:
             except OSError:
                 continue
 
-    def _deb(self, package: Mapping[str, Json]) -> Path:
-        return self._cache / "debs" / f"{package['sha256']}.deb"
-
-    def _is_cached(self, package: Mapping[str, Json]) -> bool:
-        """Whether the file is there and unharmed: reading it now costs little, it is unpacked right after."""
-        path = self._deb(package)
-        try:
-            if path.stat().st_size == package["size"]:
-                with path.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() == package["sha256"]:
-                        return True
-        except OSError:
-            return False
-        path.unlink(missing_ok=True)
-        return False
-
-    def _fetch(self, package: Mapping[str, Json], uris: Mapping[str, Sequence[str]], settings: ArchiveSettings) -> None:
-        missing = ""
-        for uri in uris.get(package["archive"], ()):
-            try:
-                url = f"{uri}/{quote(package['file'].removeprefix('./'), safe='/+~:=@,')}"
-                return self._fetcher.download(url, self._deb(package), package["sha256"], package["size"])
-            except NotThere as error:
-                missing = error.message
-        place = f"{settings.distribution} {settings.suite}"
-        if package["archive"] not in ("main", "security"):
-            place = package["archive"].removeprefix("sources.")
-        raise ResolveError(
-            f"{package['name']} {package['version']} has left the archive of {place}: {missing}",
-            remedy="run `pipeline lock` again to take the version that replaced it, or name a snapshot mirror",
-        )
-
 
 def _relation(text: str) -> Relation:
     name, equals, version = text.partition("=")
@@ -235,19 +246,6 @@ def _exact(relation: Relation, universe: Universe, held: Mapping[str, str]) -> R
     fitting = [p.version for p in universe.versions(relation.name) if fnmatchcase(p.version, relation.version)]
     best = held[relation.name] if held.get(relation.name) in fitting else next(iter(fitting), relation.version)
     return replace(relation, version=best)
-
-
-def _locked(package: Package) -> Json:
-    fields = package.fields
-    return {
-        "name": package.name,
-        "version": package.version,
-        "architecture": fields.get("Architecture", ""),
-        "file": fields.get("Filename", ""),
-        "size": int(fields.get("Size", "0")),
-        "sha256": fields.get("SHA256", ""),
-        "archive": package.archive,
-    }
 
 
 def _check_offers(release: Release, architecture: str, components: Sequence[str]) -> None:

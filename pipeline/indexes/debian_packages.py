@@ -105,11 +105,13 @@ class PackageFile:
 class Universe:
     """Every package of several indexes together, highest versions first. `describe` names them in messages.
 
-    Versions of archives that are not automatic come last: they are for whoever asks for them (apt_preferences(5)).
+    `more` are packages that no index lists. Versions of archives that are not automatic come last: they are for whoever
+    asks for them (apt_preferences(5)).
     """
 
-    def __init__(self, files: Sequence[PackageFile], describe: str) -> None:
+    def __init__(self, files: Sequence[PackageFile], describe: str, more: Sequence[Package] = ()) -> None:
         self._files = files
+        self._more = more
         self.describe = describe
         self._versions: dict[str, list[Package]] = {}
 
@@ -121,13 +123,26 @@ class Universe:
                 for index in file.names.get(name, ()):
                     package = file.package(index)
                     found.setdefault(package.version, (file.is_automatic, package))
+            for package in self._more:
+                if package.name == name:
+                    found.setdefault(package.version, (True, package))
             best = sorted(found.values(), key=lambda each: (each[0], sort_key(each[1].version)), reverse=True)
             self._versions[name] = [package for _, package in best]
         return self._versions[name]
 
+    def listed(self, name: str, version: str) -> list[Package]:
+        """One version of a package in each index that lists it."""
+        all_ = (file.package(index) for file in self._files for index in file.names.get(name, ()))
+        return [package for package in all_ if package.version == version]
+
+    def with_more(self, packages: Sequence[Package]) -> Universe:
+        """The same with packages that no index lists."""
+        return Universe(self._files, self.describe, packages) if packages else self
+
     def providers(self, name: str) -> list[Package]:
         """The packages that provide a virtual name, the most important and then the first by name leading."""
         names = {file.package(i).name for file in self._files for i in file.virtual.get(name, ())}
+        names |= {package.name for package in self._more if name in package.provides}
         order = {"required": 0, "important": 1, "standard": 2, "optional": 3}
         found = [p for n in names for p in self.versions(n) if name in p.provides]
         found.sort(key=lambda p: sort_key(p.version), reverse=True)

@@ -23,7 +23,7 @@ class Solver:
     """Solves for one architecture. `installed` (name to version) is what the layers below hold.
 
     With `upgrade` its packages may be replaced by newer ones where something needs that, as apt does. Versions in
-    `held` are preferred to higher ones.
+    `held` are taken before higher ones; those that stand in the way of a need are given up, one after the other.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Solver:
         upgrade: bool = False,
         held: Mapping[str, str] | None = None,
     ) -> None:
-        self._universe = universe
+        self.universe = universe
         self._architectures = ("", "any", architecture)
         self._below = {name: self._there(name, version) for name, version in (installed or {}).items()}
         self._installed = dict(self._below)
         self._upgrade = upgrade
-        self._held = held or {}
+        self._held = dict(held or {})
 
     def solve(self, wanted: Sequence[Relation], *, recommends: bool = False) -> list[Package]:
         """The packages to add or replace, by name. ResolveError: one that is unknown, or a set that cannot be had."""
@@ -54,6 +54,8 @@ class Solver:
                 state = self._search(self._start(wanted, moving))
                 break
             except DeadEnd as end:
+                if self._given_up(end, moving):
+                    continue
                 first = first or end
                 if not self._upgrade or end.blame not in self._installed:
                     raise ResolveError(first.message, remedy=first.remedy) from None
@@ -61,6 +63,18 @@ class Solver:
         if recommends:
             state = self._with_recommends(state)
         return [package for name, package in sorted(state.chosen.items()) if name not in self._installed]
+
+    def _given_up(self, end: DeadEnd, moving: set[str]) -> bool:
+        """Whether a held version is given up for what cannot be had beside it: that in the way, at last all of them."""
+        if end.held:
+            self._held.pop(end.held)
+            return True
+        # What the layers below have to move for is tried first.
+        if not self._held or (self._upgrade and end.blame in self._installed):
+            return False
+        self._held = {}
+        moving.clear()
+        return True
 
     def _start(self, wanted: Sequence[Relation], moving: set[str]) -> State:
         """What stays, and what is needed: what was asked for, newer ones of what moves, and what fits what stays."""
@@ -84,12 +98,12 @@ class Solver:
 
     def _candidate(self, name: str) -> Package | None:
         """The version to take of a package of which none was asked for."""
-        versions = self._universe.versions(name)
+        versions = self.universe.versions(name)
         held = [package for package in versions if package.version == self._held.get(name)]
         return next(iter([*held, *versions]), None)
 
     def _there(self, name: str, version: str) -> Package:
-        versions = self._universe.versions(name)
+        versions = self.universe.versions(name)
         for package in versions:
             if package.version == version:
                 return package
@@ -104,29 +118,29 @@ class Solver:
         return Package(name, version, "", fields)
 
     def _check_known(self, relation: Relation) -> None:
-        versions = self._universe.versions(relation.name)
+        versions = self.universe.versions(relation.name)
         if relation.name in self._below:
             return
         if versions:
             if not any(relation.accepts(p.version) for p in versions):
                 there = ", ".join(p.version for p in versions)
                 raise ResolveError(
-                    f"{relation.name} {relation.version} is not in {self._universe.describe}",
+                    f"{relation.name} {relation.version} is not in {self.universe.describe}",
                     remedy=f"it has {there}; older versions are only on a snapshot mirror",
                 )
             return
-        providers = sorted({p.name for p in self._universe.providers(relation.name)})
+        providers = sorted({p.name for p in self.universe.providers(relation.name)})
         if len(providers) > 1:
             raise ResolveError(
-                f"{relation.name} is a virtual package in {self._universe.describe}",
+                f"{relation.name} is a virtual package in {self.universe.describe}",
                 remedy=f"name one that provides it: {', '.join(providers[:8])}",
             )
         if not providers:
             import difflib
 
-            close = difflib.get_close_matches(relation.name, self._universe.names(), n=3, cutoff=0.75)
+            close = difflib.get_close_matches(relation.name, self.universe.names(), n=3, cutoff=0.75)
             remedy = f"did you mean {' or '.join(close)}?" if close else "see its name with `apt-cache search`"
-            raise ResolveError(f"no package {relation.name!r} in {self._universe.describe}", remedy=remedy)
+            raise ResolveError(f"no package {relation.name!r} in {self.universe.describe}", remedy=remedy)
 
     def _search(self, state: State) -> State:
         """Works off all needs; returns to the last choice at a dead end, and raises the first of them at the last."""
@@ -165,7 +179,7 @@ class Solver:
     def _next_choice(self, state: State) -> Need:
         """Choices among versions of one package go before choices among packages."""
         for index, need in enumerate(state.open):
-            if len(need.group) == 1 and self._universe.versions(need.group[0].name):
+            if len(need.group) == 1 and self.universe.versions(need.group[0].name):
                 return state.open.pop(index)
         return state.open.pop(0)
 
@@ -187,14 +201,12 @@ class Solver:
         for relation in need.group:
             if relation.arch not in self._architectures:
                 continue
-            real = [p for p in self._universe.versions(relation.name) if relation.accepts(p.version)]
+            real = [p for p in self.universe.versions(relation.name) if relation.accepts(p.version)]
             real.sort(key=lambda p: p.version != self._held.get(p.name))
-            if self._upgrade:
+            if self._upgrade or (real and real[0].version == self._held.get(relation.name)):
                 # apt takes the best version of a package or none, and upgrades what stands in the way.
                 real = real[:1]
-            virtual = [
-                p for p in self._universe.providers(relation.name) if relation.accepts(p.provides[relation.name])
-            ]
+            virtual = [p for p in self.universe.providers(relation.name) if relation.accepts(p.provides[relation.name])]
             for package in real + virtual:
                 if package.name in state.chosen:
                     continue
@@ -203,8 +215,11 @@ class Solver:
                 if not conflict:
                     found.setdefault((package.name, package.version), package)
         if not found:
-            raise self._dead_end(state, need, blocked)
-        return list(found.values())
+            end = self._dead_end(state, need, blocked)
+            end.held = self._in_the_way(state, need, blocked)
+            raise end
+        # A held alternative, or provider, goes before better ones.
+        return sorted(found.values(), key=lambda p: p.version != self._held.get(p.name))
 
     def _conflict(self, state: State, package: Package) -> DeadEnd | None:
         """What of the chosen set `package` cannot stand beside; None when nothing."""
@@ -224,6 +239,16 @@ class Solver:
                     return DeadEnd(f"{other} conflicts with {package}", blame=other.name)
         return None
 
+    def _in_the_way(self, state: State, need: Need, blocked: DeadEnd) -> str:
+        """The held package to give up for a need: one that it is about, or that needs it; empty for none."""
+        names = [*(relation.name for relation in need.group), blocked.blame]
+        above = need.by
+        while above is not None and above.name not in names:
+            names.append(above.name)
+            above = state.wanted_by.get(above.name)
+        held = (name for name in names if name in self._held and name not in self._installed)
+        return next((name for name in held if len(self.universe.versions(name)) > 1), "")
+
     def _dead_end(self, state: State, need: Need, blocked: DeadEnd) -> DeadEnd:
         who = f"{state.chain(need.by)} needs {need}" if need.by else f"{need} is asked for"
         # A package that stays and does not fit one that moves has to move with it.
@@ -242,9 +267,9 @@ class Solver:
                 return DeadEnd(f"{who}, but {there} is needed too, by {by}", blame=stays)
         if blocked.message:
             return DeadEnd(f"{who}, but {blocked.message}", "leave one of them out", stays or blocked.blame)
-        versions = [str(p) for r in need.group for p in self._universe.versions(r.name)]
+        versions = [str(p) for r in need.group for p in self.universe.versions(r.name)]
         remedy = f"it has {', '.join(versions)}" if versions else "is a component or a suite switched off?"
-        return DeadEnd(f"{who}, which is not in {self._universe.describe}", remedy, stays)
+        return DeadEnd(f"{who}, which is not in {self.universe.describe}", remedy, stays)
 
     def _with_recommends(self, state: State) -> State:
         """Adds what chosen packages recommend, in turn, where it can be installed."""

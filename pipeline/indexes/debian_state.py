@@ -61,8 +61,11 @@ class State:
 
 
 class DeadEnd(Exception):
-    """Why a set cannot be had; `blame` is the package of the layers below that stands in the way, if one does."""
+    """Why a set cannot be had; `blame` is the package of the layers below that stands in the way, if one does, and
+    `held` one that the lock holds at a version.
+    """
 
     def __init__(self, message: str, remedy: str = "", blame: str = "") -> None:
         super().__init__(message)
         self.message, self.remedy, self.blame = message, remedy, blame
+        self.held = ""

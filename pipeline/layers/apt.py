@@ -175,7 +175,8 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
             recommends=spec.get("recommends", False),
             installed=parent.packages,
             upgrade=True,
-            held=held.versions("packages"),
+            held=held.packages("packages"),
+            anew=held.upgrade,
         )
     except ResolveError as error:
         if not error.transient:

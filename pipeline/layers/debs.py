@@ -50,7 +50,7 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
     distribution, suite = _suite(spec, parent)
     keyring = str(indexes.files.path(spec["keyring"])) if spec.get("keyring") else ""
     settings = shared.archive_settings(spec, distribution, suite, keyring)
-    return shared.resolve(spec, settings, parent, indexes, parent.packages)
+    return shared.resolve(spec, settings, parent, indexes, parent.packages, held)
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

@@ -65,8 +65,9 @@ def test_a_version_may_be_named_in_part_and_stays_what_it_was(
     settings = archive.settings(extra=(flat(tmp_path),))
 
     def version(asked: str, **held: str) -> Any:
+        rows = [{"name": name, "version": version} for name, version in held.items()]
         return next(
-            p["version"] for p in reader.resolve(settings, "amd64", [asked], held=held) if p["name"] == "vendor"
+            p["version"] for p in reader.resolve(settings, "amd64", [asked], held=rows) if p["name"] == "vendor"
         )
 
     assert version("vendor=1.*") == "1.9"

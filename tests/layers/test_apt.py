@@ -101,7 +101,7 @@ def test_packages_are_locked_for_the_suite_and_packages_below(files: ProjectFile
 def test_what_the_lock_held_is_preferred(files: ProjectFiles) -> None:
     held = Held({"packages": [package("zip", "3.0"), package("curl", "7")]}, frozenset({"curl"}))
     _, index = resolved(files, {"packages": ["zip", "curl"]}, BOOKWORM, held=held)
-    assert index.seen["held"] == {"zip": "3.0"}
+    assert (index.seen["held"], index.seen["anew"]) == ([package("zip", "3.0")], {"curl"})
 
 
 def test_exactly_the_locked_packages_are_installed_without_a_network(files: ProjectFiles) -> None:
