@@ -106,6 +106,13 @@ def zstd_compressor(level: int, threads: int = 0) -> Any:
     ).compressobj()
 
 
+def zstd_codec() -> str:
+    """What determines the bytes that `zstd_compressor` makes, beside its arguments: the library's version."""
+    import zstandard
+
+    return ".".join(map(str, zstandard.ZSTD_VERSION))
+
+
 def gzip_codec() -> str:
     """What determines the bytes that `gzip_compressor` makes: ISA-L's deflate, by its version."""
     from isal import __version__

@@ -22,7 +22,8 @@ def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
     folders = {name: _unpacked(path, work.scratch / f"wheel-{name}") for name, path in work.built().items()}
     found = installed(folders, layout)
     if inputs["bytecode"] and (sources := list(bytecode.sources_of(found, inputs["site"]))):
-        found |= {each.path: each for each in bytecode.compiled(sources, inputs["python"], work)}
+        compiler = bytecode.Compiler(inputs["python"], work)
+        found |= {each.path: each for each in compiler.compiled(sources)}
     yield from members(found, layout)
 
 

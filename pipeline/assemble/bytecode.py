@@ -7,73 +7,70 @@ version of Python that the image has (`inputs["python"]`, such as 3.11.2), or no
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import posixpath
-import queue
-import subprocess
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from pipeline.assemble.bytecode_debian import fetch
+from pipeline.assemble.bytecode_pool import Compilers, Source
 from pipeline.assemble.bytecode_python import Interpreter, Merged, find
 from pipeline.assemble.entry import MTIME, Entry
-from pipeline.assemble.wheel import installed, unpacked
+from pipeline.assemble.frame import Frame, Framed, frame_key
+from pipeline.assemble.wheel import Wheels, installed, wheel_key
 from pipeline.assemble.wheel_install import Layout
 from pipeline.assemble.work import Work
-from pipeline.errors import AssembleError
 from pipeline.facts import Python
 from pipeline.recipe import Assemble
 
 # Started with the image they are hardly ever imported, and they are a third of some packages.
 _SKIPPED = {"test", "tests", "__pycache__"}
-_AHEAD = 128
-_WORTH_ANOTHER = 100
-"""Sources for which one more process is worth its start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One source: where it lies here, its path in the image without the leading slash, and the package it is from."""
+def frames(recipe: Assemble, work: Work) -> Framed:
+    """A layer that holds the bytecode of `recipe`'s sources: a frame for each wheel, or one for all folders."""
+    inputs, compiler = recipe.inputs, Compiler(recipe.inputs["python"], work)
+    if "wheels" not in inputs:
+        # With other packages below, what is in the folders does not follow from the inputs alone.
+        key = None if recipe.root_decides and "below" in inputs else frame_key(recipe.packer, dict(inputs))
+        return Framed((Frame(key, lambda: compiler.compiled(_from_trees(recipe, work))),), _folders)
+    layout, wheels = Layout(inputs["prefix"], inputs["site"], inputs["python"], ""), Wheels(recipe, work)
 
-    here: Path
-    path: str
-    owner: str = ""
+    def entries(file: str) -> Iterator[Entry]:
+        found = installed({file: wheels.folder(file)}, layout)
+        return compiler.compiled(sources_of(found, inputs["site"]))
 
-    def compiled(self, tag: str) -> str:
-        """The path of its bytecode (PEP 3147)."""
-        folder, name = posixpath.split(self.path)
-        return f"{folder}/__pycache__/{name.removesuffix('.py')}.{tag}.pyc"
-
-
-def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
-    """The members of a layer that holds the bytecode of `recipe`'s sources, in a fixed order."""
-    version = recipe.inputs["python"]
-    if "wheels" in recipe.inputs:
-        sources = list(_from_wheels(recipe, work))
-    else:
-        sources = list(_from_trees(recipe, work.own() if recipe.inputs.get("lacking") else work.roots()))
-    if sources:
-        yield from compiled(sources, version, work)
+    return Framed(tuple(Frame(wheel_key(recipe, wheel), partial(entries, wheel[0])) for wheel in wheels.own), _folders)
 
 
-def compiled(sources: Sequence[Source], version: str, work: Work) -> Iterator[Entry]:
-    """The bytecode of sources, by an interpreter of just this version that lies below or is had from elsewhere."""
-    work.say(f"compiling {len(sources)} Python files")
-    python = replace(work.parent.python or Python(version), version=version)
-    fetched = lambda: fetch(work.parent, python.minor, work.indexes.debian, work.scratch)  # noqa: E731
-    interpreter = find(python, work.here(), MTIME, work.roots, fetched)
-    yield from pack(sources, interpreter, version)
+class Compiler:
+    """Compiles by an interpreter of just this version, that lies below or is had from elsewhere; looked for once."""
+
+    def __init__(self, version: str, work: Work) -> None:
+        self._version = version
+        self._work = work
+
+    def compiled(self, sources: Iterable[Source]) -> Iterator[Entry]:
+        """The bytecode of sources, sorted by path."""
+        ordered = list(sources)
+        if ordered:
+            yield from pack(ordered, self._interpreter, self._version, self._work.compilers)
+
+    @cached_property
+    def _interpreter(self) -> Interpreter:
+        work, version = self._work, self._version
+        python = replace(work.parent.python or Python(version), version=version)
+        return find(python, work.here(), MTIME, work.roots, partial(self._fetched, python.minor))
+
+    def _fetched(self, minor: str) -> Sequence[Path]:
+        work = self._work
+        return fetch(work.parent, minor, work.indexes.debian, work.compilers.folder)
 
 
-def _from_wheels(recipe: Assemble, work: Work) -> Iterator[Source]:
-    inputs = recipe.inputs
-    layout = Layout(inputs["prefix"], inputs["site"], inputs["python"], "")
-    yield from sources_of(installed(unpacked(recipe, work), layout), inputs["site"])
+def _folders(paths: Iterable[str]) -> Iterator[Entry]:
+    return (Entry(path, "dir", 0o755) for path in sorted({posixpath.dirname(path) for path in paths}))
 
 
 def sources_of(files: Mapping[str, Entry], site: str) -> Iterator[Source]:
@@ -84,7 +81,8 @@ def sources_of(files: Mapping[str, Entry], site: str) -> Iterator[Source]:
             yield Source(entry.source, path, entry.owner)
 
 
-def _from_trees(recipe: Assemble, roots: Iterable[Path]) -> Iterator[Source]:
+def _from_trees(recipe: Assemble, work: Work) -> Iterator[Source]:
+    roots = work.own() if recipe.inputs.get("lacking") else work.roots()
     image, tag = Merged(list(roots)), cache_tag(recipe.inputs["python"])
     lacking, own = recipe.inputs.get("lacking", False), _recorded(recipe.inputs.get("records"), image)
     for tree in recipe.inputs["trees"]:
@@ -117,93 +115,13 @@ def cache_tag(version: str) -> str:
     return "cpython-" + "".join(version.split(".")[:2])
 
 
-def pack(sources: Iterable[Source], interpreter: Interpreter, version: str, workers: int = 0) -> Iterator[Entry]:
-    """The sources' bytecode, sorted by path, each `__pycache__` folder before its files.
+def pack(sources: Iterable[Source], interpreter: Interpreter, version: str, compilers: Compilers) -> Iterator[Entry]:
+    """The sources' bytecode, sorted by path.
 
-    A source that does not compile (a template, or for an older Python) is left out, as pip does. `workers` is the
-    number of processes, by default one for each processor where there is enough to do.
+    A source that does not compile (a template, or for an older Python) is left out, as pip does.
     """
     tag = cache_tag(version)
     ordered = sorted(sources, key=lambda source: source.compiled(tag))
-    made: set[str] = set()
-    workers = workers or max(1, min(os.cpu_count() or 1, len(ordered) // _WORTH_ANOTHER))
-    with Compilers(interpreter, workers) as compilers:
-        for source, code in compilers.each(ordered):
-            if not code:
-                continue
-            path = source.compiled(tag)
-            if (folder := posixpath.dirname(path)) not in made:
-                made.add(folder)
-                yield Entry(folder, "dir", 0o755)
-            yield Entry(path, source=code, size=len(code), owner=source.owner)
-
-
-class Compilers:
-    """Worker processes that compile sources in parallel; answers come in the order of the questions."""
-
-    def __init__(self, interpreter: Interpreter, count: int) -> None:
-        self._interpreter = interpreter
-        self._count = count
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Compilers:
-        for _ in range(self._count):
-            worker = self._interpreter.start(MTIME)
-            self._stack.callback(_stop, worker)
-            assert worker.stdout is not None
-            worker.stdout.readline()
-            self._idle.put(worker)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def each(self, sources: Iterable[Source]) -> Iterator[tuple[Source, bytes]]:
-        """Each source with its bytecode; empty when it does not compile. No more than a few are held in memory."""
-        waiting: deque[tuple[Source, Future[bytes]]] = deque()
-        with ThreadPoolExecutor(self._count, thread_name_prefix="bytecode") as threads:
-            try:
-                for source in sources:
-                    waiting.append((source, threads.submit(self._compile, source)))
-                    if len(waiting) >= _AHEAD:
-                        first, code = waiting.popleft()
-                        yield first, code.result()
-                while waiting:
-                    first, code = waiting.popleft()
-                    yield first, code.result()
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
-
-    def _compile(self, source: Source) -> bytes:
-        worker = self._idle.get()
-        assert worker.stdin is not None and worker.stdout is not None
-        try:
-            for text in (os.fsencode(source.here), os.fsencode("/" + source.path)):
-                worker.stdin.write(len(text).to_bytes(4, "big") + text)
-            worker.stdin.flush()
-            head = worker.stdout.read(4)
-            size = int.from_bytes(head, "big")
-            code = worker.stdout.read(size)
-        except OSError as error:
-            raise _died(source) from error
-        finally:
-            self._idle.put(worker)
-        if len(head) < 4 or len(code) < size:
-            raise _died(source)
-        return code
-
-
-def _died(source: Source) -> AssembleError:
-    return AssembleError(
-        f"Python ended while it compiled /{source.path}", remedy="if it goes on, set bytecode: false on the layer"
-    )
-
-
-def _stop(worker: subprocess.Popen[bytes]) -> None:
-    worker.kill()
-    for pipe in (worker.stdin, worker.stdout):
-        if pipe:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    worker.wait()
+    for source, code in compilers.each(interpreter, ordered):
+        if code:
+            yield Entry(source.compiled(tag), source=code, size=len(code), owner=source.owner)

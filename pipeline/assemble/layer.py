@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.assemble import elf as elf
 from pipeline.assemble import tar
@@ -90,7 +90,7 @@ def write(
     with blobs.writer() as out:
         stream = _TarStream(out, compression, stop)
         for entry in entries:
-            _member(entry, stream, contents)
+            member(entry, stream, contents)
         stream.write(tar.END)
         diff_id = stream.close()
     return _layer(out, diff_id, compression), contents
@@ -112,7 +112,14 @@ def _layer(out: BlobWriter, diff_id: Digest, compression: Compression) -> Layer:
     return Layer(Descriptor(LAYER_ZSTD if compression == "zstd" else LAYER, out.digest, out.size), diff_id)
 
 
-def _member(entry: Entry, stream: _TarStream, contents: Contents) -> None:
+class Sink(Protocol):
+    """Where a tar's bytes go."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+def member(entry: Entry, stream: Sink, contents: Contents) -> None:
+    """One member with its content, noted in `contents`. Raises AssembleError for one that cannot be packed."""
     if any(part in ("", ".", "..") for part in entry.path.split("/")) or "\0" in entry.path + entry.link:
         raise AssembleError(
             f"{entry.path!r} of {entry.owner or 'a layer'} is no path inside the image", remedy="leave the file out"
@@ -133,7 +140,7 @@ def _member(entry: Entry, stream: _TarStream, contents: Contents) -> None:
         contents.elf[entry.path] = facts.to_json()
 
 
-def _content(entry: Entry, stream: _TarStream) -> bytes:
+def _content(entry: Entry, stream: Sink) -> bytes:
     """Streams a file's bytes; gives the first few."""
     if isinstance(entry.source, bytes):
         if len(entry.source) != entry.size:
@@ -143,7 +150,7 @@ def _content(entry: Entry, stream: _TarStream) -> bytes:
     return _copy(entry.source, entry, stream)
 
 
-def _copy(source: Path, entry: Entry, stream: _TarStream) -> bytes:
+def _copy(source: Path, entry: Entry, stream: Sink) -> bytes:
     first, left = b"", entry.size
     try:
         with source.open("rb", buffering=0) as file:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.assemble.entry import Entry
+from pipeline.assemble.frame import Frame, Framed, frame_key
 from pipeline.assemble.wheel_install import Layout, install
 from pipeline.assemble.work import Work
+from pipeline.digest import CacheKey
 from pipeline.layers._requirements import gather
 from pipeline.recipe import Assemble
 
+# Inputs that do not tell how one wheel is packed.
+_OTHERS = {"wheels", "platform"}
 
-def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:
-    """The members of a layer that installs `inputs["wheels"]` below `inputs["prefix"]`, sorted by path."""
+
+def frames(recipe: Assemble, work: Work) -> Framed:
+    """A layer that installs `inputs["wheels"]` below `inputs["prefix"]`: a frame for each wheel, by file name.
+
+    Of two wheels with the same file the later in the alphabet wins.
+    """
     inputs = recipe.inputs
-    layout = Layout(inputs["prefix"], inputs["site"], inputs["python"], inputs["executable"])
-    yield from members(installed(unpacked(recipe, work), layout), layout)
+    layout, wheels = (
+        Layout(inputs["prefix"], inputs["site"], inputs["python"], inputs["executable"]),
+        Wheels(recipe, work),
+    )
+
+    def entries(file: str) -> list[Entry]:
+        return sorted(install(file, wheels.folder(file), layout), key=lambda entry: entry.path)
+
+    made = tuple(Frame(wheel_key(recipe, wheel), partial(entries, wheel[0])) for wheel in wheels.own)
+    return Framed(made, lambda paths: (Entry(path, "dir", 0o755) for path in sorted(_folders(paths, layout))))
 
 
 def members(files: Mapping[str, Entry], layout: Layout) -> Iterator[Entry]:
@@ -30,15 +47,49 @@ def members(files: Mapping[str, Entry], layout: Layout) -> Iterator[Entry]:
         yield found[path]
 
 
-def unpacked(recipe: Assemble, work: Work) -> dict[str, Path]:
-    """The unpacked folder of each of a recipe's wheels, by file name; those of the layers beside it come with them."""
-    inputs, files = recipe.inputs, work.indexes.files
-    alike = [each for each in work.beside() if "wheels" in each.inputs and _origin(each) == _origin(recipe)]
-    wheels = sorted({(file, sha256) for each in (recipe, *alike) for file, sha256 in each.inputs["wheels"]})
-    found: dict[str, Path] = work.indexes.pypi.unpacked(
-        wheels, gather(recipe.sources, files), python=_minor(recipe), platform=inputs["platform"], files=files
+def wheel_key(recipe: Assemble, wheel: Sequence[str]) -> CacheKey:
+    """The key of one wheel's frame: the wheel (file name, sha256), and where and for what the recipe installs it."""
+    return frame_key(
+        recipe.packer, [*wheel, {key: value for key, value in recipe.inputs.items() if key not in _OTHERS}]
     )
-    return {file: found[file] for file, _ in inputs["wheels"]}
+
+
+class Wheels:
+    """The unpacked folders of a recipe's wheels. With the first come all that the layers beside it will need, too."""
+
+    def __init__(self, recipe: Assemble, work: Work) -> None:
+        self.own: list[tuple[str, str]] = sorted((file, sha256) for file, sha256 in recipe.inputs["wheels"])
+        self._recipe = recipe
+        self._work = work
+        self._found: dict[str, Path] = {}
+
+    def folder(self, file: str) -> Path:
+        """Where the wheel of this name is unpacked, as it is."""
+        if file not in self._found:
+            mine = {wheel for wheel in self.own if wheel[0] == file}
+            self._found |= self._fetched(mine if self._found else mine | self._lacking())
+        return self._found[file]
+
+    def _lacking(self) -> set[tuple[str, str]]:
+        """Wheels of this layer and of those beside it of which there is no frame yet."""
+        alike = [one for one in self._work.beside() if "wheels" in one.inputs and _origin(one) == _origin(self._recipe)]
+        return {
+            (file, sha256)
+            for one in (self._recipe, *alike)
+            for file, sha256 in one.inputs["wheels"]
+            if not self._work.packed(wheel_key(one, (file, sha256)))
+        }
+
+    def _fetched(self, wheels: set[tuple[str, str]]) -> Mapping[str, Path]:
+        recipe, indexes = self._recipe, self._work.indexes
+        found: Mapping[str, Path] = indexes.pypi.unpacked(
+            sorted(wheels),
+            gather(recipe.sources, indexes.files),
+            python=_minor(recipe),
+            platform=recipe.inputs["platform"],
+            files=indexes.files,
+        )
+        return found
 
 
 def _origin(recipe: Assemble) -> tuple[Any, ...]:
@@ -59,7 +110,7 @@ def installed(folders: Mapping[str, Path], layout: Layout) -> dict[str, Entry]:
     return found
 
 
-def _folders(found: Mapping[str, Entry], layout: Layout) -> set[str]:
+def _folders(found: Iterable[str], layout: Layout) -> set[str]:
     """The folders that pip would make: below the prefix, and below the folder for packages if that lies elsewhere."""
     prefix, site = layout.prefix.lstrip("/"), layout.site.lstrip("/")
     inside = f"{prefix}/" if prefix else ""

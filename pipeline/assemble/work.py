@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from pipeline.assemble.bytecode_pool import Compilers
+from pipeline.digest import CacheKey
 from pipeline.facts import Facts
 from pipeline.noun import noun
 from pipeline.recipe import Assemble
@@ -18,8 +21,8 @@ class Work:
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
     of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
     what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, what
-    else of that entry is being made (what all of them need is fetched together), and of `roots` what is on this
-    machine already.
+    else of that entry is being made (what all of them need is fetched together), of `roots` what is on this machine
+    already, whether a frame (assemble.frame) is at hand by its key, and what compiles bytecode.
     """
 
     project: Path
@@ -32,3 +35,5 @@ class Work:
     own: Callable[[], Sequence[Path]] = tuple
     beside: Callable[[], Sequence[Assemble]] = tuple
     here: Callable[[], Sequence[Path]] = tuple
+    packed: Callable[[CacheKey], bool] = lambda _key: False
+    compilers: Compilers = field(default_factory=Compilers)

@@ -49,7 +49,7 @@ class PyPI:
         self._etc, self._prefix = etc, prefix
         self._links = links if os.access(links, os.W_OK) else None
         self._guard = threading.Lock()
-        self._unpacked: dict[tuple[str, ...], dict[str, Path]] = {}
+        self._unpacked: dict[tuple[str, str], dict[tuple[str, str], Path]] = {}
         self._private: tempfile.TemporaryDirectory[str] | None = None
 
     def resolve(
@@ -168,11 +168,12 @@ class PyPI:
 
         Their hashes are checked. Raises AssembleError, or OutOfReach when an index does not answer.
         """
-        key = (python, platform, *(f"{file} {sha256}" for file, sha256 in wheels))
         with self._guard:
-            if key not in self._unpacked:
-                self._unpacked[key] = self._stage(wheels, wanted, python, platform, files)
-            return self._unpacked[key]
+            found = self._unpacked.setdefault((python, platform), {})
+            if lacking := [wheel for wheel in wheels if wheel not in found]:
+                folders = self._stage(lacking, wanted, python, platform, files)
+                found.update({wheel: folders[wheel[0]] for wheel in lacking})
+            return {wheel[0]: found[wheel] for wheel in wheels}
 
     def _stage(
         self, wheels: Sequence[tuple[str, str]], wanted: Requested, python: str, platform: str, files: Files

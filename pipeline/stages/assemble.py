@@ -6,13 +6,16 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.assemble.work import Work
 from pipeline.oci.descriptor import Layer
 from pipeline.plan.model import LayerWork, Plan, Step, comes_when_needed
 from pipeline.recipe import Assemble, Borrow, Recipe
 from pipeline.stages.bench import Bench, Result
+
+if TYPE_CHECKING:
+    from pipeline.assemble.layer import Contents
+    from pipeline.assemble.work import Work
 
 
 def layers_of(step: Step, bench: Bench) -> list[Layer]:
@@ -64,11 +67,22 @@ def _beside(step: Step, plan: Plan) -> list[Assemble]:
     return [work.recipe for work in works if isinstance(work, LayerWork) and isinstance(work.recipe, Assemble)]
 
 
+def _packed(recipe: Assemble, work: Work, bench: Bench) -> tuple[Layer, Contents]:
+    """The layer in the store, and what it holds."""
+    packer = importlib.import_module(f"pipeline.assemble.{recipe.packer}")
+    if hasattr(packer, "frames"):
+        from pipeline.assemble import frame_layer
+
+        return frame_layer.write(packer.frames(recipe, work), bench.store.blobs, bench.frames, bench.stop)
+    from pipeline.assemble import layer
+
+    return layer.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
+
+
 def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
-    from pipeline.assemble import layer as layers
+    from pipeline.assemble.work import Work
 
     assert isinstance(step.work, LayerWork)
-    packer = importlib.import_module(f"pipeline.assemble.{recipe.packer}")
 
     def roots(steps: Sequence[Step], fetch: bool = True) -> list[Path]:
         found = [layer for one in steps for layer in layers_of(one, bench)]
@@ -89,8 +103,10 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             here=lambda: roots(below, fetch=False),
             own=lambda: roots([one for one in below if one.place == step.place]),
             beside=lambda: _beside(step, plan),
+            packed=bench.frames.has,
+            compilers=bench.compilers,
         )
-        made, contents = layers.write(packer.entries(recipe, work), bench.store.blobs, recipe.compression, bench.stop)
+        made, contents = _packed(recipe, work, bench)
     if not contents.members:
         return Result({**record_of([], recipe), "linked": False})
     bench.store.put_contents(made, contents.to_json())

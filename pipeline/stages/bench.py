@@ -23,6 +23,8 @@ from pipeline.store import Store
 from pipeline.store.files import ProjectFiles
 
 if TYPE_CHECKING:
+    from pipeline.assemble.bytecode_pool import Compilers
+    from pipeline.assemble.frame_cache import FrameCache
     from pipeline.engine.find import Choice
     from pipeline.engine.model import Engine
     from pipeline.indexes import Dockerfiles, Images
@@ -107,6 +109,19 @@ class Bench:
         from pipeline.stages.sightings import Sightings
 
         return Sightings(lambda where: self.registries.repository(where))
+
+    @cached_property
+    def frames(self) -> FrameCache:
+        """Packages packed before, for any store of this user."""
+        from pipeline.assemble.frame_cache import FrameCache
+
+        return FrameCache(self.home.cache / "frames")
+
+    @cached_property
+    def compilers(self) -> Compilers:
+        from pipeline.assemble.bytecode_pool import Compilers
+
+        return Compilers()
 
     @cached_property
     def indexes(self) -> Indexes:

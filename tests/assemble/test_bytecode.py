@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.assemble.bytecode import Source, entries, pack
+from pipeline.assemble.bytecode import frames, pack
+from pipeline.assemble.bytecode_pool import Compilers, Source
 from pipeline.assemble.bytecode_python import Interpreter, Merged, find
 from pipeline.assemble.entry import MTIME, Entry
 from pipeline.assemble.work import Work
@@ -45,7 +46,7 @@ def sources(tmp_path: Path) -> list[Source]:
 
 
 def _packed(found: list[Source], workers: int = 1, interpreter: Interpreter = HERE) -> list[Entry]:
-    return list(pack(found, interpreter, VERSION, workers))
+    return list(pack(found, interpreter, VERSION, Compilers(workers)))
 
 
 def test_bytes_do_not_depend_on_order_company_or_the_number_of_workers(sources: list[Source]) -> None:
@@ -58,14 +59,21 @@ def test_bytes_do_not_depend_on_order_company_or_the_number_of_workers(sources: 
     assert _packed(sources, 1, hashed) == expected
 
 
-def test_entries_are_sorted_with_each_folder_first(sources: list[Source]) -> None:
+def test_entries_are_sorted_files(sources: list[Source]) -> None:
     found = _packed(sources, 2)
     assert [entry.path for entry in found] == sorted(entry.path for entry in found)
-    assert [entry.path for entry in found if entry.type == "dir"] == [
-        f"usr/lib/tree/pkg{n}/__pycache__" for n in range(3)
-    ]
     assert f"usr/lib/tree/pkg0/__pycache__/m0.{TAG}.pyc" in {entry.path for entry in found}
-    assert {entry.owner for entry in found if entry.type == "file"} == {"a.whl"}
+    assert {(entry.type, entry.owner) for entry in found} == {("file", "a.whl")}
+
+
+def test_one_interpreter_compiles_for_many_layers(sources: list[Source], tmp_path: Path) -> None:
+    counted = tmp_path / "python"
+    counted.write_text(f'#!/bin/sh\necho >> {tmp_path}/starts\nexec {sys.executable} "$@"\n')
+    counted.chmod(0o755)
+    compilers, interpreter = Compilers(1), Interpreter((str(counted),))
+    for some in (sources[:5], sources[5:9], sources[9:12]):
+        assert len(list(pack(some, interpreter, VERSION, compilers))) == len(some)
+    assert (tmp_path / "starts").read_text() == "\n"
 
 
 def test_an_interpreter_uses_it_in_place_of_the_source(tmp_path: Path) -> None:
@@ -89,7 +97,7 @@ def test_what_does_not_compile_is_left_out(tmp_path: Path) -> None:
     for name, text in {"old.py": b"print 1\n", "nul.py": b"a\0b", "bytes.py": b"\xff\xfe", "good.py": b""}.items():
         (tmp_path / name).write_bytes(text)
     found = _packed([Source(path, f"lib/{path.name}") for path in sorted(tmp_path.glob("*.py"))])
-    assert [entry.path for entry in found] == ["lib/__pycache__", f"lib/__pycache__/good.{TAG}.pyc"]
+    assert [entry.path for entry in found] == [f"lib/__pycache__/good.{TAG}.pyc"]
 
 
 def test_an_interpreter_that_dies_is_an_error(sources: list[Source]) -> None:
@@ -118,8 +126,10 @@ def test_folders_of_the_layers_below_are_compiled_without_their_tests(tmp_path: 
         lambda: [tmp_path / "one", tmp_path / "two"],
         lambda _: None,
     )
-    found = {entry.path: entry.source for entry in entries(recipe, work)}
-    assert list(found) == [f"usr/lib/py/__pycache__{name}" for name in ("", f"/a.{TAG}.pyc", f"/c.{TAG}.pyc")]
+    framed = frames(recipe, work)
+    found = {entry.path: entry.source for frame in framed.frames for entry in frame.entries()}
+    assert list(found) == [f"usr/lib/py/__pycache__/{name}.{TAG}.pyc" for name in "ac"]
+    assert [entry.path for entry in framed.folders(found)] == ["usr/lib/py/__pycache__"]
     assert b"of the layer above" in found[f"usr/lib/py/__pycache__/a.{TAG}.pyc"]  # type: ignore[operator]
 
 

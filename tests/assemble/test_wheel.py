@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pipeline.assemble.entry import Entry
-from pipeline.assemble.wheel import entries
+from pipeline.assemble.frame import Framed
+from pipeline.assemble.wheel import frames
 from pipeline.assemble.work import Work
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
@@ -50,7 +51,13 @@ def _pack(
     inputs = {"wheels": wheels, "python": "3.11", "platform": "manylinux_2_36_x86_64", "prefix": prefix}
     recipe = Assemble("wheel", {**inputs, "site": site, "executable": "/usr/bin/python3"})
     indexes = SimpleNamespace(files=None, pypi=SimpleNamespace(unpacked=lambda *_, **__: dict(folders)))
-    return list(entries(recipe, Work(tmp_path, indexes, tmp_path, Facts(), list, lambda _: None)))
+    return _flat(frames(recipe, Work(tmp_path, indexes, tmp_path, Facts(), list, lambda _: None)))
+
+
+def _flat(framed: Framed) -> list[Entry]:
+    """The members of the layer by path; of two with one path the later stays."""
+    found = {entry.path: entry for frame in framed.frames for entry in frame.entries()}
+    return sorted([*framed.folders(list(found)), *found.values()], key=lambda entry: entry.path)
 
 
 def _read(entry: Entry) -> bytes:
@@ -83,7 +90,6 @@ def test_every_scheme_goes_to_its_place(unpack: Any, tmp_path: Path) -> None:
         "usr/local/share",
         "usr/local/share/alpha.txt",
     ]
-    assert list(found) == sorted(found)
     assert f"{SITE}/pure.py" in found
     assert not any(".data" in path for path in found)
     assert _read(found["usr/local/bin/tool"]) == b"#!/usr/bin/python3\nprint(1)\n"
@@ -178,7 +184,7 @@ def test_the_wheels_of_all_parts_that_are_made_are_fetched_together(unpack: Any,
     mine, other, elsewhere = part(ALPHA), part(beta, python="3.11.2"), part("c-1-py3-none-any.whl", platform="other")
     indexes = SimpleNamespace(files=None, pypi=SimpleNamespace(unpacked=fetch))
     work = Work(tmp_path, indexes, tmp_path, Facts(), list, lambda _: None, beside=lambda: [mine, other, elsewhere])
-    assert {entry.owner for entry in entries(mine, work) if entry.owner} == {ALPHA}
+    assert {entry.owner for entry in _flat(frames(mine, work)) if entry.owner} == {ALPHA}
     assert asked == [[(ALPHA, "00"), (beta, "00")]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -129,7 +130,10 @@ def test_wheels_are_unpacked_as_they_are_and_only_once(
     folder = found["alpha-1.0-py3-none-any.whl"]
     assert (folder / "alpha.py").read_text() == "x = 1\n"
     assert (folder / "alpha-1.0.data/scripts/run").is_file()
-    assert pypi.unpacked(pins, wanted, python="3.11", platform=PLATFORM, files=files) is found
+    # uv is not asked again: it would have to unpack what is gone.
+    shutil.rmtree(folder)
+    assert pypi.unpacked(pins, wanted, python="3.11", platform=PLATFORM, files=files) == found
+    assert not folder.exists()
 
 
 def test_without_a_cache_wheels_are_unpacked_all_the_same(

@@ -226,7 +226,7 @@ def test_the_bytecode_of_a_part_is_of_its_own_packages(indexes: Indexes, tmp_pat
     compiled = {}
     for part in (each for each in parts if each.packer == "bytecode"):
         work = Work(tmp_path, indexes, tmp_path, BASE, lambda: [root], lambda _text: None, own=lambda: [root])
-        compiled[part.piece] = [entry.path for entry in bytecode.entries(part, work) if entry.type == "file"]
+        compiled[part.piece] = [entry.path for frame in bytecode.frames(part, work).frames for entry in frame.entries()]
     tag = "cpython-" + MINOR.replace(".", "")
     assert compiled == {"": [f"srv/env/lib/python{MINOR}/site-packages/tool/__pycache__/__init__.{tag}.pyc"]}
 
