@@ -52,10 +52,14 @@ def kept_back(package: Package, wanted: Sequence[Relation], solver: Solver) -> s
     newest = next(iter(solver.universe.versions(package.name)), package)
     if compare(newest.version, package.version) <= 0:
         return ""
+    stays = f"{package.name} stays at {package.version}, though there is {newest.version}"
+    for relation in wanted:
+        if relation.name == package.name and not relation.accepts(newest.version):
+            return f"{stays}: {relation} is asked for"
     try:
         solver.solve([*wanted, Relation(package.name, "=", newest.version)])
     except ResolveError as error:
-        return f"{package.name} stays at {package.version}, though there is {newest.version}: {error.message}"
+        return f"{stays}: {error.message}"
     return ""
 
 

@@ -240,12 +240,14 @@ class Solver:
         return None
 
     def _in_the_way(self, state: State, need: Need, blocked: DeadEnd) -> str:
-        """The held package to give up for a need: one that it is about, or that needs it; empty for none."""
+        """The held package to give up for a need: one that it is about, else one that asks for it or for what is in its
+        way; empty for none.
+        """
         names = [*(relation.name for relation in need.group), blocked.blame]
-        above = need.by
-        while above is not None and above.name not in names:
-            names.append(above.name)
-            above = state.wanted_by.get(above.name)
+        for above in (need.by, *(state.wanted_by.get(name) for name in tuple(names))):
+            while above is not None and above.name not in names:
+                names.append(above.name)
+                above = state.wanted_by.get(above.name)
         held = (name for name in names if name in self._held and name not in self._installed)
         return next((name for name in held if len(self.universe.versions(name)) > 1), "")
 
