@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.plan.model import Plan, Step
-from pipeline.plan.why import told, words
+from pipeline.plan.why import entry, told, words
 
 if TYPE_CHECKING:
     from pipeline.stages.effects import Effect
@@ -78,17 +77,8 @@ def _row(step: Step, outlook: Outlook, verbose: bool) -> _Row:
     moved = (forecast.download.get(step.id, Amount()), forecast.upload.get(step.id, Amount()))
     if verdict.hit:
         return _Row(step, "hit", verdict.why, "", *moved)
-    why = told(verdict.changes, ALL) if verbose and verdict.changes else verdict.why
+    why = told(verdict.changes, ALL, parts=True) if verbose and verdict.changes else verdict.why
     return _Row(step, "miss", why, str(outlook.effects.get(step.id) or ""), *moved)
-
-
-_PART = re.compile(r"([^/@ ]+)/.*?((?:@\S+)?(?: on \S+)?)")
-
-
-def entry(name: str) -> str:
-    """The manifest's name for a step's: without its part; its platform and what it is on stay."""
-    found = _PART.fullmatch(name)
-    return found[1] + found[2] if found else name
 
 
 def last_line(outlook: Outlook) -> str:

@@ -106,8 +106,10 @@ def _origins(old: Lock, new: Lock) -> dict[str, str]:
 
 
 def _needs(old: str, new: str) -> str:
-    """The needs of an id that another has not."""
-    return ", ".join(word for word in old.split()[2:] if word not in new.split()) or "nothing in particular"
+    """The needs of an id that another has not; packages below are a hash there, which tells nobody anything."""
+    found = [word for word in old.split()[2:] if word not in new.split()]
+    told = ["other packages below" if word.startswith("packages=") else word for word in found]
+    return ", ".join(told) or "nothing in particular"
 
 
 def files(head: str, before: Any, after: Any) -> list[Change]:

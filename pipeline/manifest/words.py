@@ -79,5 +79,11 @@ def size(count: int) -> str:
     return f"{value:.0f} TB"
 
 
+def exact_size(count: int) -> str:
+    """Bytes for people where none may be lost: `900 MB`, `1500001 B`."""
+    powers = ((10**9, "GB"), (10**6, "MB"), (1000, "kB"))
+    return next((f"{count // one} {unit}" for one, unit in powers if count % one == 0), f"{count} B")
+
+
 def article(noun: str) -> str:
     return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"

@@ -20,7 +20,14 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LONGEST = 80
 """A longer text is told by its hash."""
 _NOUNS = {"Env": "env", "Labels": "label", "ExposedPorts": "port", "Volumes": "volume", "WorkingDir": "workdir"}
-_PARTS = {"commands": "command", "packages": "package", "trees": "tree", "secrets": "secret", "specs": "spec"}
+_PARTS = {
+    "commands": "command",
+    "imports": "import",
+    "packages": "package",
+    "secrets": "secret",
+    "specs": "spec",
+    "trees": "tree",
+}
 
 
 def key_material(recipe: Recipe) -> Any:
@@ -64,11 +71,11 @@ def _input(name: str, value: Any, sources: Mapping[str, Any], locked: Any) -> di
             for item in value
         }
     if all(isinstance(item, str) for item in value):
-        return _texts(name, value)
+        return texts(name, value)
     return {name: short_text(value)}
 
 
-def _texts(name: str, values: Sequence[str]) -> dict[str, str]:
+def texts(name: str, values: Sequence[str]) -> dict[str, str]:
     """A list of texts: each by itself, a package's version apart, and their order."""
     noun = _PARTS.get(name, name)
     found = {}
@@ -150,8 +157,13 @@ def _label(item: Mapping[str, Any]) -> str:
 def short_text(value: Any) -> str:
     """A value as one short text: itself when small, else its hash."""
     known = plain(value)
-    text = known if isinstance(known, str) else repr(known)
+    text = known if isinstance(known, str) else _line(known) if isinstance(known, list) else repr(known)
     return text if len(text) <= _LONGEST else f"#{cache_key(text)[:12]}"
+
+
+def _line(values: Sequence[Any]) -> str:
+    """A list as a command line has it: words with blanks in quotation marks."""
+    return " ".join(str(value) if value != "" and " " not in str(value) else repr(value) for value in values)
 
 
 def plain(value: Any) -> Any:

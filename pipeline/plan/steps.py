@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.digest import CacheKey, cache_key
 from pipeline.facts import Facts
 from pipeline.manifest.model import Entry, Image, Manifest
-from pipeline.plan.inputs import config_inputs, flat, key_material, plain, recipe_inputs, short_text
+from pipeline.manifest.words import exact_size
+from pipeline.plan.inputs import config_inputs, flat, key_material, plain, recipe_inputs, short_text, texts
 from pipeline.plan.model import (
     CheckWork,
     ImageWork,
@@ -24,6 +25,7 @@ from pipeline.plan.model import (
     TargetWork,
 )
 from pipeline.plan.runtime import runtime
+from pipeline.plan.why import entry
 from pipeline.recipe import Assemble, Borrow, Execute, Recipe
 from pipeline.reference import below
 
@@ -134,7 +136,9 @@ class _Maker:
         stacks = tuple((resolved.platform, layers, runtime(resolved)) for resolved, layers in group)
         layers = tuple(dict.fromkeys(layer for _, stack, _ in stacks for layer in stack))
         inputs = {layer: self.steps[layer].key[:12] for layer in layers}
-        inputs["order"] = short_text(" ".join(self.steps[layer].name for layer in layers))
+        names = [self.steps[layer].name for layer in layers]
+        inputs["order"] = short_text(" ".join(dict.fromkeys(map(entry, names))))
+        inputs["order of parts"] = short_text(" ".join(names))
         for _, _, config in stacks:
             inputs |= config_inputs(config)
         inputs["libraries ignored"] = " ".join(image.checks.libraries_ignore)
@@ -169,10 +173,9 @@ class _Maker:
         checks = image.checks
         asked: dict[str, Any] = {"imports": checks.imports, "score": checks.score, "size": checks.size}
         built = f"image {image.name}"
-        inputs = {
-            built: self.steps[built].key[:12],
-            **{k: short_text(v) for k, v in asked.items() if v},
-        }
+        inputs = {built: self.steps[built].key[:12], **texts("imports", checks.imports)}
+        inputs |= {"score": short_text(checks.score)} if checks.score else {}
+        inputs |= {"size": exact_size(checks.size)} if checks.size else {}
         mounts = self._mounted(image.name)
         inputs |= {id_: key[:12] for id_, key in mounts.items()}
         work = CheckWork(image, built, python.executable if python else "", deadline, tuple(mounts))
@@ -190,7 +193,8 @@ class _Maker:
             assert isinstance(push.work, PushWork)
             work = TagWork(image, built, push.id, push.work.tags)
             material += [push.key, [str(tag) for tag in push.work.tags]]
-            inputs["published"] = " ".join(map(str, push.work.tags))
+            published = " ".join(tag.tag for tag in push.work.tags)
+            inputs |= {"published": published} if published != inputs["tags"] else {}
         self._put("tag", image, material, inputs, checks, work)
 
     def target(self, target: Entry, image: Image, manifest: Manifest) -> None:

@@ -11,7 +11,8 @@ MOST = 3
 UNKNOWN = "made last by an older version, which kept no inputs"
 
 _STEPS = ("base", "layer", "image", "push", "check", "tag", "target")
-_WEAK = re.compile("content|order|order of .*")
+_PART = re.compile(r"([^/@ ]+)/.*?((?:@\S+)?(?: on \S+)?)")
+_WEAK = re.compile("content|history|order|order of .*|spec .*")
 """What is told only when nothing else is: it says no more than that something changed."""
 _SECRET = re.compile(r"\bsecret [0-9a-f]{8}\b")
 _HASH = re.compile(r"#[0-9a-f]{12}")
@@ -28,7 +29,7 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, 
     ]
     every.sort(key=names_step)
     strong = [change for change in every if not _WEAK.fullmatch(change.name)]
-    return tuple(strong or every)
+    return tuple(strong or [change for change in every if change.name == "order"] or every)
 
 
 def why(before: Mapping[str, str] | None, now: Mapping[str, str], most: int = MOST) -> str:
@@ -40,16 +41,39 @@ def why(before: Mapping[str, str] | None, now: Mapping[str, str], most: int = MO
     return told(changes(before, now), most) or "its result is no longer in the store"
 
 
-def told(found: Sequence[Change], most: int = MOST) -> str:
-    """Changes in one line: the first few of the step's own, and the steps below that change."""
+def told(found: Sequence[Change], most: int = MOST, parts: bool = False) -> str:
+    """Changes in one line: the first few of the step's own, and the steps below that change; these by the manifest's
+    names, else with `parts` each part of an entry by itself.
+    """
+    below = _below([change for change in found if names_step(change)], parts)
     own = [words(change) for change in found if not names_step(change)]
+    own += [f"{name} {state}" for name, state in below.items() if state]
     more = f" and {len(own) - most} more" if len(own) > most else ""
-    parts = [", ".join(own[:most]) + more] if own else []
-    steps = [change.name for change in found if names_step(change)]
+    said = [", ".join(own[:most]) + more] if own else []
+    steps = [name for name, state in below.items() if not state]
     if steps:
         shown = listed([*steps[:most], *([f"{len(steps) - most} more"] if len(steps) > most else [])])
-        parts.append(f"because {shown} {'changes' if len(steps) == 1 else 'change'}")
-    return ", ".join(parts)
+        said.append(f"because {shown} {'changes' if len(steps) == 1 else 'change'}")
+    return ", ".join(said)
+
+
+def _below(found: Sequence[Change], parts: bool) -> dict[str, str]:
+    """Steps below by name, with `is new` or `is gone`; of an entry in parts only that it changes, for it may have had
+    others.
+    """
+    states = {}
+    for change in found:
+        noun, _, name = change.name.partition(" ")
+        whole = f"{noun} {entry(name)}"
+        state = "is new" if change.before is None else "is gone" if change.now is None else ""
+        states[change.name if parts else whole] = state if parts or whole == change.name else ""
+    return states
+
+
+def entry(name: str) -> str:
+    """The manifest's name for a step's: without its part; its platform and what it is on stay."""
+    found = _PART.fullmatch(name) if "/" in name else None
+    return found[1] + found[2] if found else name
 
 
 def words(change: Change) -> str:

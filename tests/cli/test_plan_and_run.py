@@ -42,7 +42,7 @@ CHANGES: list[tuple[str, str, str, set[str], str]] = [
     ("pipeline.yaml", "team: blue", "team: red", WEB, "label team blue → red"),
     ("pipeline.yaml", "tags: [v1]", "tags: [v2]", {"tag web"}, "tags v1 → v2"),
     ("pipeline.yaml", "port: 8890", "port: 8891", {"target here"}, "port 8890 → 8891"),
-    ("pipeline.yaml", "size: 1MB", "size: 2MB", {"check web"}, "size 1000000 → 2000000"),
+    ("pipeline.yaml", "size: 1MB", "size: 2MB", {"check web"}, "size 1 MB → 2 MB"),
     ("pipeline.yaml", 'mode: "0644"', 'mode: "0600"', {"layer data", *WEB}, "data/table mode 0644 → 0600"),
     ("pipeline.yaml", "layers: [code, data]", "layers: [data, code]", WEB, "order slim code data → slim data code"),
     ("pipeline.yaml", "image: web, ", "image: job, ", {"target here"}, "image web → job"),

@@ -136,6 +136,8 @@ def test_an_entry_for_other_needs_is_compared_with_the_one_it_comes_from() -> No
         made("layers.a linux/amd64 libc=3 python=3.11", "2"),
     )
     assert changes(old, new) == ["layers.a: was for libc=2", "layers.a: n 1 → 2"]
+    old, new = made("layers.a linux/amd64 packages=0f1e", "1"), made("layers.a linux/amd64 packages=2d3c", "1")
+    assert changes(old, new) == ["layers.a: was for other packages below"]
 
 
 def test_what_was_locked_for_an_older_glibc_answers_for_a_newer() -> None:

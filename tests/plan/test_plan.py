@@ -12,12 +12,12 @@ from plan_values import BASE, CODE, SCIENCE, image, layer, manifest, on, project
 
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts, Platform
-from pipeline.manifest.model import Secret, Serve
+from pipeline.manifest.model import Checks, Secret, Serve
 from pipeline.plan import plan
 from pipeline.plan.inputs import recipe_inputs
 from pipeline.plan.model import ResolvedImage, Step
 from pipeline.plan.steps import steps_of
-from pipeline.plan.why import changes, why, words
+from pipeline.plan.why import changes, told, why, words
 from pipeline.recipe import Assemble, Borrow, Execute, Recipe
 
 
@@ -210,14 +210,49 @@ def test_why_tells_packages_by_version_and_steps_by_name() -> None:
     assert why(before, {**before, "package six": "1.0 cccccccccccc"}) == "six 1.0 is another file"
     assert why(before, {**before, "package new": "3.0 cccccccccccc"}) == "new 3.0 is new"
     assert why(before, {**before, "layer code": "ba9876543210"}) == "because layer code changes"
-    both = {**before, "layer code": "ba9876543210", "base slim": "0123456789ab", "package six": "2.0 cccccccccccc"}
-    assert why(before, both) == "six 1.0 → 2.0, because base slim and layer code change"
+    under = {**before, "base slim": "0123456789ab"}
+    both = {**before, "layer code": "ba9876543210", "base slim": "ba9876543210", "package six": "2.0 cccccccccccc"}
+    assert why(under, both) == "six 1.0 → 2.0, because base slim and layer code change"
+
+
+def test_why_tells_of_layers_by_the_manifests_names_and_not_part_by_part() -> None:
+    parts = {f"layer science/{part}@linux/amd64": "0123456789ab" for part in ("numpy", "small", "bytecode-small")}
+    other = dict.fromkeys(parts, "ba9876543210")
+    assert why({"env A": "1", **parts}, {"env A": "2", **other}) == (
+        "env A 1 → 2, because layer science@linux/amd64 changes"
+    )
+    assert told(changes(parts, other), 9, parts=True).count("layer science/") == 3
+    assert (
+        why({"layer code": "0123456789ab"}, {"layer text": "0123456789ab"}) == "layer code is gone, layer text is new"
+    )
+    one_more = {**parts, "layer science/big@linux/amd64": "0123456789ab"}
+    assert why(parts, one_more) == "because layer science@linux/amd64 changes"
 
 
 def test_what_only_says_that_something_changed_is_told_last() -> None:
     before = {"content": "#aaaaaaaaaaaa", "order": "a b", "package libssl3": "3.0.1"}
     assert why(before, {**before, "content": "#bbbbbbbbbbbb"}) == "content changed"
     assert why(before, {"content": "#b", "order": "b a", "package libssl3": "3.0.2"}) == "libssl3 3.0.1 → 3.0.2"
+
+
+def test_what_a_conda_layer_tells_of_all_its_packages_is_told_last() -> None:
+    before = {"history": "#aaaaaaaaaaaa", "package lib": "1.0 aaaaaaaaaaaa"}
+    now = {"history": "#bbbbbbbbbbbb", "package extra": "1.0 aaaaaaaaaaaa", "spec extra": "", **before}
+    assert why(before, {**now, "history": "#bbbbbbbbbbbb"}) == "extra 1.0 is new"
+
+
+def test_lists_and_sizes_are_told_as_people_write_them() -> None:
+    one, two = (
+        image("scoring", layer("code", CODE), command=command, checks=Checks(imports=imports, size=size))
+        for command, imports, size in (
+            (("python3", "-m", "app server"), ("a",), 900_000_000),
+            (("python3", "app.py"), ("a", "b"), 1_500_000_001),
+        )
+    )
+    assert _why("image scoring", one, two) == "entrypoint python3 -m 'app server' → python3 app.py"
+    assert (
+        _why("check scoring", one, two) == "import b is new, size 900 MB → 1500000001 B, because image scoring changes"
+    )
 
 
 def test_of_a_secret_only_its_change_is_told() -> None:
