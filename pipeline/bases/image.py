@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.bases import _foreign as shared
+from pipeline.errors import ResolveError
 from pipeline.facts import Facts
 from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
@@ -50,10 +51,33 @@ def needs(spec: Any, parent: Facts) -> Mapping[str, str]:  # noqa: ARG001
 
 
 def resolve(spec: Any, request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
-    """Its digest for the platform, its layers, config and facts. ResolveError for what is not there; OutOfReach."""
+    """Its digest for the platform, its layers, config and facts; the `held` digest of the same tag, while it is there.
+
+    ResolveError for what is not there; OutOfReach.
+    """
     asked = _settings(spec)
-    found = indexes.images.registry(asked["reference"], asked.get("registry", ""), parent.platform)
-    return {**found, "reference": hostless(found["reference"])}
+    name, registry = asked["reference"], asked.get("registry", "")
+    found = _same(name, registry, parent, indexes, held) or indexes.images.registry(name, registry, parent.platform)
+    return {**found, "reference": hostless(name)}
+
+
+def _same(name: str, registry: str, parent: Facts, indexes: Any, held: Held) -> Json:
+    """What the lock has of the same tag: packages of an image move with the image alone. None for what is not there,
+    or is for another platform.
+    """
+    locked = held.locked if isinstance(held.locked, Mapping) else {}
+    if "@" in name or locked.get("reference") != hostless(name) or not locked.get("digest"):
+        return None
+    try:
+        found = indexes.images.registry(f"{name}@{locked['digest']}", registry, parent.platform)
+    except ResolveError as error:
+        if error.transient:
+            raise
+        return None
+    if held.upgrade:
+        names = ", ".join(sorted(held.upgrade))
+        indexes.warn(f"{hostless(name)} stays, and {names} in it: only upgrading the base itself takes a newer image")
+    return found
 
 
 def facts(spec: Any, locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

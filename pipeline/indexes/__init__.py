@@ -60,7 +60,7 @@ class Indexes:
         self._home = home
         self._environ = environ
         self._say = say
-        self._warn = warn or say
+        self.warn = warn or say
 
     @property
     def dockerfiles(self) -> Dockerfiles:
@@ -80,16 +80,16 @@ class Indexes:
     def debian(self) -> DebianArchives:
         from pipeline.indexes.debian import DebianArchives
 
-        return DebianArchives(self._home.cache / "debian", self._environ, self._say, warn=self._warn)
+        return DebianArchives(self._home.cache / "debian", self._environ, self._say, warn=self.warn)
 
     @cached_property
     def pypi(self) -> PyPI:
         from pipeline.indexes.pypi import PyPI
 
-        return PyPI(self._environ, self._say, warn=self._warn)
+        return PyPI(self._environ, self._say, warn=self.warn)
 
     @cached_property
     def conda(self) -> Conda:
         from pipeline.indexes.conda import Conda
 
-        return Conda(self._home.cache / "conda", self._environ, self._say, warn=self._warn)
+        return Conda(self._home.cache / "conda", self._environ, self._say, warn=self.warn)
