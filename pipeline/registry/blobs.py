@@ -5,6 +5,7 @@ A transfer that breaks off goes on where it broke, where the registry allows it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,16 @@ class FromFile:
                 raise StoreError(f"{self.path} is {left} bytes short", remedy="remove it and run the build again")
             left -= len(chunk)
             yield chunk
+
+    def check(self, digest: str) -> None:
+        """Removes a file that is not what its digest says, and raises StoreError: it can be made or fetched anew."""
+        with self.path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if f"sha256:{found}" == digest:
+            return
+        self.path.unlink(missing_ok=True)
+        fact = f"blob {digest} was damaged on disk and is removed"
+        raise StoreError(fact, remedy="run the build again", transient=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +139,18 @@ class _Upload:
 def upload(
     target: Repository, blob: Descriptor, source: Source, session: UploadSession, progress: Progress = lambda _n: None
 ) -> None:
-    """Sends a blob, streamed; `session` is the upload already begun for it. Memory is bounded whatever its size."""
+    """Sends a blob, streamed; `session` is the upload already begun for it. Memory is bounded whatever its size.
+
+    Raises Damaged when the registry got other bytes, StoreError when the fault is the file's.
+    """
     work = _Upload(target, blob, source, progress)
     work.start(session)
-    target.client.persist(work.attempt, lambda: work.sent)
+    try:
+        target.client.persist(work.attempt, lambda: work.sent)
+    except Damaged:
+        if isinstance(source, FromFile):
+            source.check(blob.digest)
+        raise
 
 
 def download(source: Repository, blob: Descriptor, blobs: Blobs, progress: Progress = lambda _n: None) -> None:

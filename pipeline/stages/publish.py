@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.digest import short
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, StoreError
 from pipeline.manifest.words import size
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import Plan, PushWork, Step
@@ -84,9 +84,13 @@ def _seen(work: PushWork, bench: Bench) -> list[str]:
 
 @contextmanager
 def tried_enough() -> Iterator[None]:
-    """The client tries again by itself, and goes on where a transfer broke off: the step is not to do so as well."""
+    """The client tries again by itself, and goes on where a transfer broke off: the step is not to do so as well, but
+    for a blob that was damaged in the store and can be packed anew.
+    """
     try:
         yield
+    except StoreError:
+        raise
     except PipelineError as error:
         error.transient = False
         raise

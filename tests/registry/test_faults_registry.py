@@ -25,6 +25,7 @@ from registry_doubles import (
 from registry_images import layer_bytes, make_image
 from registry_server import RealRegistry
 
+from pipeline.digest import digest_of
 from pipeline.errors import Interrupted, OutOfReach, PipelineError, StoreError
 from pipeline.http import Http
 from pipeline.oci.descriptor import LAYER, Descriptor
@@ -56,7 +57,6 @@ def test_an_upload_that_breaks_off_is_ended(real: RealRegistry, name: str, store
 
 def test_an_upload_in_parts_goes_on_where_it_broke(real: RealRegistry, name: str) -> None:
     """docker-registry keeps what it answered for; of a request that broke off it keeps nothing."""
-    from pipeline.digest import digest_of
     from pipeline.registry.blobs import FromFile, upload
 
     file = Path(real.folder).parent / f"{name.replace('/', '-')}.blob"
@@ -217,7 +217,6 @@ def test_a_blob_removed_behind_our_back_is_sent_again(real: RealRegistry, name: 
 
 
 def test_a_file_of_the_store_cut_short(real: RealRegistry, name: str, store: Store) -> None:
-    from pipeline.digest import digest_of
     from pipeline.registry.blobs import FromFile, upload
 
     digest = store.blobs.put(BIG)
@@ -228,6 +227,17 @@ def test_a_file_of_the_store_cut_short(real: RealRegistry, name: str, store: Sto
     assert session is not None
     with pytest.raises(StoreError, match="bytes short"):
         upload(target, Descriptor(LAYER, digest_of(BIG), len(BIG)), source, session)
+
+
+def test_a_file_of_the_store_with_other_bytes_is_removed(real: RealRegistry, name: str, store: Store) -> None:
+    bad, good = layer_bytes(f"bad {name}"), layer_bytes(f"good {name}")
+    image = make_image(store, [bad, good], note=name)
+    store.blobs.place(digest_of(bad)).write_bytes(good)
+    with pytest.raises(StoreError, match="damaged on disk and is removed") as caught:
+        push(store, image, opened(real.address).repository(f"{real.address}/{name}"))
+    assert caught.value.transient
+    assert not store.blobs.has(digest_of(bad))
+    assert store.blobs.has(digest_of(good))
 
 
 def test_a_blob_that_the_store_lacks(real: RealRegistry, name: str, store: Store) -> None:
