@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 from pipeline.noun import noun
-from pipeline.oci.descriptor import LAYER_ZSTD, Layer
+from pipeline.oci.descriptor import NOT_READ_BY_ALL, Layer
 from pipeline.plan.model import CheckWork, ImageWork, LayerWork, Plan, PushWork, ResolvedImage, Step, TargetWork
 from pipeline.recipe import Assemble, Borrow
 from pipeline.stages.bench import Bench
 
 if TYPE_CHECKING:
     from pipeline.indexes.held import Held
+    from pipeline.registry.repository import Repository
 
 _PARALLEL = 8
 _PACKED = 0.35
@@ -183,7 +184,7 @@ def _upload(push: Step, plan: Plan, packages: Packages, bench: Bench, sent: set[
     ]
     repository = bench.registries.repository(push.work.where)
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="look") as pool:
-        there = list(pool.map(lambda each: repository.has_blob(each[0].blob.digest), lacking))
+        there = list(pool.map(lambda each: _is_there(each[0].blob.digest, repository, bench), lacking))
     for (layer, exact), is_there in zip(lacking, there, strict=True):
         if not is_there:
             sent.add((registry, layer.blob.digest))
@@ -201,12 +202,28 @@ def _made(step: Step, plan: Plan, bench: Bench) -> list[Layer]:
 
 def _sent(layer: Layer, compression: str, bench: Bench) -> tuple[Layer, bool]:
     """A layer as it is pushed, and whether its size is certain: it is not for one that is still to be packed again."""
-    if compression == "zstd" or layer.blob.media_type != LAYER_ZSTD:
+    if compression == "zstd" or layer.blob.media_type not in NOT_READ_BY_ALL:
         return layer, True
     from pipeline.store.recompress import packed
 
     again = packed(bench.store, layer)
     return (again, True) if again else (layer, False)
+
+
+def _is_there(digest: str, repository: Repository, bench: Bench) -> bool:
+    """In the repository, or in another of the registry that was seen to have it, from where it costs nothing."""
+    from pipeline.registry.recall import Recall
+
+    if repository.has_blob(digest):
+        return True
+    names = Recall(bench.store.database, repository.client.registry).holders(digest)
+    try:
+        return any(
+            bench.registries.repository(f"{repository.client.registry}/{name}").has_blob(digest) for name in names
+        )
+    except PipelineError:
+        # Who may not read that repository cannot mount from it.
+        return False
 
 
 def _is_mounted(layer: Layer, registry: str, bench: Bench) -> bool:

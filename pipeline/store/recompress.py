@@ -1,4 +1,4 @@
-"""An image with its zstd layers as gzip, for readers that are not known to read zstd (ISA-L's deflate, by isal)."""
+"""An image with its layers as gzip, for readers that are not known to read anything else (ISA-L's deflate, by isal)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.compression import gzip_codec, gzip_compressor
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
 from pipeline.oci import image as documents
-from pipeline.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
+from pipeline.oci.descriptor import LAYER_GZIP, NOT_READ_BY_ALL, Descriptor, Layer
 from pipeline.store import Store
 from pipeline.store.archive import unpacked
 from pipeline.store.lookup import ImageDocuments
@@ -29,8 +29,8 @@ def gzipped(
     kept: Container[str] = (),
     memos: Memos | None = None,
 ) -> Descriptor:
-    """The image (or the index of images) with gzip in place of zstd, put into the store beside it; configs, and so
-    image IDs, stay the same. Layers of other kinds stay as they are, and those whose digest is one of `kept`.
+    """The image (or the index of images) with gzip in place of zstd and of no compression, put into the store beside
+    it; configs, and so image IDs, stay the same. Layers of other kinds stay as they are, and those whose digest is one of `kept`.
     `memos` may know what others packed a layer to.
     """
     memos = memos or Memos(store.database)
@@ -80,7 +80,7 @@ def _found(store: Store, layers: Mapping[Digest, Layer], memos: Memos) -> dict[D
 
 
 def _known(store: Store, layer: Layer, memos: Memos) -> Layer | None:
-    if layer.blob.media_type != LAYER_ZSTD:
+    if layer.blob.media_type not in NOT_READ_BY_ALL:
         return layer
     if known := memos.known(_memo(layer)):
         blob = Descriptor.from_json(known)
