@@ -55,6 +55,17 @@ def test_what_the_registry_has_is_not_uploaded_again(shop: Project) -> None:
     assert not changed["exact"], "the new layer is as large as the last one, about"
 
 
+def test_what_another_repository_of_the_registry_has_is_mounted_and_not_uploaded(
+    shop: Project, registry: RealRegistry
+) -> None:
+    shop.images(WEB)
+    assert shop.run()[0] == 0
+    shop.images(WEB.replace("{to: prod}", "{to: prod, repository: second}"))
+    assert _plan(shop)["push web"]["upload"] == {"bytes": 0, "exact": True}
+    shutil.rmtree(registry.folder / "docker/registry/v2/repositories")
+    assert _plan(shop)["push web"]["upload"]["bytes"] > 0
+
+
 def test_a_registry_out_of_reach_is_told_and_no_error(shop: Project, registry: RealRegistry) -> None:
     shop.images(WEB)
     shop("build", str(shop.manifest))
