@@ -30,8 +30,8 @@ def gzipped(
     memos: Memos | None = None,
 ) -> Descriptor:
     """The image (or the index of images) with gzip in place of zstd and of no compression, put into the store beside
-    it; configs, and so image IDs, stay the same. Layers of other kinds stay as they are, and those whose digest is one of `kept`.
-    `memos` may know what others packed a layer to.
+    it; configs, and so image IDs, stay the same. Layers of other kinds stay as they are, and those whose digest is one
+    of `kept`. `memos` may know what others packed a layer to.
     """
     memos = memos or Memos(store.database)
     parts = read(store, image)
