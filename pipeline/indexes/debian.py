@@ -100,7 +100,8 @@ class DebianArchives:
         for name in sorted({*gone} & {*found}):
             self._warn(f"{name} {gone[name]} has left the archive: {found[name].version} takes its place")
         for name in sorted({*anew} & {*found}):
-            if told := kept_back(found[name], wanted, Solver(universe, architecture, installed, upgrade=upgrade)):
+            free = Solver(universe, architecture, installed, upgrade=upgrade)
+            if told := kept_back(found[name], wanted, found, free):
                 self._warn(told)
         return [locked(package, held, universe) for package in found.values()]
 

@@ -47,19 +47,33 @@ def locked(package: Package, held: Iterable[Row], universe: Universe) -> dict[st
     return next((row for row in same if row in there or row == own), own)
 
 
-def kept_back(package: Package, wanted: Sequence[Relation], solver: Solver) -> str:
-    """Why a solved package is not at its newest version; empty when it is, or when there is no telling."""
-    newest = next(iter(solver.universe.versions(package.name)), package)
+def kept_back(package: Package, wanted: Sequence[Relation], chosen: Mapping[str, Package], solver: Solver) -> str:
+    """Why a package of those chosen is not at its newest version; empty when it is, or when there is no telling."""
+    name = package.name
+    newest = next(iter(solver.universe.versions(name)), package)
     if compare(newest.version, package.version) <= 0:
         return ""
-    stays = f"{package.name} stays at {package.version}, though there is {newest.version}"
+    stays = f"{name} stays at {package.version}, though there is {newest.version}"
     for relation in wanted:
-        if relation.name == package.name and not relation.accepts(newest.version):
+        if relation.name == name and not relation.accepts(newest.version):
             return f"{stays}: {relation} is asked for"
+    for other in chosen.values():
+        if other.name != name and (need := _unmet(other, newest, chosen)):
+            return f"{stays}: {other} needs {need} (upgrade both: --upgrade {name} {other.name})"
     try:
-        solver.solve([*wanted, Relation(package.name, "=", newest.version)])
+        solver.solve([*wanted, Relation(name, "=", newest.version)])
     except ResolveError as error:
         return f"{stays}: {error.message}"
+    return ""
+
+
+def _unmet(package: Package, newest: Package, chosen: Mapping[str, Package]) -> str:
+    """What a package needs, and has no more once `newest` is in the place of the version that is chosen."""
+    there = {**chosen, newest.name: newest}
+    for group in package.depends:
+        about = any(relation.name == newest.name for relation in group)
+        if about and not any(r.name in there and r.accepts(there[r.name].version) for r in group):
+            return " | ".join(map(str, group))
     return ""
 
 

@@ -14,6 +14,7 @@ from test_debian_solver import stanza
 
 from pipeline.errors import OutOfReach
 from pipeline.indexes.debian import DebianArchives
+from pipeline.indexes.debian_held import locked
 from pipeline.indexes.debian_packages import PackageFile, Universe
 from pipeline.indexes.debian_solver import Solver
 from pipeline.indexes.debian_version import Relation
@@ -29,7 +30,7 @@ class Mirror:
         self.pool = self.archive.root / "pool/main"
         self.warned: list[str] = []
         self._folder = folder
-        self._stanzas: dict[str, str] = {}
+        self.stanzas: dict[str, str] = {}
         self.list()
 
     def reader(self, cache: str = "cache") -> DebianArchives:
@@ -39,15 +40,19 @@ class Mirror:
         )
 
     def add(self, name: str, version: str, **fields: str) -> None:
+        self.stanzas[name] = self.made(name, version, **fields)
+
+    def made(self, name: str, version: str, **fields: str) -> str:
+        """Puts a package into the pool; its lines for an index."""
         file = self.pool / f"{name}_{version}_amd64.deb"
         make_deb(file, name, {}, Version=version, **fields)
         data = file.read_bytes()
         text = stanza(name, version, **fields) + f"Filename: pool/main/{file.name}\nSize: {len(data)}\n"
-        self._stanzas[name] = text + f"SHA256: {hashlib.sha256(data).hexdigest()}\n"
+        return text + f"SHA256: {hashlib.sha256(data).hexdigest()}\n"
 
-    def list(self) -> None:
-        """Publishes an index of the newest of each."""
-        text = "\n".join(self._stanzas.values())
+    def list(self, *more: str) -> None:
+        """Publishes an index of the newest of each, and of what else there is."""
+        text = "\n".join([*self.stanzas.values(), *more])
         self.archive.indexes["main/binary-amd64/Packages.xz"] = lzma.compress(text.encode())
         self.archive.publish()
 
@@ -157,6 +162,19 @@ def test_an_upgrade_moves_what_was_named_and_says_what_keeps_it_back(mirror: Mir
     assert mirror.warned == ["other stays at 1, though there is 2: other (= 1) is asked for"]
 
 
+def test_an_upgrade_names_the_locked_package_that_keeps_it_back(mirror: Mirror) -> None:
+    mirror.add("kept", "1", Depends="other (<< 2)")
+    mirror.list()
+    held = mirror.resolve("kept")
+    mirror.list(mirror.made("other", "2"), mirror.made("kept", "2", Depends="other"))
+    kept = [row for row in held if row["name"] == "kept"]
+    assert _versions(mirror.resolve("kept", held=kept, anew=["other"])) == {"kept": "1", "other": "1"}
+    assert mirror.warned == [
+        "other stays at 1, though there is 2: kept 1 needs other (<< 2) (upgrade both: --upgrade other kept)"
+    ]
+    assert _versions(mirror.resolve("kept", anew=["other", "kept"])) == {"kept": "2", "other": "2"}
+
+
 def _solve(universe: Universe, *names: str, held: dict[str, str], below: dict[str, str] | None = None) -> Any:
     found = Solver(universe, "amd64", below, held=held).solve([Relation(name) for name in names])
     return {package.name: package.version for package in found}
@@ -205,3 +223,15 @@ def test_of_hundreds_that_are_held_one_gives_way() -> None:
     held = {**{f"p{n}": "1" for n in range(300)}, "lib": "1"}
     found = _solve(where, *(f"p{n}" for n in range(300)), "new", held=held)
     assert found == {**held, "lib": "2", "new": "1"}
+
+
+def test_the_row_of_a_file_that_a_second_archive_lists_too_stays() -> None:
+    def index(archive: str, file: str) -> PackageFile:
+        return PackageFile((stanza("tool") + f"Filename: {file}\nSize: 1\nSHA256: 00\n").encode(), archive)
+
+    main, security = index("main", "pool/main/tool.deb"), index("security", "pool/updates/tool.deb")
+    (package,) = Solver(Universe([main, security], "test"), "amd64").solve([Relation("tool")])
+    row = {**locked(package, [], Universe([main], "test")), "archive": "security", "file": "pool/updates/tool.deb"}
+    assert locked(package, [row], Universe([main, security], "test")) == row
+    assert locked(package, [row], Universe([main], "test"))["archive"] == "main"
+    assert locked(package, [{**row, "sha256": "11"}], Universe([main, security], "test"))["archive"] == "main"
