@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 from pipeline.noun import noun
-from pipeline.oci.descriptor import LAYER_ZSTD, Layer
+from pipeline.oci.descriptor import NOT_READ_BY_ALL, Layer
 from pipeline.plan.model import CheckWork, ImageWork, LayerWork, Plan, PushWork, ResolvedImage, Step, TargetWork
 from pipeline.recipe import Assemble, Borrow
 from pipeline.stages.bench import Bench
@@ -202,7 +202,7 @@ def _made(step: Step, plan: Plan, bench: Bench) -> list[Layer]:
 
 def _sent(layer: Layer, compression: str, bench: Bench) -> tuple[Layer, bool]:
     """A layer as it is pushed, and whether its size is certain: it is not for one that is still to be packed again."""
-    if compression == "zstd" or layer.blob.media_type != LAYER_ZSTD:
+    if compression == "zstd" or layer.blob.media_type not in NOT_READ_BY_ALL:
         return layer, True
     from pipeline.store.recompress import packed
 
