@@ -93,6 +93,17 @@ def test_one_more_package_moves_no_other(market: Market) -> None:
     assert market.versions == {**OLD, "tools eggs": "5"}
 
 
+def test_a_package_that_is_itself_asked_for_otherwise_is_taken_anew(market: Market) -> None:
+    market.edit("[ham, jam]", "[ham, jam==1]")
+    market.good("lock")
+    assert market.versions == OLD
+    ended = market("lock", "--upgrade", "tools:jam")
+    assert (ended.code, ended.err) == (0, "warning: jam stays at 1: jam==1 is asked for\n")
+    market.edit("jam==1", "jam")
+    market.good("lock")
+    assert market.versions == {**OLD, "tools jam": "2"}
+
+
 def test_other_needs_move_no_package(market: Market) -> None:
     market.edit("packages: [ham, jam]", 'packages: [ham, jam], abi: "2.41"')
     out = market.good("lock")

@@ -33,6 +33,8 @@ def resolve(_spec: Any, request: Any, _parent: Facts, indexes: Any, held: Held) 
         name, _, pin = text.partition("==")
         if name not in shelf:
             raise ResolveError(f"{name} is not on the shelf")
+        if pin and name in held.upgrade:
+            indexes.warn(f"{name} stays at {pin}: {text} is asked for")
         packages.append({"name": name, "version": pin or kept.get(name, shelf[name][-1])})
     return {"packages": packages}
 
