@@ -81,7 +81,7 @@ def open_deb(path: Path, file: str, scratch: Path) -> Deb:
         with path.open("rb") as raw:
             parts = _parts(raw, file)
             control = _control(raw, parts, file)
-            return Deb(file, control, _fields(control, file), _data(raw, parts, file, scratch))
+            return Deb(file, control, control_fields(control, file), _data(raw, parts, file, scratch))
     except OSError as error:
         raise AssembleError(f"cannot read {file}: {error.strerror or error}") from None
 
@@ -153,14 +153,19 @@ def _data(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], file: str, scrat
         raise _damaged(file, "file", error) from None
 
 
-def _fields(control: Mapping[str, bytes], file: str) -> dict[str, str]:
+def control_fields(control: Mapping[str, bytes], file: str) -> dict[str, str]:
+    """The fields of the control file named `control`. AssembleError when they do not name the package."""
     fields = stanza(control.get("control", b"").decode("utf-8", "replace").strip())
     if not fields.get("Package"):
         raise AssembleError(f"{file} does not say which package it is")
     return fields
 
 
-def replaces(path: Path, file: str) -> set[str]:
+def replaces(fields: Mapping[str, str]) -> set[str]:
     """The names of packages whose files this one may take over (Debian Policy 7.6.1)."""
-    field_ = _fields(read_control(path, file), file).get("Replaces", "")
-    return {part.split("(")[0].split(":")[0].strip() for part in field_.split(",") if part.strip()}
+    return {part.split("(")[0].split(":")[0].strip() for part in fields.get("Replaces", "").split(",") if part.strip()}
+
+
+def read_fields(path: Path, file: str) -> dict[str, str]:
+    """The control fields of a .deb alone."""
+    return control_fields(read_control(path, file), file)

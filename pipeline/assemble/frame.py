@@ -34,10 +34,12 @@ class Frame:
 class Framed:
     """What a packer makes of a recipe. `folders(paths)` are the folders for the members of all frames, sorted.
 
+    They are asked for once all frames are packed.
+
     Of two frames with a member at the same path the later one's stays.
     """
 
-    frames: tuple[Frame, ...]
+    frames: Iterable[Frame]
     folders: Callable[[Iterable[str]], Iterable[Entry]]
 
 

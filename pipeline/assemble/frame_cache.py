@@ -1,33 +1,26 @@
-"""Keeps packed frames between builds, for all stores of a user: each a function of its key, verified when read.
-
-A file holds a frame, what is in it (JSON, compressed by zlib), the length of that (8 bytes, big-endian), and the
-SHA-256 of all before it.
-"""
+"""Keeps packed frames between builds, for all stores of a user: each a function of its key, verified when read."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipeline.assemble.entry import Entry
-from pipeline.assemble.frame import LEVEL, Frame
-from pipeline.assemble.layer import CHUNK, Contents, member
-from pipeline.compression import zstd_compressor
+from pipeline.assemble import frame_file
+from pipeline.assemble.frame import Frame
+from pipeline.assemble.frame_file import FrameWriter
+from pipeline.assemble.layer import Contents, member
 from pipeline.digest import CacheKey
 from pipeline.store.scratch import Scratch, writing
 
 LIMIT = 8 << 30
 """Bytes that are kept, the oldest removed first; what was used within `_HOUR` stays in any case."""
 _HOUR = 3600.0
-_TRAILER = 8 + 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +52,59 @@ class FrameCache:
 
         Raises what `frame.entries` does, AssembleError for an entry that cannot be packed, and StoreError.
         """
-        if frame.key and (found := self._kept(self._place(frame.key))):
-            return found
-        path = self._scratch.path("frame")
-        try:
-            made = _write(path, frame.entries(), stop)
-            if not frame.key:
-                return made
-            with writing(self._folder):
-                os.utime(path, (self._now(), self._now()))
-                path.replace(self._place(frame.key))
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        self._added(self._place(frame.key).stat().st_size)
-        return Packed(self._place(frame.key), made.size, made.contents)
+        if frame.key and (found := self._kept(frame.key)):
+            return Packed(self._place(frame.key), found[0], Contents.from_json(found[1]))
+        contents = Contents()
+        with self._written(stop) as (path, writer):
+            for entry in frame.entries():
+                member(entry, writer, contents)
+            size = writer.end_frame()
+            writer.tell(contents.to_json())
+        return Packed(self._published(path, frame.key) if frame.key else path, size, contents)
+
+    def recall(self, key: CacheKey | None) -> Any:
+        """What `remember` kept under a key; None when there is nothing."""
+        found = self._kept(key) if key else None
+        return found[1] if found else None
+
+    def remember(self, key: CacheKey | None, value: Any) -> None:
+        """Keeps JSON that the key determines."""
+        if key:
+            with self._written() as (path, writer):
+                writer.tell(value)
+            self._published(path, key)
 
     def _place(self, key: CacheKey) -> Path:
         return self._folder / key
 
-    def _kept(self, path: Path) -> Packed | None:
+    @contextlib.contextmanager
+    def _written(self, stop: Callable[[], None] = lambda: None) -> Iterator[tuple[Path, FrameWriter]]:
+        path = self._scratch.path("frame")
+        try:
+            with FrameWriter(path, stop) as writer:
+                yield path, writer
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _published(self, path: Path, key: CacheKey) -> Path:
+        size = path.stat().st_size
+        with writing(self._folder):
+            os.utime(path, (self._now(), self._now()))
+            path.replace(self._place(key))
+        self._added(size)
+        return self._place(key)
+
+    def _kept(self, key: CacheKey) -> tuple[int, Any] | None:
         """What is in a file; None when there is none, and a damaged one is removed."""
         try:
-            with path.open("rb") as file:
+            with self._place(key).open("rb") as file:
                 os.utime(file.fileno(), (self._now(), self._now()))
-                if found := _read(path, file.fileno()):
+                if found := frame_file.read(file.fileno()):
                     return found
         except FileNotFoundError:
             return None
-        path.unlink(missing_ok=True)
+        self._place(key).unlink(missing_ok=True)
         return None
 
     def _added(self, size: int) -> None:
@@ -111,73 +128,3 @@ class FrameCache:
                 Path(path).unlink(missing_ok=True)
                 total -= size
         return total
-
-
-class _Writer:
-    """Bytes on their way into a file, hashed; `write` compresses, `put` does not."""
-
-    def __init__(self, path: Path, stop: Callable[[], None]) -> None:
-        self._path = path
-        self._stop = stop
-        self._hash = hashlib.sha256()
-        self._compressor = zstd_compressor(LEVEL)
-        self._buffer = bytearray()
-        self.size = 0
-        with writing(path):
-            self._file = path.open("wb", buffering=0)
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._buffer += data
-        if len(self._buffer) >= CHUNK:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._stop()
-        self.put(self._compressor.compress(self._buffer))
-        self._buffer = bytearray()
-
-    def end_frame(self) -> int:
-        self._flush()
-        self.put(self._compressor.flush())
-        return self.size
-
-    def put(self, data: bytes) -> None:
-        self._hash.update(data)
-        with writing(self._path):
-            left = memoryview(data)
-            while left:
-                left = left[self._file.write(left) :]
-        self.size += len(data)
-
-    def close(self) -> None:
-        self.put(self._hash.digest())
-        self._file.close()
-
-
-def _write(path: Path, entries: Iterable[Entry], stop: Callable[[], None]) -> Packed:
-    contents, writer = Contents(), _Writer(path, stop)
-    try:
-        for entry in entries:
-            member(entry, writer, contents)
-        size = writer.end_frame()
-        told = zlib.compress(json.dumps(contents.to_json()).encode(), 1)
-        writer.put(told + len(told).to_bytes(8, "big"))
-    finally:
-        writer.close()
-    return Packed(path, size, contents)
-
-
-def _read(path: Path, descriptor: int) -> Packed | None:
-    """What a file holds; None when it is damaged."""
-    length, hashed = os.fstat(descriptor).st_size, hashlib.sha256()
-    if length < _TRAILER:
-        return None
-    place = 0
-    while place < length - 32 and (data := os.pread(descriptor, min(CHUNK, length - 32 - place), place)):
-        hashed.update(data)
-        place += len(data)
-    if os.pread(descriptor, 32, length - 32) != hashed.digest():
-        return None
-    told = int.from_bytes(os.pread(descriptor, 8, length - _TRAILER), "big")
-    size = length - _TRAILER - told
-    return Packed(path, size, Contents.from_json(json.loads(zlib.decompress(os.pread(descriptor, told, size)))))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
@@ -18,6 +20,8 @@ from pipeline.digest import Digest, cache_key
 from pipeline.errors import StoreError
 from pipeline.oci.descriptor import LAYER_ZSTD, Descriptor, Layer
 from pipeline.store.blobs import Blobs, BlobWriter
+
+_THREADS = 2
 
 
 def write(
@@ -48,14 +52,35 @@ def write(
     return Layer(Descriptor(LAYER_ZSTD, out.digest, out.size), diff_id), contents
 
 
-def _settled(frames: Sequence[Frame], packed: Callable[[Frame], Packed]) -> list[Packed]:
+def _settled(frames: Iterable[Frame], packed: Callable[[Frame], Packed]) -> list[Packed]:
     """The frames packed, each without what a later one has at the same path."""
-    found = [packed(frame) for frame in frames]
+    asked, found = [], []
+    for frame, made in _ahead(frames, packed):
+        asked.append(frame)
+        found.append(made)
     last = {one[0]: number for number, each in enumerate(found) for one in each.contents.members}
-    for number, (frame, each) in enumerate(zip(frames, found, strict=True)):
+    for number, (frame, each) in enumerate(zip(asked, found, strict=True)):
         if lost := frozenset(one[0] for one in each.contents.members if last[one[0]] != number):
             found[number] = packed(_without(frame, lost))
     return found
+
+
+def _ahead(frames: Iterable[Frame], packed: Callable[[Frame], Packed]) -> Iterator[tuple[Frame, Packed]]:
+    """Packs in threads, a few frames at a time; what compresses and hashes runs outside the interpreter's lock."""
+    waiting: deque[tuple[Frame, Future[Packed]]] = deque()
+    with ThreadPoolExecutor(_THREADS, "frame") as pool:
+        try:
+            for frame in frames:
+                waiting.append((frame, pool.submit(packed, frame)))
+                if len(waiting) > _THREADS:
+                    first, made = waiting.popleft()
+                    yield first, made.result()
+            while waiting:
+                first, made = waiting.popleft()
+                yield first, made.result()
+        finally:
+            for _, made in waiting:
+                made.cancel()
 
 
 def _without(frame: Frame, lost: frozenset[str]) -> Frame:

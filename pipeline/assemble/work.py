@@ -22,7 +22,8 @@ class Work:
     of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
     what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, what
     else of that entry is being made (what all of them need is fetched together), of `roots` what is on this machine
-    already, whether a frame (assemble.frame) is at hand by its key, and what compiles bytecode.
+    already, whether a frame (assemble.frame) is at hand by its key, what was noted
+    of a package by its key (JSON; None for nothing), and what compiles bytecode.
     """
 
     project: Path
@@ -36,4 +37,6 @@ class Work:
     beside: Callable[[], Sequence[Assemble]] = tuple
     here: Callable[[], Sequence[Path]] = tuple
     packed: Callable[[CacheKey], bool] = lambda _key: False
+    recall: Callable[[CacheKey | None], Any] = lambda _key: None
+    remember: Callable[[CacheKey | None, Any], None] = lambda _key, _value: None
     compilers: Compilers = field(default_factory=Compilers)

@@ -104,6 +104,8 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             own=lambda: roots([one for one in below if one.place == step.place]),
             beside=lambda: _beside(step, plan),
             packed=bench.frames.has,
+            recall=bench.frames.recall,
+            remember=bench.frames.remember,
             compilers=bench.compilers,
         )
         made, contents = _packed(recipe, work, bench)

@@ -7,16 +7,19 @@ import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from debmaker import make_deb
 
-from pipeline.assemble import deb
+from pipeline.assemble import deb, frame_layer
 from pipeline.assemble.entry import Entry
+from pipeline.assemble.frame_cache import FrameCache
 from pipeline.assemble.work import Work
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
 from pipeline.recipe import Assemble
+from pipeline.store.blobs import Blobs
 
 Pack = Callable[..., dict[str, Entry]]
 
@@ -27,14 +30,16 @@ def pack(tmp_path: Path) -> Pack:
 
     def run(*debs: Path, roots: Sequence[Path] = (), distribution: str = "debian") -> dict[str, Entry]:
         (tmp_path / "scratch").mkdir(exist_ok=True)
-        packages = [{"name": path.stem, "file": f"pool/{path.name}"} for path in debs]
+        packages = [{"name": path.stem, "file": f"pool/{path.name}", "sha256": path.name} for path in debs]
         by_name = {path.stem: path for path in debs}
         indexes = SimpleNamespace(debian=SimpleNamespace(fetch=lambda wanted, *_: [by_name[p["name"]] for p in wanted]))
         inputs = {"distribution": distribution, "suite": "bookworm", "release": "12", "architecture": "amd64"}
         recipe = Assemble("deb", {**inputs, "packages": packages}, needs_root=bool(roots))
         work = Work(tmp_path, indexes, tmp_path / "scratch", Facts(), lambda: roots, lambda _: None)
         found: dict[str, Entry] = {}
-        for entry in deb.entries(recipe, work):
+        framed = deb.frames(recipe, work)
+        members = [entry for frame in framed.frames for entry in frame.entries()]
+        for entry in [*framed.folders([]), *members]:
             assert entry.path not in found, f"{entry.path} twice"
             above = entry.path.rpartition("/")[0]
             assert not above or (above in found and found[above].type == "dir"), f"{entry.path} before its folder"
@@ -266,3 +271,47 @@ def test_a_layer_on_an_image_without_merged_usr_leaves_paths_as_they_are(pack: P
     (tmp_path / "root/bin").mkdir(parents=True)
     layer = pack(make_deb(tmp_path / "a.deb", "a", {"./bin/a": "A"}), roots=[tmp_path / "root"])
     assert content(layer["bin/a"]) == "A"
+
+
+def test_a_package_that_was_packed_is_not_opened_again(tmp_path: Path) -> None:
+    """Layers of it are the same whether it was packed before, for this layer or another, or is now."""
+    conffile = {"./etc/": None, "./etc/b.conf": "B"}
+    files = {
+        "a": {"./usr/bin/a": "A", "./usr/share/both": "of a"},
+        "b": {**conffile, "./usr/bin/b": "B" * 9000, "./usr/share/both": "of b"},
+    }
+    debs = {name: make_deb(tmp_path / f"{name}.deb", name, content) for name, content in files.items()}
+    asked: list[str] = []
+
+    def fetch(wanted: Sequence[Any], *_: Any) -> list[Path]:
+        asked.extend(each["name"] for each in wanted)
+        return [debs[each["name"]] for each in wanted]
+
+    def layer(cache: FrameCache, *names: str) -> Any:
+        packages = [{"name": name, "file": f"{name}.deb", "sha256": name} for name in names]
+        inputs = {"distribution": "debian", "suite": "bookworm", "release": "12", "architecture": "amd64"}
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        work = Work(
+            project=tmp_path,
+            indexes=SimpleNamespace(debian=SimpleNamespace(fetch=fetch)),
+            scratch=tmp_path / "scratch",
+            parent=Facts(),
+            roots=list,
+            say=lambda _: None,
+            recall=cache.recall,
+            remember=cache.remember,
+        )
+        framed = deb.frames(Assemble("deb", {**inputs, "packages": packages}), work)
+        return frame_layer.write(framed, Blobs(tmp_path / "blobs", tmp_path / "scratch"), cache)
+
+    cold = layer(FrameCache(tmp_path / "one"), "a", "b")
+    warm = FrameCache(tmp_path / "two")
+    alone = layer(warm, "b")
+    asked.clear()
+    assert layer(warm, "a", "b") == cold
+    # What of b gives way to a is packed once more.
+    assert asked == ["a", "b"]
+    asked.clear()
+    assert layer(FrameCache(tmp_path / "two"), "a", "b") == cold
+    assert layer(FrameCache(tmp_path / "two"), "b") == alone != cold
+    assert asked == []

@@ -1,0 +1,102 @@
+"""A recipe's .debs in their order, each opened only where nothing was noted of it, or for the bytes of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.assemble.deb_archive import Deb, open_ahead, open_deb, read_fields, replaces
+from pipeline.assemble.deb_notes import Notes, note
+from pipeline.assemble.frame import frame_key
+from pipeline.assemble.work import Work
+from pipeline.digest import CacheKey
+from pipeline.dpkg import ArchiveSettings
+from pipeline.recipe import Assemble
+
+Json = Mapping[str, Any]
+
+
+@dataclass
+class Package:
+    """A locked package: its .deb's file name and hash, what was noted of it, and its files' bytes on demand."""
+
+    file: str
+    sha256: str
+    notes: Notes
+    again: Callable[[], Deb]
+    deb: Deb | None = None
+
+    def data(self) -> IO[bytes]:
+        """The tar of its files, uncompressed; whoever asks closes it."""
+        deb, self.deb = self.deb or self.again(), None
+        return deb.data
+
+
+def opened(recipe: Assemble, work: Work) -> Iterator[Package]:
+    """The packages of a recipe in their order; what nothing is noted of is fetched, and opened a few ahead.
+
+    Raises ResolveError, OutOfReach, and AssembleError for a package that is refused.
+    """
+    packages: Sequence[Json] = sorted(recipe.inputs["packages"], key=lambda package: str(package["name"]))
+    known = {each["name"]: notes for each in packages if (notes := work.recall(_key(each)))}
+    lacking = [each for each in packages if each["name"] not in known]
+    files = dict(zip((each["name"] for each in lacking), _fetched(lacking, recipe, work), strict=True))
+    noted = {name: Notes.from_json(value) for name, value in known.items()}
+    fields = {name: notes.deb.fields for name, notes in noted.items()}
+    fields |= {each["name"]: read_fields(files[each["name"]], _file(each)) for each in lacking}
+    order = _ordered([each["name"] for each in packages], fields)
+    by_name = {each["name"]: each for each in packages}
+    ahead = open_ahead([(_file(by_name[name]), files[name]) for name in order if name in files], work.scratch)
+    for name in order:
+        package = by_name[name]
+        deb = next(ahead) if name in files else None
+        notes = note(deb) if deb else noted[name]
+        if deb:
+            work.remember(_key(package), notes.to_json())
+        yield Package(_file(package), package.get("sha256", ""), notes, _again(package, recipe, work), deb)
+
+
+def _key(package: Json) -> CacheKey | None:
+    return frame_key("deb notes", [package["sha256"], _file(package)]) if package.get("sha256") else None
+
+
+def _file(package: Json) -> str:
+    return str(package["file"]).rpartition("/")[2]
+
+
+def _again(package: Json, recipe: Assemble, work: Work) -> Callable[[], Deb]:
+    return lambda: open_deb(_fetched([package], recipe, work)[0], _file(package), work.scratch)
+
+
+def _fetched(packages: Sequence[Json], recipe: Assemble, work: Work) -> list[Path]:
+    if not packages:
+        return []
+    inputs, sources = recipe.inputs, recipe.sources
+    settings = ArchiveSettings(
+        inputs["distribution"],
+        inputs["suite"],
+        mirror=sources.get("mirror", ""),
+        security_mirror=sources.get("security_mirror", ""),
+    )
+    found: list[Path] = work.indexes.debian.fetch(packages, settings, inputs["architecture"])
+    return found
+
+
+def _ordered(names: Sequence[str], fields: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """By name, but a package that replaces files of another goes before it: the first to bring a file keeps it."""
+    after = {name: replaces(fields[name]) & set(names) for name in names}
+    done: dict[str, None] = {}
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        if name in done or name in trail:
+            return
+        for other in names:
+            if name in after[other]:
+                visit(other, (*trail, name))
+        done[name] = None
+
+    for name in names:
+        visit(name, ())
+    return list(done)
