@@ -11,13 +11,13 @@ import sys
 import tempfile
 import threading
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
-from pipeline.indexes.pypi_choice import choose, kept_back, preferences
+from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_settings import pip_conf, uv_settings
@@ -77,7 +77,11 @@ class PyPI:
         known = {normalise(each["name"]): each for each in held}
 
         def compiled(
-            requirements: Sequence[str], constraints: Sequence[str], *, alone: bool = False
+            requirements: Sequence[str],
+            constraints: Sequence[str],
+            *,
+            alone: bool = False,
+            let_go: Collection[str] = (),
         ) -> list[dict[str, Any]]:
             more = ["--no-deps"] if wanted.no_deps or alone else []
             more += ["--prerelease", "allow"] if wanted.pre else []
@@ -85,9 +89,11 @@ class PyPI:
             # What is new comes last: it has to fit what is there.
             ordered = sorted(requirements, key=lambda line: project_of(line) not in known)
             stays = () if alone else installed.items()
-            return self._compile(ordered, constraints, dict(stays), more, wanted, python, platform, files, held)
+            kept = [each for name, each in known.items() if name not in let_go]
+            return self._compile(ordered, constraints, dict(stays), more, wanted, python, platform, files, kept)
 
         packages = compiled(wanted.requirements, wanted.constraints)
+        packages = unmoved(packages, wanted, known, installed, compiled)
         added = [(normalise(package["name"]), package) for package in packages]
         chosen = [
             choose(package, wanted, python, platform, build=build, held=known.get(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -14,6 +14,8 @@ from pipeline.indexes.pypi_wheels import best
 from pipeline.layers._requirements import Requested, normalise
 
 Package = Mapping[str, Any]
+FEW = 8
+"""Packages that are looked at one by one, each by a run of uv."""
 
 
 def preferences(held: Iterable[Package]) -> str:
@@ -81,8 +83,45 @@ class Compile(Protocol):
     """Requirements under constraints to packages, as a pylock.toml has them. Raises ResolveError, OutOfReach."""
 
     def __call__(
-        self, requirements: Sequence[str], constraints: Sequence[str], *, alone: bool = False
-    ) -> Sequence[Package]: ...
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        *,
+        alone: bool = False,
+        let_go: Collection[str] = (),
+    ) -> list[dict[str, Any]]: ...
+
+
+def unmoved(
+    packages: list[dict[str, Any]],
+    wanted: Requested,
+    held: Mapping[str, Package],
+    installed: Collection[str],
+    compiled: Compile,
+) -> list[dict[str, Any]]:
+    """An answer with what moved without need put back, held by normalised name.
+
+    uv takes a lower version than a preferred one that the first of several indexes has for other platforms alone.
+    """
+    now = {normalise(each["name"]): str(each["version"]) for each in packages if each.get("version")}
+    moved = [name for name, each in held.items() if now.get(name, each["version"]) != each["version"]]
+
+    def put_back(names: Collection[str]) -> list[dict[str, Any]] | None:
+        at = {**now, **{name: str(held[name]["version"]) for name in names}}
+        pins = [f"{name}=={version}" for name, version in at.items() if name not in installed]
+        try:
+            return compiled(wanted.requirements, [*wanted.constraints, *pins], let_go=names)
+        except ResolveError:
+            return None
+
+    if not moved:
+        return packages
+    if found := put_back(moved):
+        return found
+    for name in moved if 1 < len(moved) <= FEW else ():
+        if found := put_back([name]):
+            packages, now[name] = found, str(held[name]["version"])
+    return packages
 
 
 def kept_back(name: str, wanted: Requested, chosen: Iterable[Package], compiled: Compile) -> str:

@@ -129,3 +129,23 @@ def test_an_upgrade_says_that_the_manifest_keeps_it_back(
     _release(wheel, "alpha", "1.0", "2.0")
     ask(*asked, upgrade=["alpha"])
     assert said == [f"alpha stays at 1.0, though there is 2.0: {asked[-1]} is asked for"]
+
+
+def test_a_version_that_one_of_two_indexes_has_for_others_alone_stays(
+    files: Any, user: dict[str, str], tmp_path: Path, wheel: Any
+) -> None:
+    here, there = "cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-manylinux_2_17_aarch64"
+    for index, tags in (("first", {"1.0": there}), ("second", {"0.9": here, "1.0": here})):
+        folder = files.root / index / "alpha"
+        folder.mkdir(parents=True)
+        names = [f"alpha-{version}-{tag}.whl" for version, tag in tags.items()]
+        for name in names:
+            wheel(name)
+            (files.root / "wheels" / name).rename(folder / name)
+        (folder / "index.html").write_text("".join(f'<a href="{name}">{name}</a>' for name in names))
+    pypi = PyPI(user, lambda _: None, etc=tmp_path / "etc", prefix=tmp_path / "venv")
+    first, second = ((files.root / index).as_uri() for index in ("first", "second"))
+    wanted = gather({"packages": ["alpha"], "index": second, "extra_index": first}, files)
+    held = [{"name": "alpha", "version": "1.0"}]
+    found = pypi.resolve(wanted, python="3.11", platform=PLATFORM, files=files, held=held)
+    assert _versions(found) == {"alpha": "1.0"}
