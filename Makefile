@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: make run, make test.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint types contracts schema unit bench clean setup setup-dev
+.PHONY: help run test lint types contracts schema unit bench bench-peers clean setup setup-dev
 
 MANIFEST := manifests/quickstart.yaml
 PORT ?=
@@ -9,7 +9,7 @@ SET := $(if $(PORT),--set targets.here.local.port=$(PORT))
 BIN := .venv/bin
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## build, check and serve the quickstart's model on this machine (PORT=8890)
 	@$(BIN)/pipeline run $(MANIFEST) $(SET) --hints
@@ -38,6 +38,9 @@ unit:
 
 bench: setup ## measure what docs/benchmarks.md states
 	@$(BIN)/python -m bench
+
+bench-peers: setup ## measure the same work with docker buildx bake (ARGS=--quick: each once; ARGS=--write: into docs/)
+	@$(BIN)/python -m bench.peers $(ARGS)
 
 clean: ## remove what make made here (images and services stay: pipeline stop, docs/local-service.md)
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
