@@ -5,7 +5,6 @@ A transfer that breaks off goes on where it broke, where the registry allows it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pipeline.errors import OutOfReach, StoreError
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.problems import Damaged, Refused
 from pipeline.registry.repository import Repository, UploadSession
-from pipeline.store.blobs import Blobs
+from pipeline.store.blobs import Blobs, spoiled
 
 CHUNK = 1 << 17
 SMALL_REQUEST = 16 << 20
@@ -57,14 +56,10 @@ class FromFile:
             yield chunk
 
     def check(self, digest: str) -> None:
-        """Removes a file that is not what its digest says, and raises StoreError: it can be made or fetched anew."""
-        with self.path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if f"sha256:{found}" == digest:
-            return
-        self.path.unlink(missing_ok=True)
-        fact = f"blob {digest} was damaged on disk and is removed"
-        raise StoreError(fact, remedy="run the build again", transient=True)
+        """Raises StoreError when the file is not what its digest says; it is removed then."""
+        if spoiled(self.path, digest):
+            fact = f"blob {digest} was damaged on disk and is removed"
+            raise StoreError(fact, remedy="run the build again", transient=True)
 
 
 @dataclass(frozen=True, slots=True)

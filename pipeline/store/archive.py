@@ -16,6 +16,7 @@ from pipeline.oci import layout
 from pipeline.oci.descriptor import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
 from pipeline.reference import Reference
 from pipeline.store import Store
+from pipeline.store.blobs import spoiled
 from pipeline.store.lookup import ImageDocuments
 from pipeline.store.tarstream import open_tar
 
@@ -144,7 +145,7 @@ def verified(store: Store, blob: Descriptor) -> Iterable[bytes]:
     except FileNotFoundError as error:
         raise _lost(blob) from error
     if f"sha256:{seen.hexdigest()}" != blob.digest:
-        raise _damaged(blob)
+        raise _damaged(store, blob)
 
 
 def unpacked(store: Store, layer: Layer) -> Iterable[bytes]:
@@ -160,17 +161,17 @@ def unpacked(store: Store, layer: Layer) -> Iterable[bytes]:
     except FileNotFoundError as error:
         raise _lost(layer.blob) from error
     except (ValueError, EOFError) as error:
-        raise _damaged(layer.blob) from error
+        raise _damaged(store, layer.blob) from error
     if seen != layer.diff_id:
-        raise _damaged(layer.blob)
+        raise _damaged(store, layer.blob)
 
 
 def _lost(blob: Descriptor) -> StoreError:
     return StoreError(f"blob {short(blob.digest)} is not in the store", remedy="run the build again")
 
 
-def _damaged(blob: Descriptor) -> StoreError:
-    return StoreError(
-        f"blob {short(blob.digest)} is damaged on disk",
-        remedy=f"remove blobs/{blob.digest.replace(':', '/')} from the store and run the build again",
-    )
+def _damaged(store: Store, blob: Descriptor) -> StoreError:
+    if spoiled(store.blobs.place(blob.digest), blob.digest):
+        return StoreError(f"blob {short(blob.digest)} was damaged on disk and is removed", remedy="run the build again")
+    fact = f"blob {short(blob.digest)} has other content than its image says"
+    return StoreError(fact, remedy="get the image from where it was made")

@@ -13,6 +13,19 @@ from pipeline.errors import StoreError
 from pipeline.store.scratch import Scratch, writing
 
 
+def spoiled(path: Path, digest: str) -> bool:
+    """Whether a blob's file has other bytes than its digest says; it is removed then, to be made or had anew."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return False
+    if f"sha256:{found}" == digest:
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
 class BlobWriter:
     """A blob on its way into the store. `digest` and `size` hold once it is closed."""
 

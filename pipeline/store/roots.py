@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
 from pipeline.oci.descriptor import Layer
+from pipeline.store.blobs import spoiled
 
 
 class Roots:
@@ -50,12 +51,12 @@ class Roots:
         try:
             unpacked = unpack(self._blob_path(layer.blob.digest), layer.blob.media_type, staging, as_root=self._as_root)
             if unpacked.digest != layer.diff_id:
-                raise _damaged(layer, f"its content is {short(unpacked.digest)}")
+                raise self._damaged(layer, f"its content is {short(unpacked.digest)}")
             if not unpacked.native:
                 _copy_only(folder).touch()
             staging.rename(folder)
         except ValueError as error:
-            raise _damaged(layer, str(error)) from error
+            raise self._damaged(layer, str(error)) from error
         except OSError as error:
             raise StoreError(
                 f"cannot unpack layer {short(layer.diff_id)}: {error.strerror or error}",
@@ -92,7 +93,13 @@ class Roots:
                 while piece := stream.read(CHUNK):
                     yield piece
         except (OSError, ValueError) as error:
-            raise _damaged(layer, str(error)) from error
+            raise self._damaged(layer, str(error)) from error
+
+    def _damaged(self, layer: Layer, why: str) -> StoreError:
+        name = f"layer {short(layer.diff_id)} (blob {short(layer.blob.digest)})"
+        if spoiled(self._blob_path(layer.blob.digest), layer.blob.digest):
+            return StoreError(f"{name} was damaged on disk and is removed: {why}", remedy="run the build again")
+        return StoreError(f"{name} is damaged: {why}", remedy="build or pull the image again")
 
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:
@@ -128,10 +135,3 @@ def remove_tree(folder: Path) -> None:
 
     if folder.exists():
         shutil.rmtree(folder, onerror=enter)
-
-
-def _damaged(layer: Layer, why: str) -> StoreError:
-    return StoreError(
-        f"layer {short(layer.diff_id)} (blob {short(layer.blob.digest)}) is damaged: {why}",
-        remedy="remove the blob and build or pull the image again",
-    )

@@ -304,6 +304,7 @@ def test_a_damaged_layer_is_never_exported(
     with pytest.raises(StoreError, match=digest[7:19]):
         export(store, "scoring", tmp_path / "out" / destination)
     assert list((tmp_path / "out").iterdir()) == []
+    assert not path.exists(), "it is made anew, or had from where it was"
 
 
 @pytest.mark.usefixtures("scoring")

@@ -201,9 +201,10 @@ def test_a_damaged_blob_is_an_error_and_leaves_nothing(
     layer = shelf.put(tar([member(f"f{n}", os.urandom(1000)) for n in range(9)]), media_type)
     blob = shelf.path(layer.blob.digest)
     blob.write_bytes(spoil(blob.read_bytes()))
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(StoreError, match="damaged on disk and is removed"):
         shelf.roots.layer(layer)
     assert [p for p in (shelf.folder / "roots").iterdir() if p.is_dir()] == []
+    assert not blob.exists()
 
 
 def test_a_member_hidden_behind_a_bad_header_is_an_error(shelf: Shelf) -> None:
