@@ -195,6 +195,7 @@ class _Maker:
             material += [push.key, [str(tag) for tag in push.work.tags]]
             published = " ".join(tag.tag for tag in push.work.tags)
             inputs |= {"published": published} if published != inputs["tags"] else {}
+            inputs["repository"] = str(push.work.where)
         self._put("tag", image, material, inputs, checks, work)
 
     def target(self, target: Entry, image: Image, manifest: Manifest) -> None:

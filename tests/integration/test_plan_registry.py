@@ -61,7 +61,10 @@ def test_what_another_repository_of_the_registry_has_is_mounted_and_not_uploaded
     shop.images(WEB)
     assert shop.run()[0] == 0
     shop.images(WEB.replace("{to: prod}", "{to: prod, repository: second}"))
-    assert _plan(shop)["push web"]["upload"] == {"bytes": 0, "exact": True}
+    planned = _plan(shop)
+    assert planned["push web"]["upload"] == {"bytes": 0, "exact": True}
+    assert planned["tag web"]["why"] == planned["push web"]["why"]
+    assert planned["tag web"]["why"].endswith("/ml/web → " + f"{shop.address}/ml/second")
     shutil.rmtree(registry.folder / "docker/registry/v2/repositories")
     assert _plan(shop)["push web"]["upload"]["bytes"] > 0
 
