@@ -89,7 +89,16 @@ def _read(container: Container, below: Below, scratch: Path, ignored: set[str]) 
     changes = [change for change in container.changes() if change.path and not _is_at(change.path, ignored)]
     deleted = {change.path for change in changes if change.kind == "deleted"}
     paths = {change.path for change in changes} - deleted
-    return from_export(container.export(), paths, scratch) if paths else {}, deleted
+    return _exported(container, paths, scratch) if paths else {}, deleted
+
+
+def _exported(container: Container, paths: set[str], scratch: Path) -> Mapping[str, Found]:
+    """The members at `paths`, and the files of the layers below that they are hard links to: most engines unpack a
+    layer alone, where such a link leads nowhere. An overlay has copies of these files, too.
+    """
+    found = from_export(container.export(), paths, scratch)
+    targets = {one.entry.link for one in found.values() if one.entry.type == "hardlink"} - found.keys()
+    return from_export(container.export(), paths | targets, scratch) if targets else found
 
 
 def _kept(found: Mapping[str, Found], deleted: set[str], ignored: set[str], below: Below) -> list[Entry]:

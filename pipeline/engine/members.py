@@ -105,7 +105,8 @@ def from_export(pieces: Iterable[bytes], paths: set[str], scratch: Path) -> dict
     with tarfile.open(fileobj=as_file(pieces), mode="r|", errors="surrogateescape") as tar:
         for member in tar:
             path = member.name.strip("/")
-            if path in paths:
+            # A file of the layers below that comes after a new link to it is told as a link to that.
+            if path in paths or (member.islnk() and _target(member) in found):
                 found[path] = Found(_member(path, member, tar, scratch / str(len(found))), member.mtime)
     # A socket is in no tar, and left out; a name that is not UTF-8 is what the engine could not tell.
     if unnamed := [path for path in paths - found.keys() if "\ufffd" in path]:
@@ -113,10 +114,14 @@ def from_export(pieces: Iterable[bytes], paths: set[str], scratch: Path) -> dict
     return found
 
 
+def _target(member: tarfile.TarInfo) -> str:
+    return member.linkname.removeprefix("./").lstrip("/")
+
+
 def _member(path: str, member: tarfile.TarInfo, tar: tarfile.TarFile, scratch: Path) -> Entry:
     entry = Entry(path, "file", member.mode & 0o7777, member.uid, member.gid)
     if not member.isreg():
-        link = member.linkname.removeprefix("./").lstrip("/") if member.islnk() else member.linkname
+        link = _target(member) if member.islnk() else member.linkname
         mode = 0o777 if member.issym() else entry.mode
         device = (member.devmajor, member.devminor)
         return replace(entry, type=_TAR_TYPES[member.type], mode=mode, link=link, device=device)

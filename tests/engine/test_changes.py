@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from pipeline.assemble.entry import MTIME, Entry
 from pipeline.engine.changes import Metadata, entries
 from pipeline.engine.memory import MemoryEngine, Scene
-from pipeline.engine.model import Job
+from pipeline.engine.model import Change, Job
 from pipeline.errors import AssembleError
 
 BELOW = {"opt": Metadata(0o755, 0, 0), "run": Metadata(0o755, 0, 0)}
@@ -54,6 +56,41 @@ def test_folders_above_a_change_are_as_below(tmp_path: Path) -> None:
     found = made(lambda scene: scene.delete("opt/a/b"), tmp_path)
     assert list(found) == ["opt", "opt/a", "opt/a/.wh.b"]
     assert found["opt"].mode == 0o755
+
+
+class Exported:
+    """A container whose files are told by a tar alone; `a` and `z` are hard links to a file of the layers below."""
+
+    def __init__(self, added: str, order: str) -> None:
+        self._added, self._order = added, order
+
+    def upper(self) -> None:
+        return None
+
+    def changes(self) -> list[Change]:
+        return [Change("opt", "changed"), Change(f"opt/{self._added}", "added")]
+
+    def export(self) -> list[bytes]:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            folder = tarfile.TarInfo("opt")
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(folder)
+            first, second = (tarfile.TarInfo(f"opt/{name}") for name in self._order)
+            first.size = 4
+            tar.addfile(first, io.BytesIO(b"text"))
+            second.type, second.linkname = tarfile.LNKTYPE, first.name
+            tar.addfile(second)
+        return [data.getvalue()]
+
+
+@pytest.mark.parametrize("added", ["a", "z"])
+def test_a_hard_link_to_a_file_below_takes_that_along(added: str, tmp_path: Path) -> None:
+    """Engines unpack a layer alone: a link out of it leads nowhere."""
+    found = {one.path: one for one in entries(Exported(added, "az"), Below(), tmp_path)}  # type: ignore[arg-type]
+    assert list(found) == ["opt", "opt/a", "opt/z"]
+    assert (found["opt/a"].type, found["opt/a"].source) == ("file", b"text")
+    assert (found["opt/z"].type, found["opt/z"].link) == ("hardlink", "opt/a")
 
 
 def test_members_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
