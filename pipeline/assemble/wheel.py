@@ -66,28 +66,35 @@ class Wheels:
     def folder(self, file: str) -> Path:
         """Where the wheel of this name is unpacked, as it is."""
         if file not in self._found:
-            mine = {wheel for wheel in self.own if wheel[0] == file}
-            self._found |= self._fetched(mine if self._found else mine | self._lacking())
+            mine = [wheel for wheel in self.own if wheel[0] == file]
+            self._found |= self._fetched(mine, () if self._found else self._lacking())
         return self._found[file]
 
-    def _lacking(self) -> set[tuple[str, str]]:
-        """Wheels of this layer and of those beside it of which there is no frame yet."""
-        alike = [one for one in self._work.beside() if "wheels" in one.inputs and _origin(one) == _origin(self._recipe)]
-        return {
-            (file, sha256)
-            for one in (self._recipe, *alike)
-            for file, sha256 in one.inputs["wheels"]
-            if not self._work.packed(wheel_key(one, (file, sha256)))
-        }
+    def _lacking(self) -> list[list[tuple[str, str]]]:
+        """Wheels of this layer and of those beside it of which there is no frame yet, in groups.
 
-    def _fetched(self, wheels: set[tuple[str, str]]) -> Mapping[str, Path]:
+        First the many small ones, that are soon there; then each that has a layer of its own.
+        """
+        alike = [one for one in self._work.beside() if "wheels" in one.inputs and _origin(one) == _origin(self._recipe)]
+        small: set[tuple[str, str]] = set()
+        large: set[tuple[str, str]] = set()
+        for one in (self._recipe, *alike):
+            wheels = [(file, sha256) for file, sha256 in one.inputs["wheels"]]
+            lacking = (wheel for wheel in wheels if not self._work.packed(wheel_key(one, wheel)))
+            (small if len(wheels) > 1 else large).update(lacking)
+        return [group for group in (sorted(small), *([wheel] for wheel in sorted(large))) if group]
+
+    def _fetched(
+        self, wheels: Sequence[tuple[str, str]], others: Sequence[Sequence[tuple[str, str]]]
+    ) -> Mapping[str, Path]:
         recipe, indexes = self._recipe, self._work.indexes
         found: Mapping[str, Path] = indexes.pypi.unpacked(
-            sorted(wheels),
+            wheels,
             gather(recipe.sources, indexes.files),
             python=_minor(recipe),
             platform=recipe.inputs["platform"],
             files=indexes.files,
+            others=others,
         )
         return found
 

@@ -13,7 +13,8 @@ class Threads:
     """An executor: `workers` steps at a time."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self._workers = workers or max(2, min(8, os.cpu_count() or 2))
+        # Two more than processors: some wait for the network.
+        self._workers = workers or min(8, 2 + (os.cpu_count() or 2))
 
     def execute(
         self,

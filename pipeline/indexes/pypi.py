@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
+from pipeline.indexes.pypi_ahead import Ahead, Wheel
 from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
@@ -49,7 +50,7 @@ class PyPI:
         self._etc, self._prefix = etc, prefix
         self._links = links if os.access(links, os.W_OK) else None
         self._guard = threading.Lock()
-        self._unpacked: dict[tuple[str, str], dict[tuple[str, str], Path]] = {}
+        self._ahead = Ahead()
         self._private: tempfile.TemporaryDirectory[str] | None = None
 
     def resolve(
@@ -168,18 +169,22 @@ class PyPI:
         return pip_conf(env, "--no-index" in options)
 
     def unpacked(
-        self, wheels: Sequence[tuple[str, str]], wanted: Requested, *, python: str, platform: str, files: Files
+        self,
+        wheels: Sequence[Wheel],
+        wanted: Requested,
+        *,
+        python: str,
+        platform: str,
+        files: Files,
+        others: Sequence[Sequence[Wheel]] = (),
     ) -> dict[str, Path]:
         """The folder of each wheel (file name, sha256), unpacked as it is, by file name; fetched where need be.
 
-        Their hashes are checked. Raises AssembleError, or OutOfReach when an index does not answer.
+        `others` are groups of wheels that will be asked for later: they are fetched meanwhile. Hashes are checked.
+        Raises AssembleError, or OutOfReach when an index does not answer.
         """
-        with self._guard:
-            found = self._unpacked.setdefault((python, platform), {})
-            if lacking := [wheel for wheel in wheels if wheel not in found]:
-                folders = self._stage(lacking, wanted, python, platform, files)
-                found.update({wheel: folders[wheel[0]] for wheel in lacking})
-            return {wheel[0]: found[wheel] for wheel in wheels}
+        fetch = lambda group: self._stage(group, wanted, python, platform, files)  # noqa: E731
+        return self._ahead.folders((python, platform), wheels, others, fetch)
 
     def _stage(
         self, wheels: Sequence[tuple[str, str]], wanted: Requested, python: str, platform: str, files: Files
@@ -206,7 +211,8 @@ class PyPI:
         env, options = uv_settings(self._environ, wanted, files, etc=self._etc, prefix=self._prefix)
         if self._environ.get("UV_NO_CACHE", "0").lower() not in ("", "0", "false", "no"):
             # Links need something to point at: a cache of this process's own.
-            self._private = self._private or tempfile.TemporaryDirectory(prefix="pipeline-uv-")
+            with self._guard:
+                self._private = self._private or tempfile.TemporaryDirectory(prefix="pipeline-uv-")
             env["UV_CACHE_DIR"] = self._private.name
         command = [_uv_binary(self._environ), *arguments, *options, "--quiet", "--python", sys.executable]
         return subprocess.run(

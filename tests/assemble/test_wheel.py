@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.assemble.entry import Entry
 from pipeline.assemble.frame import Framed
-from pipeline.assemble.wheel import frames
+from pipeline.assemble.wheel import frames, wheel_key
 from pipeline.assemble.work import Work
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
@@ -168,24 +168,37 @@ def test_of_two_wheels_with_one_file_the_later_name_wins(unpack: Any, tmp_path: 
         assert (_read(shared), shared.owner) == (b"beta", beta)
 
 
-def test_the_wheels_of_all_parts_that_are_made_are_fetched_together(unpack: Any, tmp_path: Path) -> None:
-    beta = "beta-2.0-py3-none-any.whl"
+def test_the_wheels_of_all_parts_that_are_made_are_fetched_side_by_side(unpack: Any, tmp_path: Path) -> None:
+    beta, gamma = "beta-2.0-py3-none-any.whl", "gamma-1.0-py3-none-any.whl"
     folders = {ALPHA: unpack(ALPHA, {**INFO, "alpha.py": ""}), beta: unpack(beta, {"beta-2.0.dist-info/METADATA": ""})}
     asked: list[Any] = []
 
-    def fetch(wheels: Any, *_: Any, **__: Any) -> Mapping[str, Path]:
-        asked.append(wheels)
+    def fetch(wheels: Any, *_: Any, others: Any, **__: Any) -> Mapping[str, Path]:
+        asked.append((wheels, others))
         return {file: folders[file] for file, _ in wheels}
 
-    def part(file: str, **inputs: str) -> Assemble:
+    def part(*files: str, **inputs: str) -> Assemble:
         common = {"python": "3.11", "platform": "manylinux_2_36_x86_64", "prefix": "/usr/local", "site": f"/{SITE}"}
-        return Assemble("wheel", {**common, "wheels": [[file, "00"]], "executable": "/usr/bin/python3", **inputs})
+        wheels = [[file, "00"] for file in files]
+        return Assemble("wheel", {**common, "wheels": wheels, "executable": "/usr/bin/python3", **inputs})
 
-    mine, other, elsewhere = part(ALPHA), part(beta, python="3.11.2"), part("c-1-py3-none-any.whl", platform="other")
+    mine, other, elsewhere = part(ALPHA, gamma), part(beta, python="3.11.2"), part("c-1-py3-none-any.whl", platform="o")
     indexes = SimpleNamespace(files=None, pypi=SimpleNamespace(unpacked=fetch))
-    work = Work(tmp_path, indexes, tmp_path, Facts(), list, lambda _: None, beside=lambda: [mine, other, elsewhere])
-    assert {entry.owner for entry in _flat(frames(mine, work)) if entry.owner} == {ALPHA}
-    assert asked == [[(ALPHA, "00"), (beta, "00")]]
+    packed = {wheel_key(mine, (gamma, "00"))}
+    work = Work(
+        project=tmp_path,
+        indexes=indexes,
+        scratch=tmp_path,
+        parent=Facts(),
+        roots=list,
+        say=lambda _: None,
+        beside=lambda: [mine, other, elsewhere],
+        packed=packed.__contains__,
+    )
+    first = next(iter(frames(mine, work).frames))
+    assert {entry.owner for entry in first.entries() if entry.owner} == {ALPHA}
+    # What is packed already is not fetched.
+    assert asked == [([(ALPHA, "00")], [[(ALPHA, "00")], [(beta, "00")]])]
 
 
 def test_only_folders_below_the_prefix_are_made(unpack: Any, tmp_path: Path) -> None:
