@@ -93,6 +93,8 @@ def _downloads(misses: Sequence[Step], plan: Plan, packages: Packages, bench: Be
             for id_ in step.needs:
                 needed = _borrowed(plan.step(id_), step, run_here, bench, counted)
                 found[id_] = found.get(id_, Amount()).plus(needed)
+        elif _runs(step):
+            found[step.id] = _lent(step, plan, bench, counted)
     return {id_: amount for id_, amount in found.items() if amount.size}
 
 
@@ -132,15 +134,28 @@ def _borrowed(below: Step, image: Step, run_here: Collection[str], bench: Bench,
     return Amount(sum(layer.blob.size for layer in unread), runs or not unread)
 
 
+def _lent(runs: Step, plan: Plan, bench: Bench, counted: set[str]) -> Amount:
+    """Layers that a shared cache has, and this machine has to have to run their image."""
+    assert isinstance(runs.work, CheckWork | TargetWork)
+    below = [plan.step(id_) for id_ in plan.step(runs.work.built).needs]
+    made = [la for one in below for la in _made(one, plan, bench) if not bench.store.blobs.has(la.blob.digest)]
+    lacking = {layer.blob.digest: layer.blob.size for layer in made if layer.blob.digest not in counted}
+    counted.update(lacking)
+    return Amount(sum(lacking.values()))
+
+
 def _run_here(plan: Plan) -> set[str]:
     """The steps of the images that a check or a target of the plan runs on this machine."""
-    found = set()
-    for step in plan.steps:
-        work = step.work
-        if not plan.verdicts[step.id].hit and isinstance(work, CheckWork | TargetWork):
-            asks = isinstance(work, TargetWork) or work.image.serve or work.image.checks.imports
-            found.update([work.built] if asks else [])
-    return found
+    runs = [step.work for step in plan.steps if not plan.verdicts[step.id].hit and _runs(step)]
+    return {work.built for work in runs if isinstance(work, CheckWork | TargetWork)}
+
+
+def _runs(step: Step) -> bool:
+    """Whether a step runs its image here."""
+    work = step.work
+    if isinstance(work, CheckWork):
+        return bool(work.image.serve or work.image.checks.imports)
+    return isinstance(work, TargetWork)
 
 
 # -- up -----------------------------------------------------------------------------------------------------------

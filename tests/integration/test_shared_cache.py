@@ -252,6 +252,19 @@ def test_what_is_checked_by_names_fetches_names_alone(
     assert 0 < traffic.fetched() < 10_000
 
 
+def test_a_plan_counts_what_is_fetched_to_run_an_image_here(machines: tuple[Machine, Machine]) -> None:
+    first, second = machines
+    first.outcomes()
+    second.manifest.write_text(
+        second.manifest.read_text() + "targets:\n  here: {remembered: {image: web, port: 8890}}\n"
+    )
+    code, out, _ = second("plan", str(second.manifest), "--output", "json")
+    assert code == 0
+    download = json.loads(out)["download"]
+    assert DATA < download["bytes"] < 1.1 * DATA
+    assert download["exact"]
+
+
 def test_another_registry_gets_layers_that_this_machine_never_keeps(
     machines: tuple[Machine, Machine], registry: RealRegistry
 ) -> None:
