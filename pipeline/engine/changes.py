@@ -69,7 +69,7 @@ def entries(
 
     `mounts` are folders that were not the container's own. Raises AssembleError for a file that holds one of `secrets`.
     """
-    ignored = {*_SURROUNDINGS, *(mount.strip("/") for mount in mounts)}
+    ignored = {*_SURROUNDINGS, *container.own(), *(mount.strip("/") for mount in mounts)}
     found, deleted = _read(container, below, scratch, ignored)
     kept = _kept(found, deleted, ignored, below)
     whiteouts = [Entry(_whiteout(path), mode=0) for path in deleted]

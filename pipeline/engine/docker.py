@@ -6,14 +6,14 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.engine import owner
+from pipeline.engine import accounts, owner
 from pipeline.engine.arguments import OWNER, archive, building, creation
 from pipeline.engine.ask import NoAnswer
 from pipeline.engine.buildkit import INSTALL, Output
@@ -208,11 +208,13 @@ class DockerContainer:
         self._api = api
         self._about = about
         self._job = job
+        self._accounts: dict[str, bytes] = {}
 
     def run(self, line: Callable[[str], None]) -> Ended:
         from docker.utils.socket import frames_iter
 
         with answering(self._about.address, "the command does not start"):
+            self._accounts = {path: self._file(path) for path in accounts.FILES} if self._adds_accounts() else {}
             wanted = {"stdin": int(bool(self._job.secrets)), "stdout": 1, "stderr": 1, "stream": 1}
             stream = self._api.attach_socket(self.id, params=wanted)
             try:
@@ -234,6 +236,23 @@ class DockerContainer:
     def changes(self) -> Sequence[Change]:
         with answering(self._about.address, "what a command changed"):
             return [Change(one["Path"].strip("/"), _KINDS[one["Kind"]]) for one in self._api.diff(self.id) or ()]
+
+    def own(self) -> Collection[str]:
+        with answering(self._about.address, "reading a container's files"):
+            return {path for path, before in self._accounts.items() if accounts.is_given(before, self._file(path))}
+
+    def _adds_accounts(self) -> bool:
+        return self._about.name == "Podman" and bool(self._job.user)
+
+    def _file(self, path: str) -> bytes:
+        """What is in a small file; nothing where there is none."""
+        import docker.errors
+
+        try:
+            pieces, _ = self._api.get_archive(self.id, f"/{path}")
+        except docker.errors.NotFound:
+            return b""
+        return accounts.content(pieces)
 
     def upper(self) -> Path | None:
         """An overlay's upper directory, where the engine is on this machine and we may read it."""

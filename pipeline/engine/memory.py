@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,6 +133,9 @@ class MemoryContainer:
 
     def changes(self) -> Sequence[Change]:
         return list(self._scene.changed.values())
+
+    def own(self) -> Collection[str]:
+        return ()
 
     def upper(self) -> Path | None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +111,10 @@ class Container(Protocol):
 
     def changes(self) -> Sequence[Change]:
         """What differs from the image, in no order; a deleted folder without what was in it."""
+        ...
+
+    def own(self) -> Collection[str]:
+        """Paths that the engine itself changed for the command, and the command did not."""
         ...
 
     def upper(self) -> Path | None:

@@ -64,6 +64,9 @@ class Exported:
     def __init__(self, added: str, order: str) -> None:
         self._added, self._order = added, order
 
+    def own(self) -> list[str]:
+        return []
+
     def upper(self) -> None:
         return None
 
