@@ -84,10 +84,11 @@ def main() -> None:
         sys.exit("docker-registry is not installed (Debian's package of that name)")
     # Ended by a signal, it cleans up as well.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda _signal, _frame: sys.exit(130))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pipeline-bench")
-    there = programs(cache)
     index = pip_settings(os.environ, Path("/etc"), Path(sys.prefix)).get("index-url", "")
     with scratch() as folder:
+        there = programs(cache)
         # The registry's folder as well.
         tempfile.tempdir = str(folder)
         found = sides(folder, there, index)

@@ -47,6 +47,8 @@ def fetch(cache: Path, environ: Mapping[str, str], etc: Path = Path("/etc")) -> 
     if source is None:
         raise Unavailable("apt here is not set to Debian's archive")
     cache.mkdir(parents=True, exist_ok=True)
+    for killed in cache.glob("docker-*"):
+        shutil.rmtree(killed, ignore_errors=True)
     said = ""
     for suite in SUITES:
         with tempfile.TemporaryDirectory(prefix="docker-", dir=cache) as name:
