@@ -168,10 +168,11 @@ class Daemon:
         return subprocess.run(["docker", *words], env=self.environ(), capture_output=True, text=True, check=True).stdout
 
     def stop(self) -> None:
+        """Ends it, and removes all that it stored: it need not end in good order."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(timeout=20)
+                self.process.wait(timeout=3)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
