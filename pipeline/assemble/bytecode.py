@@ -12,6 +12,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 
 from pipeline.assemble.bytecode_debian import fetch
@@ -33,9 +34,7 @@ def frames(recipe: Assemble, work: Work) -> Framed:
     """A layer that holds the bytecode of `recipe`'s sources: a frame for each wheel, or one for all folders."""
     inputs, compiler = recipe.inputs, Compiler(recipe.inputs["python"], work)
     if "wheels" not in inputs:
-        # With other packages below, what is in the folders does not follow from the inputs alone.
-        key = None if recipe.root_decides and "below" in inputs else frame_key(recipe.packer, dict(inputs))
-        return Framed((Frame(key, lambda: compiler.compiled(_from_trees(recipe, work))),), _folders)
+        return Framed((_of_trees(recipe, work, compiler),), _folders)
     layout, wheels = Layout(inputs["prefix"], inputs["site"], inputs["python"], ""), Wheels(recipe, work)
 
     def entries(file: str) -> Iterator[Entry]:
@@ -79,6 +78,18 @@ def sources_of(files: Mapping[str, Entry], site: str) -> Iterator[Source]:
     for path, entry in files.items():
         if path.startswith(site) and isinstance(entry.source, Path) and _wanted(path[len(site) :]):
             yield Source(entry.source, path, entry.owner)
+
+
+def _of_trees(recipe: Assemble, work: Work, compiler: Compiler) -> Frame:
+    """One frame for the folders."""
+    inputs = recipe.inputs
+    if not (recipe.root_decides and "below" in inputs):
+        return Frame(frame_key(recipe.packer, dict(inputs)), lambda: compiler.compiled(_from_trees(recipe, work)))
+    # With other packages below, what is in the folders does not follow from the inputs alone, but can be read: a new
+    # base seldom changes it.
+    sources = list(_from_trees(recipe, work))
+    told = sorted((source.path, sha256(source.here.read_bytes()).hexdigest()) for source in sources)
+    return Frame(frame_key(recipe.packer, [inputs["python"], told]), lambda: compiler.compiled(sources))
 
 
 def _from_trees(recipe: Assemble, work: Work) -> Iterator[Source]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from pipeline.errors import UsageError
@@ -14,6 +14,8 @@ from pipeline.store.members import Member, contents, folders_of, lookup, members
 
 LARGEST = 64 << 20
 """Files of more bytes than this are taken for absent."""
+_KEPT = 4 << 20
+_ELF = b"\x7fELF"
 
 
 class ImageFiles:
@@ -58,7 +60,13 @@ class ImageFiles:
                 each for each in self._wanted if (m := self._tree[each]).layer == member.layer and m.size <= LARGEST
             }
             known |= contents(self._store, layer, {name, *also})
+            self._keep(layer, known)
         return known.get(name)
+
+    def _keep(self, layer: Layer, files: Mapping[str, bytes]) -> None:
+        """Texts are asked for with each new image on a layer: its blob is read for them once."""
+        texts = {name: data for name, data in files.items() if len(data) <= _KEPT and not data.startswith(_ELF)}
+        self._store.put_files(layer, texts)
 
     def real(self, path: str) -> str:
         """The path of the file that `path` leads to once every link in it is followed; empty for none."""

@@ -133,6 +133,21 @@ def test_folders_of_the_layers_below_are_compiled_without_their_tests(tmp_path: 
     assert b"of the layer above" in found[f"usr/lib/py/__pycache__/a.{TAG}.pyc"]  # type: ignore[operator]
 
 
+def test_folders_on_another_base_are_compiled_anew_only_when_a_source_is_another(tmp_path: Path) -> None:
+    def key(name: str, text: str) -> str | None:
+        (tmp_path / name / "usr/lib/py").mkdir(parents=True)
+        (tmp_path / name / "usr/lib/py/a.py").write_text(text)
+        inputs = {"python": VERSION, "packages": [], "trees": ["usr/lib/py"], "below": {"base": name}}
+        work = Work(tmp_path, None, tmp_path, Facts(), lambda: [tmp_path / name], lambda _: None)
+        (frame,) = frames(Assemble("bytecode", inputs, needs_root=True), work).frames
+        return frame.key
+
+    first = key("first", "x = 1\n")
+    assert first is not None
+    assert key("second", "x = 1\n") == first
+    assert key("third", "x = 2\n") != first
+
+
 def test_links_are_followed_inside_the_image(tmp_path: Path) -> None:
     low, high = tmp_path / "low", tmp_path / "high"
     (low / "usr/bin").mkdir(parents=True)

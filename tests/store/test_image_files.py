@@ -42,3 +42,13 @@ def test_a_layer_without_what_is_asked_for_is_not_read(store: Store) -> None:
     assert files.read("/etc/a") == b"a"
     store.blobs.path(small.blob.digest).unlink()
     assert files.read("/etc/b") == b"b"
+
+
+def test_what_was_read_is_not_read_again_for_the_next_image_on_the_layer(store: Store) -> None:
+    lower = pack(store, [text("etc/a", "a"), text("etc/b", "b"), text("lib/c", "\x7fELF")])
+    files = ImageFiles(store, [lower], ["/etc/*", "/lib/*"])
+    assert files.read("/etc/a") == b"a"
+    store.blobs.path(lower.blob.digest).unlink()
+    again = ImageFiles(store, [lower, pack(store, [text("etc/new", "n")])])
+    assert [again.read(path) for path in ("/etc/a", "/etc/b", "/etc/new")] == [b"a", b"b", b"n"]
+    assert list(store.files(lower)) == ["etc/a", "etc/b"]
