@@ -22,7 +22,15 @@ def seconds(value: float) -> str:
 
 
 def megabytes(value: int) -> str:
-    return "0" if value < 50_000 else f"{value / 1e6:.1f}" if value < 10_000_000 else f"{value / 1e6:.0f}"
+    return (
+        "0"
+        if not value
+        else "< 0.1"
+        if value < 50_000
+        else f"{value / 1e6:.1f}"
+        if value < 10_000_000
+        else f"{value / 1e6:.0f}"
+    )
 
 
 def tables(rows: Sequence[Row], names: Sequence[str], counted: bool) -> str:
