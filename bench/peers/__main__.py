@@ -65,7 +65,7 @@ def measured(folder: Path, found: list[Side], index: str, runs: int, short: int)
                 rows.append(row)
                 print("; ".join([row.what, *(f"{name}: {row.seconds(name):.2f} s" for name in row.takes)]), flush=True)
         except Failed as error:
-            print(error, file=sys.stderr)
+            sys.exit(f"{error}\nnothing was written")
         finally:
             for side in found:
                 side.stop()

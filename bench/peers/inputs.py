@@ -72,11 +72,11 @@ RUN --mount=type=bind,from=machine,target=/machine \\
     && apt-get -qq update \\
     && apt-get -qq install -y --no-install-recommends python3 python3-venv libstdc++6 \\
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
-COPY requirements.txt /tmp/requirements.txt
+COPY requirements.txt /opt/requirements.txt
 RUN --mount=type=bind,from=machine,target=/machine \\
     export PIP_CONFIG_FILE=/machine/pip.conf \\
     && python3 -m venv /opt/venv \\
-    && /opt/venv/bin/pip install -q --no-cache-dir --no-deps -r /tmp/requirements.txt
+    && /opt/venv/bin/pip install -q --no-cache-dir --no-deps -r /opt/requirements.txt
 COPY --link model.bin /var/azureml-app/azureml-models/diabetes/1/model.bin
 ARG CODE=app
 COPY --link ${CODE}/ /var/azureml-app/
