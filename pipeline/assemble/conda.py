@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.assemble.entry import MTIME, Entry
+from pipeline.assemble.frame import Frame, Framed, frame_key
 from pipeline.assemble.work import Work
 from pipeline.errors import AssembleError
 from pipeline.layers._environment import read, spec_name
@@ -24,6 +25,12 @@ _NOT_THE_PACKAGES = {"CACHEDIR.TAG", "conda-meta/history", "conda-meta/pixi", "c
 _MACHINE = ("extracted_package_dir", "package_tarball_full_path", "link", "timestamp")
 _TIME = "1980-01-01 00:00:00"
 _FLAGS = struct.Struct("<4sIII")
+
+
+def frames(recipe: Assemble, work: Work) -> Framed:
+    """One frame for the layer: packages are linked together, and their folders follow from what was linked."""
+    key = frame_key(recipe.packer, dict(recipe.inputs))
+    return Framed((Frame(key, lambda: entries(recipe, work)),), lambda _paths: ())
 
 
 def entries(recipe: Assemble, work: Work) -> Iterator[Entry]:

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from condamaker import TIME, Channel, python
 
-from pipeline.assemble import bytecode
+from pipeline.assemble import bytecode, frame_layer
 from pipeline.assemble import conda as packer
 from pipeline.assemble import layer as writer
 from pipeline.assemble.entry import MTIME, Entry
+from pipeline.assemble.frame_cache import FrameCache
 from pipeline.assemble.work import Work
 from pipeline.errors import AssembleError, OutOfReach, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
@@ -251,6 +252,22 @@ def test_two_machines_make_the_same_bytes(files: Folder, tmp_path: Path) -> None
             os.umask(before)
         digests.add(made.blob.digest)
     assert len(digests) == 1
+
+
+def test_what_was_linked_once_is_not_linked_for_another_store(indexes: Indexes, tmp_path: Path) -> None:
+    spec = _spec("tool")
+    recipe = conda.recipes(spec, _solve(indexes, spec), BASE)[0]
+    assert isinstance(recipe, Assemble)
+    layers = []
+    # The second has nowhere to take packages from.
+    for number, some in enumerate((indexes, None)):
+        scratch = tmp_path / f"scratch-{number}"
+        scratch.mkdir()
+        work = Work(scratch, some, scratch, BASE, lambda: [], lambda _text: None)
+        blobs = Blobs(tmp_path / f"blobs-{number}", tmp_path)
+        layers.append(frame_layer.write(packer.frames(recipe, work), blobs, FrameCache(tmp_path / "frames")))
+    assert layers[0] == layers[1]
+    assert any(member[0].endswith("bin/tool") for member in layers[0][1].members)
 
 
 def test_bytecode_that_packages_bring_stays_valid(channel: Channel, indexes: Indexes, tmp_path: Path) -> None:
