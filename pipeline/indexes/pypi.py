@@ -21,6 +21,7 @@ from pipeline.indexes.pypi_ahead import Ahead, Wheel
 from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
+from pipeline.indexes.pypi_near import near
 from pipeline.indexes.pypi_settings import pip_conf, uv_settings
 from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
@@ -63,7 +64,7 @@ class PyPI:
         installed: Mapping[str, str] = MappingProxyType({}),
         build: bool = False,
         held: Sequence[Mapping[str, Any]] = (),
-        upgrade: Iterable[str] = (),
+        upgrade: Collection[str] = (),
     ) -> list[dict[str, Any]]:
         """The wheels that answer `wanted` on Python `3.N` and a manylinux platform tag, sorted by name.
 
@@ -83,8 +84,10 @@ class PyPI:
             *,
             alone: bool = False,
             let_go: Collection[str] = (),
+            cached: bool = False,
         ) -> list[dict[str, Any]]:
             more = ["--no-deps"] if wanted.no_deps or alone else []
+            more += ["--offline"] if cached else []
             more += ["--prerelease", "allow"] if wanted.pre else []
             more += [] if build else ["--only-binary", ":all:"]
             # What is new comes last: it has to fit what is there.
@@ -93,8 +96,10 @@ class PyPI:
             kept = [each for name, each in known.items() if name not in let_go]
             return self._compile(ordered, constraints, dict(stays), more, wanted, python, platform, files, kept)
 
-        packages = compiled(wanted.requirements, wanted.constraints)
-        packages = unmoved(packages, wanted, known, installed, compiled)
+        packages = None if upgrade else near(wanted, known, compiled)
+        if packages is None:
+            packages = compiled(wanted.requirements, wanted.constraints)
+            packages = unmoved(packages, wanted, known, installed, compiled)
         added = [(normalise(package["name"]), package) for package in packages]
         chosen = [
             choose(package, wanted, python, platform, build=build, held=known.get(name))

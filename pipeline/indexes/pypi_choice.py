@@ -80,7 +80,10 @@ def _known(wheel: Package) -> dict[str, Any]:
 
 
 class Compile(Protocol):
-    """Requirements under constraints to packages, as a pylock.toml has them. Raises ResolveError, OutOfReach."""
+    """Requirements under constraints to packages, as a pylock.toml has them. Raises ResolveError, OutOfReach.
+
+    With `cached`, by what uv has in its cache, however old.
+    """
 
     def __call__(
         self,
@@ -89,6 +92,7 @@ class Compile(Protocol):
         *,
         alone: bool = False,
         let_go: Collection[str] = (),
+        cached: bool = False,
     ) -> list[dict[str, Any]]: ...
 
 
