@@ -60,6 +60,8 @@ class _Maker:
     def __init__(self, several_platforms: bool) -> None:
         self.steps: dict[str, Step] = {}
         self._mounts: dict[str, tuple[str, ...]] = {}
+        self._told_of: dict[int, Mapping[str, str]] = {}
+        self._keys: dict[tuple[StepKind, int, tuple[CacheKey, ...]], CacheKey] = {}
         self._several = several_platforms
 
     def _add(self, step: Step, *below: str) -> str:
@@ -107,20 +109,32 @@ class _Maker:
         if self._several:
             name += f"@{resolved.platform}"
         above = {id_: self.steps[id_].key for id_ in below if self._decides(recipe, self.steps[id_])}
-        told = recipe_inputs(recipe, item.locked, item.facts.packages)
-        inputs = {**told, **{id_: key[:12] for id_, key in above.items()}}
+        inputs = {**self._inputs_of(item, recipe), **{id_: key[:12] for id_, key in above.items()}}
         step = Step(
             id=f"{kind} {name}",
             kind=kind,
             name=name,
             title=recipe.summary or item.entry.kind,
-            key=cache_key([kind, key_material(recipe), *above.values()]),
+            key=self._key(kind, recipe, tuple(above.values())),
             inputs=inputs,
             needs=below,
             work=LayerWork(recipe, parent, below, words),
             place=item.entry.location,
         )
         return self._add(step, resolved.image.base, resolved.image.name)
+
+    # Many images stand on the same entry, which is one value: what it comes to is found out once.
+
+    def _inputs_of(self, item: ResolvedEntry, recipe: Recipe) -> Mapping[str, str]:
+        if id(recipe) not in self._told_of:
+            self._told_of[id(recipe)] = recipe_inputs(recipe, item.locked, item.facts.packages)
+        return self._told_of[id(recipe)]
+
+    def _key(self, kind: StepKind, recipe: Recipe, above: tuple[CacheKey, ...]) -> CacheKey:
+        memo = (kind, id(recipe), above)
+        if memo not in self._keys:
+            self._keys[memo] = cache_key([kind, key_material(recipe), *above])
+        return self._keys[memo]
 
     @staticmethod
     def _decides(recipe: Recipe, below: Step) -> bool:

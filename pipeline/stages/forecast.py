@@ -70,7 +70,9 @@ def forecast(bench: Bench, plan: Plan, images: Sequence[ResolvedImage]) -> Forec
     misses = [step for step in plan.steps if not plan.verdicts[step.id].hit]
     if not misses:
         return Forecast()
-    packages = {sha256: package for image in images for item in image.stack for sha256, package in hashed(item.locked)}
+    # An entry that many images stand on is one value.
+    locked = {id(item.locked): item.locked for image in images for item in image.stack}
+    packages = {sha256: package for each in locked.values() for sha256, package in hashed(each)}
     download = _downloads(misses, plan, packages, bench, Held(bench.home.cache, bench.environ))
     upload, notes = _uploads(misses, plan, packages, bench)
     return Forecast(download, upload, notes)
