@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from pipeline.digest import Digest
+from pipeline.digest import Digest, parsed
 from pipeline.errors import AssembleError
 from pipeline.facts import Facts
 from pipeline.oci.descriptor import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
@@ -29,7 +29,34 @@ _HANDED_DOWN = (
     "Env", "User", "WorkingDir", "Entrypoint", "Cmd", "Labels", "ExposedPorts", "Volumes", "StopSignal",
     "Healthcheck", "Shell",
 )  # fmt: skip
+_LISTS = ("Env", "Entrypoint", "Cmd", "Shell")
+_WORDS = ("User", "WorkingDir", "StopSignal")
+_MAPPINGS = ("Labels", "ExposedPorts", "Volumes")
 _LONGEST_WORDS = 200
+
+
+def read_config(data: bytes, where: str) -> Mapping[str, Any]:
+    """An image config as JSON. AssembleError where its properties have other types than OCI's config.md says."""
+    try:
+        value = parsed(data)
+        runtime, rootfs = value.get("config") or {}, value.get("rootfs") or {}
+        diff_ids, history, labels = (
+            rootfs.get("diff_ids") or [],
+            value.get("history") or [],
+            runtime.get("Labels") or {},
+        )
+        lists = [runtime.get(name) or [] for name in _LISTS]
+        mappings = [runtime.get(name) or {} for name in _MAPPINGS]
+        words = [runtime.get(name) or "" for name in _WORDS]
+        words += [word for several in (*lists, diff_ids, labels.values()) for word in several]
+        good = all(isinstance(word, str) for word in words)
+        good = good and all(isinstance(one, list) for one in (*lists, diff_ids, history))
+        good = good and all(isinstance(one, dict) for one in (*mappings, *history))
+    except (ValueError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise AssembleError(f"{where}: its config is none of an image", remedy="take another image")
+    return cast("Mapping[str, Any]", value)
 
 
 def layers(manifest: Mapping[str, Any], config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:

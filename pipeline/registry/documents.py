@@ -95,7 +95,10 @@ def check_platform(config: bytes, platform: Platform, where: str) -> None:
     """Raises ResolveError for an image whose config names another platform."""
     try:
         value = parsed(config)
-        found = Platform(value.get("os") or "linux", value["architecture"], value.get("variant") or "")
+        words = value.get("os") or "linux", value["architecture"], value.get("variant") or ""
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("a word that is none")
+        found = Platform(*words)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(f"{where}: its config is none of an image", remedy="check that it is an image") from None
     if found not in _acceptable(platform) and Platform(found.os, found.architecture) not in _acceptable(platform):

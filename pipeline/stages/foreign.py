@@ -48,7 +48,7 @@ class ForeignImages:
         found = self._found(repository, where, platform)
         data = self._config(repository, found.blobs[0])
         check_platform(data, platform, str(where))
-        config = json.loads(data)
+        config = foreign.read_config(data, str(where))
         layers = foreign.layers(found.value, config, str(where))
         self._bench.origins.note_registry(layers, where)
         return self._locked(name, found.descriptor.digest, layers, config, platform)
@@ -65,7 +65,7 @@ class ForeignImages:
                 return memo
             entry, manifest, data = source.image(name, platform)
         check_platform(data, platform, path)
-        config = json.loads(data)
+        config = foreign.read_config(data, path)
         layers = foreign.layers(manifest, config, path)
         self._bench.origins.note_layout(layers, file)
         locked = self._locked(f"{path}:{name}" if name else path, entry.digest, layers, config, platform)
@@ -82,7 +82,9 @@ class ForeignImages:
         if memo := self._bench.store.database.memo(known):
             return memo
         layers, config = saved(file, self._bench.store, name, self._bench.stop)
-        check_platform(json.dumps(config).encode(), platform, path)
+        data = json.dumps(config).encode()
+        check_platform(data, platform, path)
+        config = foreign.read_config(data, path)
         self._bench.origins.note_archive(layers, file)
         locked = self._locked(f"{path}:{name}" if name else path, Digest(digest), layers, config, platform)
         self._bench.store.database.remember(known, locked)

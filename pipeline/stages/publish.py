@@ -56,6 +56,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         bench.say(step.id, "compressing its layers by gzip")
         image = gzipped(bench.store, image, bench.stop, kept, bench.cache)
     layers = _layers(image, bench)
+    bench.say(step.id, f"sending it to {step.work.where}")
     with tried_enough():
         moved = transfers.push(
             bench.store,

@@ -20,6 +20,9 @@ from pipeline.store.pieces import CHUNK, as_file
 _DOCUMENT = 4 << 20
 """The largest size in bytes of what may be a document."""
 
+_NONSENSE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+"""What reading a document raises that is JSON, and not what it should be."""
+
 _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
 
 
@@ -37,7 +40,7 @@ def take_saved(
             for member in tar:
                 archive.add(member, tar)
         return archive.image(name)
-    except (tarfile.TarError, ValueError, KeyError, IndexError, *compression.damage()) as error:  # type: ignore[misc]
+    except (tarfile.TarError, *_NONSENSE, *compression.damage()) as error:  # type: ignore[misc]
         raise StoreError(f"the image's archive is damaged: {error}", remedy="save or build it again") from error
 
 
