@@ -52,6 +52,7 @@ class PyPI:
         self._links = links if os.access(links, os.W_OK) else None
         self._guard = threading.Lock()
         self._ahead = Ahead()
+        self._binary = ""
         self._private: tempfile.TemporaryDirectory[str] | None = None
 
     def resolve(
@@ -219,7 +220,10 @@ class PyPI:
             with self._guard:
                 self._private = self._private or tempfile.TemporaryDirectory(prefix="pipeline-uv-")
             env["UV_CACHE_DIR"] = self._private.name
-        command = [_uv_binary(self._environ), *arguments, *options, "--quiet", "--python", sys.executable]
+        with self._guard:
+            # The first look into sysconfig is not for several threads at once (Python 3.11): some see it half filled.
+            self._binary = self._binary or _uv_binary(self._environ)
+        command = [self._binary, *arguments, *options, "--quiet", "--python", sys.executable]
         return subprocess.run(
             command, cwd=files.path("."), env=env, capture_output=True, text=True, errors="replace", check=False
         )
