@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import zlib
 from typing import IO, Any, cast
 
@@ -35,8 +32,11 @@ class _Xz(io.RawIOBase):
     BLOCK = 1 << 20
 
     def __init__(self, raw: IO[bytes]) -> None:
+        import lzma
+
         self._raw = raw
-        self._decompressor = lzma.LZMADecompressor()
+        self._new = lzma.LZMADecompressor
+        self._decompressor = self._new()
 
     def readable(self) -> bool:
         return True
@@ -59,7 +59,7 @@ class _Xz(io.RawIOBase):
                 data = self._decompressor.unused_data.lstrip(b"\0") or self._raw.read(self.BLOCK)
                 if not data.strip(b"\0"):
                     return b""
-                self._decompressor = lzma.LZMADecompressor()
+                self._decompressor = self._new()
             elif self._decompressor.needs_input and not (data := self._raw.read(self.BLOCK)):
                 raise EOFError("the compressed data ends early")
             if out := self._decompressor.decompress(data, limit):
@@ -76,6 +76,8 @@ def reader(raw: IO[bytes], kind: str) -> IO[bytes]:
 
         return cast(IO[bytes], cast(Any, igzip).GzipFile(fileobj=raw))
     if kind == "bz2":
+        import bz2
+
         return cast(IO[bytes], bz2.BZ2File(raw))
     if kind == "zst":
         import zstandard
@@ -88,6 +90,8 @@ def decompress(data: bytes, kind: str) -> bytes:
     """A whole buffer decompressed, outside the interpreter's lock as far as the library can. Raises Damaged."""
     try:
         if kind == "xz":
+            import lzma
+
             return lzma.decompress(data)
         return reader(io.BytesIO(data), kind).read()
     except damage() as error:
@@ -146,6 +150,9 @@ def unzstd(data: bytes) -> bytes:
 
 def damage() -> tuple[type[Exception], ...]:
     """What a reader may raise for bytes that are not what they should be."""
+    import gzip
+    import lzma
+
     import zstandard
     from isal import isal_zlib
 

@@ -15,6 +15,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def noun(cls: type[T]) -> type[T]:
     """A frozen dataclass with slots; equal and hashed by its fields."""
+    # Else dataclass writes down the signature, which takes longer than all the rest.
+    cls.__doc__ = cls.__doc__ or cls.__name__
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     for method in (_init, _eq, _hash, _repr, _getstate, _setstate):
         name = f"__{method.__name__.strip('_')}__"

@@ -55,7 +55,11 @@ class Compiler:
         """The bytecode of sources, sorted by path."""
         ordered = list(sources)
         if ordered:
-            yield from pack(ordered, self._interpreter, self._version, self._work.compilers)
+            yield from pack(ordered, self._interpreter, self._version, self._compilers)
+
+    @cached_property
+    def _compilers(self) -> Compilers:
+        return self._work.compilers()
 
     @cached_property
     def _interpreter(self) -> Interpreter:
@@ -65,7 +69,7 @@ class Compiler:
 
     def _fetched(self, minor: str) -> Sequence[Path]:
         work = self._work
-        return fetch(work.parent, minor, work.indexes.debian, work.compilers.folder)
+        return fetch(work.parent, minor, work.indexes.debian, self._compilers.folder)
 
 
 def _folders(paths: Iterable[str]) -> Iterator[Entry]:

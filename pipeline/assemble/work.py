@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.assemble.bytecode_pool import Compilers
 from pipeline.digest import CacheKey
 from pipeline.facts import Facts
 from pipeline.noun import noun
 from pipeline.recipe import Assemble
+
+if TYPE_CHECKING:
+    from pipeline.assemble.bytecode_pool import Compilers
+
+
+def _own_compilers() -> Compilers:
+    from pipeline.assemble.bytecode_pool import Compilers
+
+    return Compilers()
 
 
 @noun
@@ -39,4 +46,4 @@ class Work:
     packed: Callable[[CacheKey], bool] = lambda _key: False
     recall: Callable[[CacheKey | None], Any] = lambda _key: None
     remember: Callable[[CacheKey | None, Any], None] = lambda _key, _value: None
-    compilers: Compilers = field(default_factory=Compilers)
+    compilers: Callable[[], Compilers] = _own_compilers

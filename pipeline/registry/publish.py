@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -60,16 +60,29 @@ def each(items: Sequence[T], work: Callable[[T, Progress], None], parallel: int,
         for item in items:
             work(item, progress)
         return
-    with ThreadPoolExecutor(max_workers=min(parallel, len(items)), thread_name_prefix="transfer") as pool:
-        futures = [pool.submit(work, item, watched) for item in items]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
+    left, failures = deque(items), list[BaseException]()
+
+    def take() -> None:
+        while not stop.is_set():
+            try:
+                item = left.popleft()
+            except IndexError:
+                return
+            try:
+                work(item, watched)
+            except BaseException as error:
+                failures.append(error)
+                stop.set()
+
+    # Not concurrent.futures: importing it takes as long as two requests.
+    threads = [threading.Thread(target=take, name=f"transfer {n}") for n in range(min(parallel, len(items)) - 1)]
+    for thread in threads:
+        thread.start()
+    take()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 class Publication:

@@ -103,10 +103,10 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             here=lambda: roots(below, fetch=False),
             own=lambda: roots([one for one in below if one.place == step.place]),
             beside=lambda: _beside(step, plan),
-            packed=bench.frames.has,
-            recall=bench.frames.recall,
-            remember=bench.frames.remember,
-            compilers=bench.compilers,
+            packed=lambda key: bench.frames.has(key),
+            recall=lambda key: bench.frames.recall(key),
+            remember=lambda key, value: bench.frames.remember(key, value),
+            compilers=lambda: bench.compilers,
         )
         made, contents = _packed(recipe, work, bench)
     if not contents.members:

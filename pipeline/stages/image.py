@@ -35,7 +35,7 @@ def superseded(digest: str, built: str, plan: Plan | None, bench: Bench) -> bool
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     # Only now: a run with nothing to do must not import it.
-    from pipeline.stages import libraries, requires
+    from pipeline.stages import libraries
 
     assert isinstance(step.work, ImageWork)
     manifests, blobs = [], []
@@ -43,7 +43,10 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
         _fits(step, plan, bench, ids)
         libraries.check(step, plan, bench, platform, ids)
-        requires.check(step, plan, bench, ids)
+        if step.work.requires or step.work.image.requires:
+            from pipeline.stages import requires
+
+            requires.check(step, plan, bench, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
         lasting = [plan.step(id_) for id_ in ids if not comes_when_needed(plan.step(id_).work)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import cache_key
 from pipeline.dpkg import SUITES, ArchiveSettings
@@ -11,14 +11,14 @@ from pipeline.dpkg import architecture as platform_architecture
 from pipeline.errors import AssembleError, PipelineError
 from pipeline.facts import Facts, Platform
 from pipeline.oci.descriptor import Layer
-from pipeline.oci.libraries import Contents, Elf, Missing, missing
-from pipeline.oci.provided import ABI, CACHE, by_facts, cached
 from pipeline.plan.model import ImageWork, LayerWork, Plan, Step
 from pipeline.recipe import Assemble, Borrow
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench
 from pipeline.stages.borrow import contents, from_the_top, known_of
-from pipeline.store.image_files import ImageFiles
+
+if TYPE_CHECKING:
+    from pipeline.oci.libraries import Contents, Elf, Missing
 
 
 def check(step: Step, plan: Plan, bench: Bench, platform: Platform, ids: Sequence[str]) -> None:
@@ -48,6 +48,10 @@ def _lacked(
     """What the objects of `own` layers lack. An image from elsewhere answers for itself, and is read no further down
     than it takes to find what they need: not at all, where what is known of its packages says enough.
     """
+    # Here, as below: most new images have the libraries of the one before, and need none of it.
+    from pipeline.oci.libraries import missing
+    from pipeline.oci.provided import by_facts
+
     above = [_contents(layer, bench) for layer in own]
     asking = {path for one in above for path in (*one.objects, *(one.hardlinks if one.objects else ()))}
     if not asking:
@@ -76,6 +80,8 @@ class _Listed:
     """The libraries that ld.so.cache of the uppermost of `layers` that has one tells of; layers above may hide some."""
 
     def __init__(self, layers: Sequence[Layer], bench: Bench) -> None:
+        from pipeline.oci.provided import CACHE, cached
+
         self._known: Mapping[tuple[str, int], str] = {}
         self._removed: set[str] = set()
         for layer in reversed(layers):
@@ -86,6 +92,8 @@ class _Listed:
             self._removed |= {name.removeprefix(".wh.") for _, _, name in paths if name.startswith(".wh.")}
 
     def has(self, soname: str, asking: Elf) -> bool:
+        from pipeline.oci.provided import ABI
+
         path = self._known.get((soname, ABI.get((asking.bits, asking.machine), -1)))
         if path is None:
             return False
@@ -96,6 +104,8 @@ class _Listed:
 
 def _ld_so_conf(layers: Sequence[Layer], bench: Bench) -> list[str]:
     """The folders that the image's ld.so.conf(5) names."""
+    from pipeline.store.image_files import ImageFiles
+
     files = ImageFiles(bench.store, layers, ("/etc/ld.so.conf.d/*.conf",))
     paths = ["/etc/ld.so.conf", *files.glob("/etc/ld.so.conf.d/*.conf")]
     lines = [
@@ -114,6 +124,8 @@ def _relevant(step: Step, bench: Bench) -> Sequence[Layer]:
 
 
 def _contents(layer: Layer, bench: Bench) -> Contents:
+    from pipeline.oci.libraries import Contents, Elf
+
     kept = contents(layer, bench)
     owners = {path: owner for path, *_, owner in kept["members"] if path in kept["elf"]}
     return Contents(
