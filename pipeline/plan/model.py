@@ -32,11 +32,15 @@ class ResolvedEntry:
 
 @noun
 class ResolvedImage:
-    """An image on one platform: its base first, then its layers, lowest first."""
+    """An image on one platform: its base first, then its layers, lowest first.
+
+    `below` is the image of the manifest that it is built on, whose stack its own begins with.
+    """
 
     image: Image
     platform: Platform
     stack: tuple[ResolvedEntry, ...]
+    below: ResolvedImage | None = None
 
 
 @noun

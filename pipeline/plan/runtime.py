@@ -41,7 +41,9 @@ def runtime(resolved: ResolvedImage) -> dict[str, Any]:
 
 
 def inherited(resolved: ResolvedImage) -> Mapping[str, Any]:
-    """The config of the image that this one is built on, where the base is an image from elsewhere."""
+    """The config of the image that this one is built on: another of the manifest, or one from elsewhere."""
+    if resolved.below:
+        return runtime(resolved.below)
     recipes = [recipe for item in resolved.stack[:1] for recipe in item.recipes]
     return next((dict(recipe.config) for recipe in recipes if isinstance(recipe, Borrow)), {})
 
@@ -49,14 +51,23 @@ def inherited(resolved: ResolvedImage) -> Mapping[str, Any]:
 def environment(facts: Facts, below: Mapping[str, Any]) -> dict[str, str]:
     """The variables that every program of an image gets: its base's, from the config `below`, and its layers'."""
     env = {"PATH": PATH, "LANG": "C.UTF-8"}
-    env |= dict(pair.split("=", 1) for pair in below.get("Env") or () if "=" in pair)
-    env["PATH"] = ":".join((*facts.path, env["PATH"]))
+    env |= _variables(below)
+    there = env["PATH"].split(":")
+    env["PATH"] = ":".join((*(folder for folder in facts.path if folder not in there), *there))
     return {**env, **facts.env}
+
+
+def _variables(config: Mapping[str, Any]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair)
 
 
 def _environment(resolved: ResolvedImage, below: Mapping[str, Any]) -> Mapping[str, str]:
     image, facts = resolved.image, resolved.stack[-1].facts
     env = environment(facts, below)
+    if resolved.below:
+        # What the image below sets by itself holds, but for what a layer on top of it wants otherwise.
+        known = resolved.below.stack[-1].facts.env
+        env |= {name: text for name, text in _variables(below).items() if name in known and known[name] == env[name]}
     if facts.python:
         env["PYTHONUNBUFFERED"] = "1"
     if image.serve:

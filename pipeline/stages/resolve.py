@@ -106,9 +106,11 @@ class _Resolver:
         return (manifest.bases if section == "bases" else manifest.layers)[entry].location
 
     def _image(self, image: Image, platform: Platform) -> ResolvedImage:
-        facts = Facts(platform)
-        stack: list[ResolvedEntry] = []
-        entries = self._stack(image)
+        images = self._bench.manifest.images
+        below = self._image(images[image.base], platform) if image.base in images else None
+        facts = below.stack[-1].facts if below else Facts(platform)
+        stack = list(below.stack) if below else []
+        entries = self._own(image)
         for number, (section, entry) in enumerate(entries):
             try:
                 stack.append(self._entry(section, entry, facts))
@@ -116,7 +118,7 @@ class _Resolver:
                 self._missing(entries[number + 1 :], platform)
                 raise
             facts = stack[-1].facts
-        return ResolvedImage(image, platform, tuple(stack))
+        return ResolvedImage(image, platform, tuple(stack), below)
 
     def _missing(self, above: list[tuple[Section, Entry]], platform: Platform) -> None:
         """Looks at what stands on something that is not known, as far as that goes."""
@@ -129,14 +131,12 @@ class _Resolver:
                 with suppress(PipelineError):
                     self._entry(section, entry, Facts(platform))
 
-    def _stack(self, image: Image) -> list[tuple[Section, Entry]]:
-        """Base and layers, lowest first; an image whose base is another image stands on that one's whole stack."""
+    def _own(self, image: Image) -> list[tuple[Section, Entry]]:
+        """Layers, lowest first, on top of the base where that is no image of the manifest."""
         manifest = self._bench.manifest
-        below: list[tuple[Section, Entry]]
-        if image.base in manifest.images:
-            below = self._stack(manifest.images[image.base])
-        else:
-            below = [("bases", manifest.bases[image.base])]
+        below: list[tuple[Section, Entry]] = []
+        if image.base not in manifest.images:
+            below.append(("bases", manifest.bases[image.base]))
         return below + [("layers", manifest.layers[name]) for name in image.layers]
 
     def _entry(self, section: Section, entry: Entry, parent: Facts) -> ResolvedEntry:
