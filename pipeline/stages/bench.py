@@ -14,7 +14,7 @@ from pipeline.errors import Interrupted, StoreError
 from pipeline.home import Home
 from pipeline.indexes import Indexes
 from pipeline.manifest.model import Manifest
-from pipeline.manifest.paths import inside
+from pipeline.manifest.paths import within
 from pipeline.noun import noun
 from pipeline.plan.model import Plan, Step
 from pipeline.reference import below
@@ -77,9 +77,7 @@ class Bench:
     @cached_property
     def files(self) -> ProjectFiles:
         base = self.manifest.path.parent
-        return ProjectFiles(
-            base, lambda path: inside(self.manifest.root, base, path), self.store.database, time.time_ns
-        )
+        return ProjectFiles(base, within(self.manifest.root, base), self.store.database, time.time_ns)
 
     @cached_property
     def registries(self) -> Registries:
