@@ -27,7 +27,7 @@ from pipeline.manifest.load import load
 from pipeline.plan import plan as make_plan
 from pipeline.plan.model import Plan, PushWork, Step, StepKind
 from pipeline.stages.bench import Bench, Result
-from pipeline.stages.locks import read_lock, write_lock
+from pipeline.stages.locks import anew, read_lock, write_lock
 from pipeline.stages.resolve import Resolution, resolve
 
 if TYPE_CHECKING:
@@ -78,18 +78,19 @@ def prepare(
     *,
     frozen: bool = False,
     only: Iterable[str] | None = None,
+    upgrade: Sequence[str] = (),
     write: bool = True,
     kinds: Collection[StepKind] = tuple(STAGES),
 ) -> Plan:
-    """Resolves what the lock does not answer, writes the lock, and plans. Steps that are not of `kinds` are not looked
-    at: whether an image is in its registry takes a request.
+    """Resolves what the lock does not answer and what `upgrade` names, writes the lock, and plans. Steps not of `kinds`
+    are not looked at: whether an image is in its registry takes a request.
     """
     started = time.monotonic()
     lock = read_lock(bench)
-    resolution = resolve(bench, lock, frozen=frozen, only=only)
+    found = resolve(bench, lock, frozen=frozen, upgrade=anew(bench, lock, upgrade), only=only)
     if write:
-        write_lock(bench, lock, resolution, report, time.monotonic() - started)
-    return plan_of(bench, resolution, kinds)
+        write_lock(bench, lock, found, report, time.monotonic() - started)
+    return plan_of(bench, found, kinds)
 
 
 def prepare_saved(bench: Bench, report: Reporter | None, saved: Saved) -> Plan:
@@ -267,13 +268,12 @@ class _Run:
         self.report(event)
 
     def _title(self, step: Step) -> str:
-        if step.kind == "image" and (record := self.bench.store.database.record(step.key)):
+        telling = step.kind in ("image", "push", "target")
+        if not telling or not (record := self.bench.store.database.record(step.key)):
+            return step.title
+        if step.kind == "image":
             return str(record["image"]["digest"])
-        if step.kind == "push" and (record := self.bench.store.database.record(step.key)):
-            return str(record["reference"])
-        if step.kind == "target" and (record := self.bench.store.database.record(step.key)):
-            return str(record.get("address") or step.title)
-        return step.title
+        return str(record["reference"] if step.kind == "push" else record.get("address") or step.title)
 
     def _summary(self) -> Report:
         outcomes = [event.outcome for event in self.ended.values()]

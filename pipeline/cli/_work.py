@@ -30,6 +30,7 @@ class Wanted:
     sets: Mapping[str, str] = field(default_factory=dict)
     images: Sequence[str] = ()
     frozen: bool = False
+    upgrade: Sequence[str] = ()
 
 
 @dataclass
@@ -124,7 +125,8 @@ def performed(
             if ready:
                 plan = ready(bench, door)
             else:
-                plan = prepare(bench, door, frozen=wanted.frozen, only=wanted.images or None, kinds=tuple(kinds))
+                only = wanted.images or None
+                plan = prepare(bench, door, frozen=wanted.frozen, only=only, upgrade=wanted.upgrade, kinds=tuple(kinds))
             show.fit(step.name for step in plan.steps)
             perform(bench, plan, door, kinds)
         except KeyboardInterrupt:

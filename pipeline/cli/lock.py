@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,12 +15,8 @@ from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, opened
 from pipeline.errors import UsageError
 from pipeline.events import Event, StepSaid, Warned
+from pipeline.lock.upgrade import EVERYTHING
 from pipeline.noun import noun
-
-if TYPE_CHECKING:
-    from pipeline.lock.model import Lock
-    from pipeline.lock.upgrade import Upgrade
-    from pipeline.stages.bench import Bench
 
 ARGUMENTS = """MANIFEST: the manifest; when left out, ./pipeline.yaml or the only file in ./manifests
 NAME: after --upgrade a base, a layer, a package (numpy), or one layer's package (science:numpy)"""
@@ -34,7 +29,6 @@ pipeline lock manifests/prod.yaml --diff HEAD~1            what changed since th
 pipeline lock manifests/prod.yaml --check                  in CI: fail when the lock is out of date
 pipeline lock --export pylock --layer science -o pylock.toml
 """
-EVERYTHING = "*"
 STALE = 3
 """The exit code of --check when the lock would change."""
 
@@ -150,7 +144,7 @@ def _is_manifest(word: str) -> bool:
 def lock(shell: Shell, asked: Asked) -> int:
     """Resolves; writes the lock unless a difference or a check is wanted. The exit code."""
     from pipeline.lock.model import path_of
-    from pipeline.stages.locks import merged, read_lock, write_lock
+    from pipeline.stages.locks import anew, merged, read_lock, write_lock
     from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:
@@ -161,20 +155,10 @@ def lock(shell: Shell, asked: Asked) -> int:
 
     bench = opened(shell, asked.wanted, report)
     old = read_lock(bench)
-    resolution = resolve(bench, old, upgrade=_anew(bench, old, asked.upgrade))
+    resolution = resolve(bench, old, upgrade=anew(bench, old, asked.upgrade))
     new = merged(bench, old, resolution)
     writes = not asked.check and asked.since is None
     if writes:
         write_lock(bench, old, resolution, None)
     tell(shell, path_of(asked.wanted.manifest), old, new, writes)
     return STALE if asked.check and new != old else 0
-
-
-def _anew(bench: Bench, old: Lock, names: Sequence[str]) -> Upgrade:
-    from pipeline.lock.upgrade import Upgrade, selection
-
-    if EVERYTHING in names:
-        return Upgrade(everything=True)
-    manifest = bench.manifest
-    heads = [*(f"bases.{name}" for name in manifest.bases), *(f"layers.{name}" for name in manifest.layers)]
-    return selection(names, old, heads)

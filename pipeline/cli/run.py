@@ -21,6 +21,7 @@ from pipeline.cli._options import (
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Door, Wanted, performed
 from pipeline.errors import UsageError
+from pipeline.lock.upgrade import EVERYTHING
 
 if TYPE_CHECKING:
     from pipeline.events import Reporter
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 pipeline run manifests/prod.yaml
 pipeline run manifests/prod.yaml --image scoring --set images.scoring.serve.port=5002
+pipeline run --upgrade slim              take the base's newest image first, and go on from there
 pipeline run --frozen --output json      in CI: only what the lock says, one event a line
 pipeline run --plan plan.json            what 'pipeline plan --save plan.json' said, or nothing
 """
@@ -39,6 +41,14 @@ pipeline run --plan plan.json            what 'pipeline plan --save plan.json' s
 @click.argument("manifest", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--plan", "saved", metavar="FILE", type=click.Path(path_type=Path), help="Do exactly what a saved plan says."
+)
+@click.option(
+    "--upgrade",
+    metavar="[NAME]",
+    multiple=True,
+    is_flag=False,
+    flag_value=EVERYTHING,
+    help="First lock anew this base, layer or package (layer:package), or everything. Repeatable.",
 )
 @set_option
 @image_option
@@ -51,6 +61,7 @@ def command(
     shell: Shell,
     manifest: Path | None,
     saved: Path | None,
+    upgrade: tuple[str, ...],
     sets: Mapping[str, str],
     images: tuple[str, ...],
     frozen: bool,
@@ -61,12 +72,25 @@ def command(
     Every image is built, pushed by digest and checked before any tag moves, and every tag moves before any
     target is rolled out; a target that does not become healthy gets its last good revision back.
     """
+    if upgrade and frozen:
+        fact = "--upgrade asks indexes, and --frozen lets nothing be resolved"
+        raise UsageError(fact, remedy="take --no-frozen (where CI is set, --frozen is the default)")
     if saved is None:
-        run(shell, Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen), hints)
+        manifest, upgrade = _named(manifest, upgrade)
+        run(shell, Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen, upgrade), hints)
         return
+    if upgrade:
+        raise UsageError("a saved plan has its lock", remedy="leave out --upgrade, or plan again")
     if images:
         raise UsageError("a saved plan names its images", remedy="leave out --image")
     run_saved(shell, saved, manifest, sets, hints)
+
+
+def _named(manifest: Path | None, upgrade: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """`--upgrade prod.yaml` means everything in it: an option that needs no value takes the next word all the same."""
+    if manifest is None and upgrade and upgrade[-1].endswith((".yaml", ".yml")):
+        return Path(upgrade[-1]), (*upgrade[:-1], EVERYTHING)
+    return manifest, upgrade
 
 
 def run_saved(

@@ -267,7 +267,7 @@ def _not_fetched(error: PipelineError) -> PipelineError:
         return error
     return AssembleError(
         f"the locked wheels cannot be fetched: {public(error.message)}",
-        remedy="check that the index still has them, or run `pipeline lock` again",
+        remedy="check that the index still has them, or lock others: 'pipeline lock --upgrade LAYER'",
     )
 
 

@@ -10,6 +10,9 @@ from pipeline.errors import UsageError
 from pipeline.lock.model import Lock, head_of
 from pipeline.noun import noun
 
+EVERYTHING = "*"
+"""Stands for all names."""
+
 
 @noun
 class Upgrade:
@@ -32,9 +35,11 @@ def selection(names: Iterable[str], lock: Lock, heads: Iterable[str]) -> Upgrade
     """What these names stand for. UsageError for what is nowhere.
 
     `science` or `layers.science` is a base or layer of `heads`, the manifest's; `science:numpy` a package of one;
-    `numpy` that package wherever the lock has it.
+    `numpy` that package wherever the lock has it; `*` everything.
     """
-    heads = list(heads)
+    names, heads = list(names), list(heads)
+    if EVERYTHING in names:
+        return Upgrade(everything=True)
     whole: set[str] = set()
     packages: dict[str, set[str]] = {}
     for name in names:

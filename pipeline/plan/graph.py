@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 from pipeline.digest import cache_key
@@ -138,6 +137,8 @@ def _edge(start: tuple[int, int], end: tuple[int, int], box: int) -> str:
 
 
 def _node(plan: Plan, step: Step, spot: tuple[int, int], box: int) -> str:
+    from html import escape
+
     x, y = spot
     fill, stroke = _COLOURS[_state(plan, step.id)]
     verdict: Mapping[bool, str] = {True: "hit", False: plan.verdicts[step.id].why}
@@ -149,6 +150,8 @@ def _node(plan: Plan, step: Step, spot: tuple[int, int], box: int) -> str:
 
 
 def _point(name: str, spot: tuple[int, int], box: int) -> str:
+    from html import escape
+
     x, y = spot
     return (
         f'<g><line x1="{x}" y1="{y + _HEIGHT // 2}" x2="{x + box}" y2="{y + _HEIGHT // 2}" stroke="#9aa0a6"/>'

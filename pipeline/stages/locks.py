@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.events import Locked, Reporter, Warned
 from pipeline.lock.model import Lock, head_of, path_of
 from pipeline.lock.text import dump, parse
+from pipeline.lock.upgrade import Upgrade, selection
 from pipeline.stages.bench import Bench
 from pipeline.stages.resolve import Resolution
 
@@ -42,6 +44,15 @@ def lock_of(name: str, path: Path) -> Lock:
         said = shown.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
         raise UsageError(f"'{name}' has no {path.name}: {said[0]}", remedy="name a lock file or a Git revision")
     return parse(shown.stdout.decode(errors="replace"), f"{name}:{path.name}")
+
+
+def anew(bench: Bench, lock: Lock, names: Sequence[str]) -> Upgrade:
+    """What to ask anew by names of the manifest and of the lock (lock.upgrade.selection). UsageError."""
+    if not names:
+        return Upgrade()
+    manifest = bench.manifest
+    heads = [*(f"bases.{name}" for name in manifest.bases), *(f"layers.{name}" for name in manifest.layers)]
+    return selection(names, lock, heads)
 
 
 def merged(bench: Bench, old: Lock, resolution: Resolution) -> Lock:
@@ -91,4 +102,4 @@ def _write(bench: Bench, lock: Lock) -> None:
         raise PipelineError(f"the lock {path} cannot be written: {error.strerror}", remedy=remedy) from error
 
 
-__all__ = ["lock_of", "merged", "read_lock", "write_lock"]
+__all__ = ["anew", "lock_of", "merged", "read_lock", "write_lock"]

@@ -101,6 +101,11 @@ def writing(what: Path) -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        # Mostly nothing else is left in it, and importing shutil takes longer than that.
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+        return
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -154,6 +154,26 @@ def test_an_unknown_name_is_a_mistake_that_is_told(market: Market, name: str, sa
     assert (ended.code, ended.err) == (2, f"error: {said}\n")
 
 
+def test_a_run_takes_anew_what_it_is_told_to_and_goes_on_from_there(market: Market) -> None:
+    market.good("run", "--image", "small")
+    market.shelf(ham=["1", "2"], jam=["1", "2"], spam_er=["1"])
+    said = market.good("run", "--image", "small", "--upgrade", "ham")
+    assert "ham 1 → 2" in said
+    assert (market.versions["tools ham"], market.versions["tools jam"]) == ("2", "1")
+    market.good("run", "--upgrade", "pipeline.yaml")
+    assert set(market.versions.values()) == {"1", "2"} and market.versions["more jam"] == "2"
+    assert "nothing to do" in market.good("run", "pipeline.yaml", "--upgrade")
+
+
+@pytest.mark.parametrize("words", [("--frozen",), ("--plan", "plan.json")])
+def test_a_run_that_may_resolve_nothing_takes_nothing_anew(market: Market, words: tuple[str, ...]) -> None:
+    market.good("plan", "--save", "plan.json")
+    before = market.text
+    ended = market("run", *words, "--upgrade", "ham")
+    assert (ended.code, market.text) == (2, before)
+    assert "--upgrade" in ended.err
+
+
 def test_a_name_without_upgrade_is_a_mistake_that_is_told(market: Market) -> None:
     ended = market("lock", "tools")
     assert ended.code == 2
