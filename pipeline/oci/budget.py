@@ -10,6 +10,7 @@ measured, too: with as many layers a new version moves two to five times the byt
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from pipeline.errors import AssembleError
 from pipeline.manifest.model import LayerBudget
 from pipeline.manifest.words import size as words
 from pipeline.noun import noun
-from pipeline.recipe import Assemble, Json, Recipe
+from pipeline.recipe import Assemble, Borrow, Json, Recipe
 
 SMALL = "small"
 """The name of the group of small pieces; of several, with the bits that their hashes begin with."""
@@ -102,12 +103,31 @@ def check(image: str, made: Mapping[str, Sequence[int]], borrowed: int, budget: 
                 f"the layer {name} has {words(max(sizes))}, and may have {words(budget.size)}: registries refuse more",
                 remedy="divide what it holds, or raise build.layers.size if the registry takes it",
             )
-    number = borrowed + sum(map(len, made.values()))
+    entries: Counter[str] = Counter()
+    for name, sizes in made.items():
+        entries[name.partition("/")[0]] += len(sizes)
+    check_number(image, entries, borrowed, budget)
+
+
+def foreseen(recipes: Iterable[tuple[str, Recipe]]) -> tuple[dict[str, int], int]:
+    """How many layers recipes, each with the name of its entry, make at least, by entry; and how many they borrow.
+
+    Whether there is bytecode to compile shows only once it is packed.
+    """
+    made: Counter[str] = Counter()
+    borrowed = 0
+    for name, recipe in recipes:
+        if isinstance(recipe, Borrow):
+            borrowed += len(recipe.layers)
+        elif not (isinstance(recipe, Assemble) and (recipe.mount or recipe.packer == "bytecode")):
+            made[name] += 1
+    return dict(made), borrowed
+
+
+def check_number(image: str, entries: Mapping[str, int], borrowed: int, budget: LayerBudget) -> None:
+    """Raises AssembleError for an image of too many layers: `entries` tells how many each entry makes."""
+    number = borrowed + sum(entries.values())
     if number > budget.number:
-        entries: dict[str, int] = {}
-        for name, sizes in made.items():
-            entry = name.partition("/")[0]
-            entries[entry] = entries.get(entry, 0) + len(sizes)
         most = sorted(entries, key=lambda entry: (-entries[entry], entry))[:3]
         raise AssembleError(
             f"image {image} would have {number} layers, and may have {budget.number}; most are of "

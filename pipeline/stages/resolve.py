@@ -17,7 +17,7 @@ from pipeline.lock.asked import otherwise, readable
 from pipeline.lock.model import Lock, LockEntry, entry_id, head, head_of, request_hash
 from pipeline.lock.upgrade import Upgrade
 from pipeline.manifest.model import Entry, Image
-from pipeline.oci.budget import divided
+from pipeline.oci.budget import check_number, divided, foreseen
 from pipeline.plan.model import ResolvedEntry, ResolvedImage
 from pipeline.stages.bench import Bench, machine_platform
 from pipeline.stages.stale import Stale
@@ -118,6 +118,12 @@ class _Resolver:
                 self._missing(entries[number + 1 :], platform)
                 raise
             facts = stack[-1].facts
+        made, borrowed = foreseen((item.entry.name, recipe) for item in stack for recipe in item.recipes)
+        try:
+            check_number(image.name, made, borrowed, self._bench.manifest.build.layers)
+        except AssembleError as error:
+            error.place = error.place or image.location
+            raise
         return ResolvedImage(image, platform, tuple(stack), below)
 
     def _missing(self, above: list[tuple[Section, Entry]], platform: Platform) -> None:

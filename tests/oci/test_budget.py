@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import AssembleError
 from pipeline.manifest.model import LayerBudget
-from pipeline.oci.budget import check, divided, parts
-from pipeline.recipe import Assemble, Piece, Recipe
+from pipeline.oci.budget import check, divided, foreseen, parts
+from pipeline.recipe import Assemble, Borrow, Piece, Recipe
 
 MB = 1 << 20
 BUDGET = LayerBudget()
@@ -139,6 +139,12 @@ def test_an_image_of_too_many_layers_is_refused_and_told_where_they_are_from() -
     check("scoring", sizes, 68, BUDGET)
     with pytest.raises(AssembleError, match=r"scoring would have 121 layers, and may have 120; .* science \(50\)"):
         check("scoring", sizes, 69, BUDGET)
+
+
+def test_layers_are_counted_before_they_are_made_and_bytecode_only_after() -> None:
+    recipes = [("slim", Borrow(({"digest": "a"}, {"digest": "b"}))), ("science", recipe({"numpy": 1}))]
+    recipes += [("science", Assemble("bytecode", {})), ("weights", Assemble("tree", {}, mount="/models"))]
+    assert foreseen(recipes) == ({"science": 1}, 2)
 
 
 def test_a_layer_that_turned_out_too_large_is_refused() -> None:
