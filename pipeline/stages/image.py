@@ -40,8 +40,10 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, ImageWork)
     manifests, blobs = [], []
     for platform, ids, config in step.work.stacks:
-        layers = [layer for id_ in ids for layer in layers_of(plan.step(id_), bench)]
-        _fits(step, plan, bench, ids)
+        # Read once: fifty images on a new base have a thousand layers.
+        stack = {id_: layers_of(plan.step(id_), bench) for id_ in ids}
+        layers = [layer for id_ in ids for layer in stack[id_]]
+        _fits(step, plan, bench, stack)
         libraries.check(step, plan, bench, platform, ids)
         if step.work.requires or step.work.image.requires:
             from pipeline.stages import requires
@@ -49,8 +51,8 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             requires.check(step, plan, bench, ids)
         manifest, parts = _manifest(platform, config, layers, bench)
         manifests.append(manifest)
-        lasting = [plan.step(id_) for id_ in ids if not comes_when_needed(plan.step(id_).work)]
-        blobs += [*parts, *(layer.blob for one in lasting for layer in layers_of(one, bench))]
+        lasting = [id_ for id_ in ids if not comes_when_needed(plan.step(id_).work)]
+        blobs += [*parts, *(layer.blob for id_ in lasting for layer in stack[id_])]
     image = manifests[0]
     if len(manifests) > 1:
         image, data = documents.described(documents.index(manifests), documents.INDEX)
@@ -61,11 +63,10 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     return Result(record, title=image.digest)
 
 
-def _fits(step: Step, plan: Plan, bench: Bench, ids: Sequence[str]) -> None:
-    steps = [plan.step(id_) for id_ in ids]
+def _fits(step: Step, plan: Plan, bench: Bench, stack: Mapping[str, Sequence[Layer]]) -> None:
     made, borrowed = {}, 0
-    for one in steps:
-        layers = layers_of(one, bench)
+    for id_, layers in stack.items():
+        one = plan.step(id_)
         if isinstance(one.work, LayerWork) and isinstance(one.work.recipe, Borrow):
             borrowed += len(layers)
         else:
