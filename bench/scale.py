@@ -135,13 +135,15 @@ def _services(take: Take, runs: int, folder: Path, home: Path, there: Registry) 
     yield "nothing to do, one image in a registry", "0.17 s", f"{seconds:.3f} s", 3 * runs
     seconds = statistics.median(take(["run", services], home) for _ in range(3 * runs))
     yield f"{SERVICES} services, nothing to do, each in a registry", "0.6 s", f"{seconds:.2f} s", 3 * runs
-    taken, requests = [], []
-    for number in range(1, runs + 1):
-        (folder / "mark").write_text(str(number))
-        take(["run", f"{folder}/base.yaml"], home)
-        take(["lock", services, "--upgrade", "slim"], home)
-        with there.asked() as asked:
-            taken.append(take(["run", services], home))
-        requests.append(len(asked))
-    figure = f"{statistics.median(taken):.2f} s, {statistics.median(requests):.0f} requests"
-    yield f"{SERVICES} services, new base, pushed and tagged", "3 s", figure, runs
+    for what, goal, run in (
+        ("one image, new base, pushed and tagged", "1 s", one),
+        (f"{SERVICES} services, new base, pushed and tagged", "3 s", [services]),
+    ):
+        taken, requests = [], []
+        for _ in range(runs):
+            (folder / "mark").write_text(os.urandom(8).hex())
+            take(["run", f"{folder}/base.yaml"], home)
+            with there.asked() as asked:
+                taken.append(take(["run", *run, "--upgrade", "slim"], home))
+            requests.append(len(asked))
+        yield what, goal, f"{statistics.median(taken):.2f} s, {statistics.median(requests):.0f} requests", runs
