@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.engine import accounts, owner
+from pipeline.engine import accounts, overlay, owner
 from pipeline.engine.arguments import OWNER, archive, building, creation
 from pipeline.engine.ask import NoAnswer
 from pipeline.engine.buildkit import INSTALL, Output
@@ -28,6 +28,7 @@ TIMEOUT = 600
 """Seconds that the engine may take for one answer, or for the next piece of one."""
 
 CHUNK = 1 << 20
+_MOUNTS = Path("/proc/self/mountinfo")
 _KINDS: tuple[ChangeKind, ...] = ("changed", "added", "deleted")
 
 
@@ -256,7 +257,7 @@ class DockerContainer:
 
     def upper(self) -> Path | None:
         """An overlay's upper directory, where the engine is on this machine and we may read it."""
-        if not self._about.address.startswith("unix://"):
+        if not self._about.address.startswith("unix://") or os.geteuid() != 0:
             return None
         with answering(self._about.address):
             secure = " ".join(self._api.info().get("SecurityOptions") or ())
@@ -264,9 +265,15 @@ class DockerContainer:
                 # There every owner is another one than in the container.
                 return None
             driver = self._api.inspect_container(self.id).get("GraphDriver") or {}
-        found = (driver.get("Data") or {}).get("UpperDir", "")
-        readable = found and os.geteuid() == 0 and Path(found).is_dir()
-        return Path(found) if readable and driver.get("Name") in ("overlay2", "overlay") else None
+            found = overlay.named(driver) or self._mounted()
+        return found if found and found.is_dir() else None
+
+    def _mounted(self) -> Path | None:
+        """Where the overlay of a container that has ended is seen: while the engine hands out its files."""
+        pieces: Any = self._api.get_archive(self.id, "/")[0]
+        with contextlib.closing(pieces):
+            next(pieces, None)
+            return overlay.mounted(_MOUNTS.read_text(errors="surrogateescape"), self.id)
 
     def export(self) -> Iterable[bytes]:
         with answering(self._about.address, "reading a container's files"):

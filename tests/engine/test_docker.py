@@ -93,6 +93,18 @@ def test_what_changed_is_the_same_however_it_is_read(docker: DockerEngine, tmp_p
     assert found["srv"].mode == 0o700
 
 
+def test_the_overlay_of_an_engine_on_this_machine_is_read_where_it_lies(docker: DockerEngine) -> None:
+    """Also that of containerd's image store, where no answer names it."""
+    if docker.api.info()["Driver"] not in ("overlay2", "overlayfs"):
+        pytest.skip("this machine's file system takes no overlay")
+    with docker.container(job("echo new > /opt/new")) as container:
+        container.run(lambda _: None)
+        upper = container.upper()
+        assert upper is not None
+        assert (upper / "opt" / "new").read_text() == "new\n"
+    assert container.id not in {found["Id"] for found in docker.api.containers(all=True)}
+
+
 def test_nothing_changed_is_nothing(docker: DockerEngine, tmp_path: Path) -> None:
     assert layer(docker, job(":", files={"/run/pipeline/ca.crt": b"x"}, caches={"/a/cache": "tests"}), tmp_path) == []
 
