@@ -97,7 +97,7 @@ class PyPI:
             kept = [each for name, each in known.items() if name not in let_go]
             return self._compile(ordered, constraints, dict(stays), more, wanted, python, platform, files, kept)
 
-        packages = None if upgrade else near(wanted, known, compiled)
+        packages = None if upgrade else near(wanted, known, installed, compiled)
         if packages is None:
             packages = compiled(wanted.requirements, wanted.constraints)
             packages = unmoved(packages, wanted, known, installed, compiled)

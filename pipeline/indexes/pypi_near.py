@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pipeline.errors import PipelineError, ResolveError
@@ -10,9 +10,11 @@ from pipeline.indexes.pypi_choice import Compile, Package
 from pipeline.layers._requirements import Requested, normalise, project_of
 
 
-def near(wanted: Requested, held: Mapping[str, Package], compiled: Compile) -> list[dict[str, Any]] | None:
+def near(
+    wanted: Requested, held: Mapping[str, Package], installed: Collection[str], compiled: Compile
+) -> list[dict[str, Any]] | None:
     """The answer by pages of indexes as uv has them in its cache, where fresh ones would tell the same: all that is
-    `held` (by normalised name) stays, and what is new was looked up just now. None where that is not so.
+    `held` (by normalised name) or `installed` stays, and what is new was looked up just now. None where that is not so.
 
     To ask an index whether its pages have changed takes a second for some fifty packages. Raises OutOfReach.
     """
@@ -31,7 +33,7 @@ def near(wanted: Requested, held: Mapping[str, Package], compiled: Compile) -> l
         return None
     found = _versions(packages)
     moved = [name for name in held if found.get(name, held[name]["version"]) != held[name]["version"]]
-    return packages if not moved and found.keys() <= {*held, *looked_up} else None
+    return packages if not moved and found.keys() <= {*held, *installed, *looked_up} else None
 
 
 def _versions(packages: Iterable[Package]) -> dict[str, str]:

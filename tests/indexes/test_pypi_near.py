@@ -133,6 +133,16 @@ def test_a_new_package_that_does_not_fit_in_its_newest_version(index: Index, ask
     }
 
 
+def test_what_is_installed_below_is_not_asked_for(index: Index, ask: Any) -> None:
+    index.release("alpha", "1.0", requires="base")
+    index.release("base", "2.0")
+    held = ask("alpha", installed={"base": "1.0"})
+    index.release("gamma", "1.0", requires="base")
+    found = ask("alpha", "gamma", held=held, installed={"base": "1.0"})
+    assert _versions(found) == {"alpha": "1.0", "gamma": "1.0"}
+    assert index.asked == {"gamma"}
+
+
 def test_a_package_that_is_nowhere_is_told_of(index: Index, ask: Any) -> None:
     index.release("alpha", "1.0")
     held = ask("alpha")
