@@ -13,7 +13,27 @@ Outcome = Literal["hit", "made", "failed", "skipped"]
 
 @noun
 class RunStarted:
+    """`entries`: how many steps there are to make of an entry, such as `layer science`, where there are several."""
+
     manifest: str
+    steps: int
+    entries: Mapping[str, int] = field(default_factory=dict)
+
+
+def entry_of(kind: str, name: str) -> str:
+    """The entry that a step belongs to, by its kind and name: `layer science` of science/numpy@linux/amd64."""
+    return f"{kind} {name.partition('/')[0].partition('@')[0]}"
+
+
+@noun
+class RunContinued:
+    """Run `run` of the same manifest was killed, `ago` seconds before; `done` of its `steps` were done (0 where it did
+    not come to know them).
+    """
+
+    run: int
+    ago: float
+    done: int
     steps: int
 
 
@@ -89,11 +109,12 @@ class RunEnded:
     report: Report
 
 
-Event = RunStarted | StepStarted | StepSaid | StepRetried | StepEnded | Locked | Warned | RunEnded
+Event = RunStarted | RunContinued | StepStarted | StepSaid | StepRetried | StepEnded | Locked | Warned | RunEnded
 Reporter = Callable[[Event], None]
 
 _NAMES = {
     RunStarted: "run-started",
+    RunContinued: "run-continued",
     StepStarted: "step-started",
     StepSaid: "step-said",
     StepRetried: "step-retried",

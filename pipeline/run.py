@@ -21,6 +21,7 @@ from pipeline.events import (
     StepSaid,
     StepStarted,
     Warned,
+    entry_of,
 )
 from pipeline.home import Home
 from pipeline.manifest.load import load
@@ -151,14 +152,12 @@ class _Run:
 
     def go(self) -> Report:
         steps = [step for step in self.plan.steps if step.kind in self.kinds]
-        self.report(RunStarted(self.plan.name, len(steps)))
-        misses = []
+        misses = [step for step in steps if not self.plan.verdicts[step.id].hit]
+        self.report(RunStarted(self.plan.name, len(steps), _several(misses)))
         for step in steps:
             if self.plan.verdicts[step.id].hit:
                 self.bench.cache.settle(step, self.plan.name)
                 self._end(step, "hit", title=self._title(step))
-            else:
-                misses.append(step)
         self._note([step for step in steps if self.plan.verdicts[step.id].hit])
         try:
             if misses:
@@ -295,6 +294,15 @@ class _Run:
     def _worst(self) -> PipelineError:
         real = [error for error in self.errors if not isinstance(error, Interrupted)]
         return (real or self.errors)[0]
+
+
+def _several(steps: Iterable[Step]) -> dict[str, int]:
+    """How many steps there are of each entry that has more than one."""
+    counts: dict[str, int] = {}
+    for step in steps:
+        entry = entry_of(step.kind, step.name)
+        counts[entry] = counts.get(entry, 0) + 1
+    return {entry: count for entry, count in counts.items() if count > 1}
 
 
 __all__ = ["open_bench", "perform", "plan_of", "prepare"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from pipeline.digest import short
-from pipeline.events import Locked, Report, StepEnded, StepRetried
+from pipeline.events import Locked, Report, RunContinued, StepEnded, StepRetried, entry_of
 from pipeline.manifest.words import size as size
 
 NAME = 9
@@ -32,6 +32,21 @@ def seconds(value: float) -> str:
     return f"{whole // 60} min {whole % 60} s"
 
 
+def span(value: float) -> str:
+    """A length of time in its largest unit: `20 s`, `3 min`, `2 h`, `5 days`."""
+    for whole, unit in ((86400, "day"), (3600, "h"), (60, "min")):
+        if value >= whole:
+            count = int(value // whole)
+            return number(count, unit) if unit == "day" else f"{count} {unit}"
+    return f"{max(0, int(value))} s"
+
+
+def continued(event: RunContinued) -> str:
+    """That a run takes up the work of one that was killed."""
+    text = f"continues run {event.run}, killed {span(event.ago)} ago"
+    return f"{text}: {event.done} of {number(event.steps, 'step')} were done" if event.steps else text
+
+
 def columns(kind: str, name: str, rest: str, name_width: int) -> str:
     return f"{kind:<{_KIND}} {name:<{name_width}} {rest}".rstrip()
 
@@ -54,13 +69,24 @@ def step(event: StepEnded, name_width: int = NAME) -> str:
 
 def hits(events: Sequence[StepEnded], name_width: int = NAME) -> list[str]:
     """A line for each hit, but one alone for all parts of one entry."""
-    entries: dict[tuple[str, str], list[StepEnded]] = {}
+    entries: dict[str, list[StepEnded]] = {}
     for event in events:
-        entries.setdefault((event.kind, event.name.partition("/")[0].partition("@")[0]), []).append(event)
+        entries.setdefault(entry_of(event.kind, event.name), []).append(event)
     return [
-        step(found[0], name_width) if len(found) == 1 else columns(kind, name, f"hit, {len(found)} layers", name_width)
-        for (kind, name), found in entries.items()
+        step(found[0], name_width)
+        if len(found) == 1
+        else columns(found[0].kind, entry.partition(" ")[2], f"hit, {len(found)} layers", name_width)
+        for entry, found in entries.items()
     ]
+
+
+def together(events: Sequence[StepEnded], seconds_: float, name_width: int = NAME) -> str:
+    """One line for the layers that were made of one entry, which took so long in all."""
+    kind, _, name = entry_of(events[0].kind, events[0].name).partition(" ")
+    whole = next((event.title for event in events if event.name == name), "")
+    title = ", ".join(filter(None, (whole or events[0].title.partition(",")[0], f"{len(events)} layers")))
+    size_ = sum(event.size for event in events)
+    return step(StepEnded(f"{kind} {name}", kind, name, "made", title, seconds_, size_), name_width)
 
 
 def titled(title: str) -> str:

@@ -64,6 +64,34 @@ def test_layers_of_one_entry_that_are_hits_take_one_line() -> None:
     assert out == ["base   slim      hit", "layer  science   hit, 3 layers"]
 
 
+def made(name: str, title: str, size: int) -> StepEnded:
+    return StepEnded(f"layer {name}", "layer", name, "made", title, 0.1, size)
+
+
+def test_layers_that_are_made_of_one_entry_take_one_line_when_the_last_is_there() -> None:
+    clock = iter([10.0, 10.5, 12.5]).__next__
+    out: list[str] = []
+    plain = Plain(out.append, out.append, clock=clock)
+    plain(RunStarted("shop", 3, {"layer science": 2}))
+    plain(StepStarted("layer science/numpy", "layer", "science/numpy"))
+    plain(StepStarted("layer science/small", "layer", "science/small"))
+    plain(made("science/numpy", "pip, numpy", 200))
+    plain(made("code", "1 file", 1))
+    assert out == ["layer  code      1 file                                0.1 s     1 B"]
+    plain(made("science/small", "pip, 3 packages", 100))
+    assert out[1:] == ["layer  science   pip, 2 layers                         2.5 s   300 B"]
+
+
+def test_what_was_made_of_an_entry_is_told_when_another_layer_of_it_fails_or_it_is_to_be_verbose() -> None:
+    failed = StepEnded("layer science/small", "layer", "science/small", "failed", error="no")
+    started = RunStarted("shop", 2, {"layer science": 2})
+    events = [started, made("science/numpy", "pip, numpy", 200), failed, report(1, failed=1)]
+    out, _ = told(*events)
+    assert [line.split()[1] for line in out[:2]] == ["science/small", "science/numpy"]
+    out, _ = told(*events, verbose=True)
+    assert [line.split()[1] for line in out[:2]] == ["science/numpy", "science/small"]
+
+
 def test_a_failure_shows_its_error_and_the_last_words_below_and_what_was_skipped() -> None:
     said = [StepSaid("layer a", f"word {n}") for n in range(8)]
     failed = StepEnded("layer a", "layer", "a", "failed", "", 1.0, error="no wheel\n  for linux")
