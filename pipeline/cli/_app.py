@@ -82,6 +82,7 @@ NAMES = (
     "plan",
     "why",
     "graph",
+    "runs",
     "lock",
     "validate",
     "schema",

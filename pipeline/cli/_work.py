@@ -31,6 +31,14 @@ class Wanted:
     images: Sequence[str] = ()
     frozen: bool = False
     upgrade: Sequence[str] = ()
+    command: str = "run"
+
+    @property
+    def words(self) -> str:
+        """The command as the journal keeps it: values that were set may be secrets."""
+        words = [self.command, *(f"--image {name}" for name in self.images)]
+        words += [f"--upgrade {name}" for name in self.upgrade] + [f"--set {name}=…" for name in self.sets]
+        return " ".join([*words, *(["--frozen"] if self.frozen else [])])
 
 
 @dataclass
@@ -45,6 +53,7 @@ class Door:
     live: list[tuple[str, str]] = field(default_factory=list)
     deployed: list[tuple[str, str]] = field(default_factory=list)
     ended: bool = False
+    record: Reporter = lambda _event: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, event: Event) -> None:
@@ -62,7 +71,9 @@ class Door:
                 place = (event.name, event.title.split()[0] if event.title.startswith("http") else "")
                 self.live.append(place)
                 self.deployed += [place] if event.outcome == "made" else []
-        self.show(self.shell.masks.value(event))
+        event = self.shell.masks.value(event)
+        self.record(event)
+        self.show(event)
 
 
 def show_for(shell: Shell) -> Show:
@@ -115,20 +126,32 @@ def performed(
     `ready` gives the plan in place of a new one.
     """
     from pipeline.run import perform, prepare
+    from pipeline.stages.recording import Recorder, asked, journal_of
 
     with closing(show_for(shell)) as show:
         door = Door(shell, show)
         bench = opened(shell, wanted, door)
         manifest = bench.manifest
         show.fit([*manifest.bases, *manifest.layers, *manifest.images, *manifest.targets])
+        one = asked(wanted.manifest.absolute(), manifest.name, wanted.words, shell.environ)
+        journal, passed = journal_of(bench.store, bench.home), shell.clock() - shell.started
         try:
-            if ready:
-                plan = ready(bench, door)
-            else:
-                only = wanted.images or None
-                plan = prepare(bench, door, frozen=wanted.frozen, only=only, upgrade=wanted.upgrade, kinds=tuple(kinds))
-            show.fit(step.name for step in plan.steps)
-            perform(bench, plan, door, kinds)
+            with Recorder(journal, one, door, shell.masks.text, passed) as recorder:
+                door.record = recorder
+                if ready:
+                    plan = ready(bench, door)
+                else:
+                    plan = prepare(
+                        bench,
+                        door,
+                        frozen=wanted.frozen,
+                        only=wanted.images or None,
+                        upgrade=wanted.upgrade,
+                        kinds=tuple(kinds),
+                    )
+                recorder.plan = plan
+                show.fit(step.name for step in plan.steps)
+                perform(bench, plan, door, kinds)
         except KeyboardInterrupt:
             # The run's last line says so, and how far it came.
             shell.told_interruption = door.ended

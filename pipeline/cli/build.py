@@ -40,4 +40,4 @@ def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple
 
     Nothing is checked, tagged or deployed: 'pipeline run' does that, too.
     """
-    performed(shell, Wanted(manifest, sets, images, frozen), ("base", "layer", "image"))
+    performed(shell, Wanted(manifest, sets, images, frozen, command="build"), ("base", "layer", "image"))

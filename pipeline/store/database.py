@@ -23,14 +23,26 @@ CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, di
 CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, digest TEXT NOT NULL, made REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS tags (name TEXT, tag TEXT, digest TEXT NOT NULL, moved REAL NOT NULL,
     PRIMARY KEY (name, tag));
-CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, at REAL NOT NULL, run TEXT NOT NULL, event TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, manifest TEXT NOT NULL, name TEXT NOT NULL,
+    command TEXT NOT NULL, trigger TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, process TEXT NOT NULL,
+    continues INTEGER, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, steps INTEGER NOT NULL,
+    hits INTEGER NOT NULL, made INTEGER NOT NULL, failed INTEGER NOT NULL, skipped INTEGER NOT NULL,
+    size INTEGER NOT NULL, error TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS runs_open ON runs (id) WHERE ended IS NULL;
+CREATE TABLE IF NOT EXISTS run_steps (run INTEGER NOT NULL, step TEXT NOT NULL, started REAL NOT NULL, ended REAL,
+    outcome TEXT NOT NULL, key TEXT NOT NULL, inputs TEXT NOT NULL, output TEXT NOT NULL, title TEXT NOT NULL,
+    size INTEGER NOT NULL, why TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (run, step));
+CREATE TABLE IF NOT EXISTS run_attempts (run INTEGER NOT NULL, step TEXT NOT NULL, attempt INTEGER NOT NULL,
+    ended REAL NOT NULL, wait REAL NOT NULL, error TEXT NOT NULL, PRIMARY KEY (run, step, attempt));
+DROP TABLE IF EXISTS journal;
 """
 _FROM_1 = """
 INSERT OR IGNORE INTO lineage SELECT step, '', '{}', 0, NULL, NULL, NULL FROM steps;
 DROP TABLE steps;
 """
-"""Version 1 kept the last inputs alone, and by other names: all that is left of them is that there were some."""
-_VERSION = 2
+"""Version 1 kept the last inputs alone, and by other names: all that is left of them is that there were some. Up to
+version 2 there was a table `journal` that nothing used."""
+_VERSION = 3
 
 
 @noun
