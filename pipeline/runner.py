@@ -1,0 +1,211 @@
+"""Performs a plan's steps: each guarded, tried again where that may help, and told of."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from pipeline.errors import Interrupted, PipelineError
+from pipeline.events import (
+    Report,
+    Reporter,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepRetried,
+    StepStarted,
+    entry_of,
+)
+from pipeline.plan.model import Plan, Step, StepKind
+from pipeline.stages.bench import Bench, Result
+
+STAGES: Mapping[StepKind, str] = {
+    "base": "assemble",
+    "layer": "assemble",
+    "image": "image",
+    "push": "publish",
+    "check": "check",
+    "tag": "tag",
+    "target": "release",
+}
+"""The module of `pipeline.stages` that performs each kind of step."""
+
+
+def stage(kind: StepKind) -> ModuleType:
+    return importlib.import_module(f"pipeline.stages.{STAGES[kind]}")
+
+
+@dataclass
+class Runner:
+    """One performance of a plan; `go` once."""
+
+    bench: Bench
+    plan: Plan
+    report: Reporter
+    kinds: frozenset[StepKind]
+    ended: dict[str, StepEnded] = field(default_factory=dict)
+    errors: list[PipelineError] = field(default_factory=list)
+    made: set[str] = field(default_factory=set)
+    """Keys. Another step of the same key is made with it: both are new, as the plan said."""
+    started: float = field(default_factory=time.monotonic)
+
+    def go(self) -> Report:
+        steps = [step for step in self.plan.steps if step.kind in self.kinds]
+        misses = [step for step in steps if not self.plan.verdicts[step.id].hit]
+        self.report(RunStarted(self.plan.name, len(steps), _several(misses)))
+        for step in steps:
+            if self.plan.verdicts[step.id].hit:
+                self.bench.cache.settle(step, self.plan.name)
+                self._end(step, "hit", title=self._title(step))
+        self._note([step for step in steps if self.plan.verdicts[step.id].hit])
+        try:
+            if misses:
+                self._execute(misses)
+            self.bench.cache.finish()
+        except KeyboardInterrupt:
+            self.bench.halt.set()
+            self._summary()
+            raise
+        report = self._summary()
+        if self.errors:
+            raise self._worst()
+        return report
+
+    def _note(self, hits: Sequence[Step]) -> None:
+        """Steps that are done already, and not what they were last: the next change is one from now."""
+        known = self.bench.store.database.last_keys(f"{self.plan.name} ")
+        for step in hits:
+            if known.get(f"{self.plan.name} {step.id}") != step.key:
+                self._note_one(step)
+
+    def _note_one(self, step: Step) -> None:
+        database = self.bench.store.database
+        database.note(step.key, f"{self.plan.name} {step.id}", step.inputs, database.made(step.key))
+
+    def _execute(self, misses: list[Step]) -> None:
+        from pipeline.executor.threads import Threads
+        from pipeline.plan.waits import waits
+
+        by_id = {step.id: step for step in misses}
+        Threads().execute(
+            [id_ for id_ in self._order() if id_ in by_id],
+            waits(self.plan, by_id),
+            lambda id_: self._perform(by_id[id_]),
+            lambda id_: self._end(by_id[id_], "skipped"),
+            self.bench.halt.is_set,
+        )
+
+    def _order(self) -> list[str]:
+        """The topological order, remembered for this shape of graph: importing networkx costs more than most steps."""
+        from pipeline.plan.graph import order, shape
+
+        memo = "order " + shape(self.plan.steps)
+        known = self.bench.store.database.memo(memo)
+        if known is None:
+            known = order(self.plan.steps)
+            self.bench.store.database.remember(memo, known)
+        return list(known)
+
+    def _perform(self, step: Step) -> bool:
+        from pipeline.retry import retrying
+
+        self.report(StepStarted(step.id, step.kind, step.name))
+        began = time.monotonic()
+        try:
+            result, made = retrying(
+                self.bench.manifest.retry,
+                lambda: self._guarded(step),
+                lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
+            )
+        except PipelineError as error:
+            if self.bench.halt.is_set():
+                # A program that the step runs got the terminal's Ctrl-C, too: that it ended is no failure.
+                return False
+            error.place = error.place or step.place
+            self.errors.append(error)
+            self._end(step, "failed", began, error=str(error))
+            return False
+        title = result.title or self._title(step)
+        self._end(step, "made" if made else "hit", began, title=title, size=result.size if made else 0)
+        return True
+
+    def _guarded(self, step: Step) -> tuple[Result, bool]:
+        """Another process may be at the same step: check, guard, check again, run, commit."""
+        self.bench.stop()
+        performer: Any = stage(step.kind)
+        with self.bench.store.guard(step.key[:32]):
+            database = self.bench.store.database
+            if not self._is_of_new_parts(step) and self._is_done(step, performer):
+                self.bench.cache.settle(step, self.plan.name)
+                self._note_one(step)
+                return Result(database.record(step.key) or {}), step.key in self.made
+            result = performer.run(step, self.plan, self.bench)
+            database.keep(step.key, result.record, f"{self.plan.name} {step.id}", step.inputs)
+            self.made.add(step.key)
+            self.bench.cache.write(step, result.record)
+            return result, True
+
+    def _is_done(self, step: Step, performer: Any) -> bool:
+        """Whether it was done meanwhile, here or on another machine."""
+        if performer.done(step, self.plan, self.bench):
+            return True
+        return self.bench.cache.find(step) and bool(performer.done(step, self.plan, self.bench))
+
+    def _is_of_new_parts(self, step: Step) -> bool:
+        """An image of layers that were made just now is put together, as the plan said: its key alone may be known."""
+        ended = [self.ended.get(need) for need in step.needs] if step.kind == "image" else []
+        return any(one is not None and one.outcome == "made" for one in ended)
+
+    def _end(
+        self, step: Step, outcome: Any, began: float = 0.0, *, title: str = "", size: int = 0, error: str = ""
+    ) -> None:
+        seconds = time.monotonic() - began if began else 0.0
+        why = "" if outcome == "hit" else self.plan.verdicts[step.id].why
+        event = StepEnded(step.id, step.kind, step.name, outcome, title or step.title, seconds, size, why, error)
+        self.ended[step.id] = event
+        self.report(event)
+
+    def _title(self, step: Step) -> str:
+        telling = step.kind in ("image", "push", "target")
+        if not telling or not (record := self.bench.store.database.record(step.key)):
+            return step.title
+        if step.kind == "image":
+            return str(record["image"]["digest"])
+        return str(record["reference"] if step.kind == "push" else record.get("address") or step.title)
+
+    def _summary(self) -> Report:
+        outcomes = [event.outcome for event in self.ended.values()]
+        done = [event for event in self.ended.values() if event.outcome in ("hit", "made")]
+        report = Report(
+            seconds=time.monotonic() - self.started,
+            made=outcomes.count("made"),
+            hits=outcomes.count("hit"),
+            failed=outcomes.count("failed"),
+            skipped=outcomes.count("skipped"),
+            size=sum(event.size for event in self.ended.values()),
+            images={event.name: event.title for event in done if event.kind == "image"},
+            services={event.name: event.title for event in done if event.kind == "target"},
+            pushed={event.name: self._title(self.plan.step(event.step)) for event in done if event.kind == "push"},
+        )
+        self.report(RunEnded(report))
+        return report
+
+    def _worst(self) -> PipelineError:
+        real = [error for error in self.errors if not isinstance(error, Interrupted)]
+        return (real or self.errors)[0]
+
+
+def _several(steps: Iterable[Step]) -> dict[str, int]:
+    """How many steps there are of each entry that has more than one."""
+    counts: dict[str, int] = {}
+    for step in steps:
+        entry = entry_of(step.kind, step.name)
+        counts[entry] = counts.get(entry, 0) + 1
+    return {entry: count for entry, count in counts.items() if count > 1}
+
+
+__all__ = ["STAGES", "Runner", "stage"]
