@@ -14,7 +14,7 @@ from pipeline.engine.ask import NoAnswer, ask
 from pipeline.engine.model import About, EngineError
 from pipeline.errors import OutOfReach, RolloutError
 from pipeline.oci.descriptor import Layer
-from pipeline.targets._runtime import Process, environment, on_port, restart
+from pipeline.targets._runtime import Process, environment, last_lines, on_port, restart
 from pipeline.targets._status import read, record
 from pipeline.targets.model import Release
 
@@ -203,9 +203,12 @@ class DockerRuntime:
         from pipeline.engine.docker import lines as whole_lines
 
         with answering(self._about.address, f"the log of {self._service}"):
-            tail = "all" if lines is None else lines
+            # Podman counts a line that was written in pieces as several.
+            cut = self._about.name == "Podman" and not follow
+            tail = "all" if lines is None or cut else lines
             pieces = self._engine().api.logs(found["Id"], stream=True, follow=follow, tail=tail)
-            yield from whole_lines((0, piece) for piece in pieces)
+            said = whole_lines((0, piece) for piece in pieces)
+            yield from last_lines(said, lines) if cut else said
 
     def _engine(self) -> DockerEngine:
         from pipeline.engine.docker import DockerEngine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipeline.noun import noun
@@ -65,10 +66,15 @@ def restart(release: Release) -> str:
 
 
 def environment(release: Release) -> dict[str, str]:
-    """What the target's settings add to the image's environment."""
+    """What the target adds to the image's environment: its settings, and the port that the service is to listen on."""
     # Else the lines that Python buffers come last in the log, after the error that they led to.
     env = {"PYTHONUNBUFFERED": "1", **(release.settings.get("env") or {})}
     if workers := release.settings.get("workers"):
         # The name that azureml-inference-server-http reads.
         env.setdefault("WORKER_COUNT", f"{workers:d}")
-    return env
+    return {**env, "PORT": str(release.container_port)}
+
+
+def last_lines(lines: Iterable[str], number: int | None) -> list[str]:
+    """The last `number` lines; all of them for None."""
+    return list(deque(lines, maxlen=number))
