@@ -17,13 +17,13 @@ from pathlib import Path
 
 from pipeline.assemble.bytecode_debian import fetch
 from pipeline.assemble.bytecode_pool import Compilers, Source
-from pipeline.assemble.bytecode_python import Interpreter, Merged, find
+from pipeline.assemble.bytecode_python import Interpreter, Merged, find, is_here
 from pipeline.assemble.entry import MTIME, Entry
 from pipeline.assemble.frame import Frame, Framed, frame_key
 from pipeline.assemble.wheel import Wheels, installed, wheel_key
 from pipeline.assemble.wheel_install import Layout
 from pipeline.assemble.work import Work
-from pipeline.facts import Python
+from pipeline.facts import Facts, Python
 from pipeline.recipe import Assemble
 
 # Started with the image they are hardly ever imported, and they are a third of some packages.
@@ -42,6 +42,12 @@ def frames(recipe: Assemble, work: Work) -> Framed:
         return compiler.compiled(sources_of(found, inputs["site"]))
 
     return Framed(tuple(Frame(wheel_key(recipe, wheel), partial(entries, wheel[0])) for wheel in wheels.own), _folders)
+
+
+def alone(recipe: Assemble, parent: Facts) -> bool:
+    """Whether nothing of the layers below is needed: for wheels, where this machine has the interpreter."""
+    version = recipe.inputs["python"]
+    return "wheels" in recipe.inputs and is_here(replace(parent.python or Python(version), version=version), MTIME)
 
 
 class Compiler:
@@ -65,7 +71,7 @@ class Compiler:
     def _interpreter(self) -> Interpreter:
         work, version = self._work, self._version
         python = replace(work.parent.python or Python(version), version=version)
-        return find(python, work.here(), MTIME, work.roots, partial(self._fetched, python.minor))
+        return find(python, work.here, MTIME, work.roots, partial(self._fetched, python.minor))
 
     def _fetched(self, minor: str) -> Sequence[Path]:
         work = self._work

@@ -1,4 +1,4 @@
-"""Finds and runs the interpreter that compiles an image's bytecode: the image's own, else another of the same version.
+"""Finds and runs the interpreter that compiles an image's bytecode: this machine's of the same version, or the image's.
 
 The image's own runs in place, from the unpacked folders and through the image's own dynamic loader, as any user and
 without a container. An image for another architecture works the same way where this machine can run its programs.
@@ -45,15 +45,17 @@ class Interpreter:
         )
 
 
-def find(python: Python, roots: Sequence[Path], mtime: int, *elsewhere: Callable[[], Sequence[Path]]) -> Interpreter:
-    """An interpreter of exactly `python.version`: of the image as far as `roots` hold it, of this machine, or in the
+def find(
+    python: Python, roots: Callable[[], Sequence[Path]], mtime: int, *elsewhere: Callable[[], Sequence[Path]]
+) -> Interpreter:
+    """An interpreter of exactly `python.version`: of this machine, of the image as far as `roots` hold it, or in the
     folders that `elsewhere` brings, one after the other.
 
     AssembleError when none runs here. Another version is never taken: the same inputs would give other bytes on another
     machine (3.11.2 and 3.11.7 differ in 6 of 2666 files of the packages that scikit-learn takes).
     """
     for candidate in _candidates(python, roots, elsewhere):
-        if _version(candidate, mtime) == python.version.rstrip("+"):
+        if _fits(candidate, python, mtime):
             return candidate
     raise AssembleError(
         f"bytecode for Python {python.version} can only be compiled by that version, and none runs on this machine",
@@ -63,19 +65,33 @@ def find(python: Python, roots: Sequence[Path], mtime: int, *elsewhere: Callable
 
 
 def _candidates(
-    python: Python, roots: Sequence[Path], elsewhere: Sequence[Callable[[], Sequence[Path]]]
+    python: Python, roots: Callable[[], Sequence[Path]], elsewhere: Sequence[Callable[[], Sequence[Path]]]
 ) -> Iterator[Interpreter]:
-    if own := _own(python, Merged(roots)):
+    # All are equal; one of this machine needs nothing unpacked.
+    yield from _of_this_machine(python)
+    if own := _own(python, Merged(roots())):
         yield own
-    yield Interpreter((sys.executable,))
-    for place in dict.fromkeys((shutil.which(f"python{python.minor}"), f"/usr/bin/python{python.minor}")):
-        if place:
-            yield Interpreter((place,))
     debian = replace(python, executable=f"/usr/bin/python{python.minor}")
     for bring in elsewhere:
         folders = Merged(bring())
         if brought := _own(python, folders) or _own(debian, folders):
             yield brought
+
+
+def is_here(python: Python, mtime: int) -> bool:
+    """Whether this machine has an interpreter of exactly this version."""
+    return any(_fits(candidate, python, mtime) for candidate in _of_this_machine(python))
+
+
+def _of_this_machine(python: Python) -> Iterator[Interpreter]:
+    yield Interpreter((sys.executable,))
+    for place in dict.fromkeys((shutil.which(f"python{python.minor}"), f"/usr/bin/python{python.minor}")):
+        if place:
+            yield Interpreter((place,))
+
+
+def _fits(interpreter: Interpreter, python: Python, mtime: int) -> bool:
+    return _version(interpreter, mtime) == python.version.rstrip("+")
 
 
 def _version(interpreter: Interpreter, mtime: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import queue
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
@@ -24,18 +25,20 @@ class Threads:
         skip: Callable[[str], None],
         stopped: Callable[[], bool],
     ) -> None:
-        """Performs every id in `order`. `perform(id)` says whether it ended well; what stands on a failure is skipped.
+        """Performs every id in `order`: of those that can begin, the first. `perform(id)` says whether it ended well;
+        what stands on a failure is skipped.
 
         A KeyboardInterrupt in the waiting thread passes through; `stopped()` keeps further steps from starting.
         """
         waiting = _Waiting(order, needs)
         crew = _Crew(perform)
-        ready = deque(waiting.free)
+        rank = {id_: number for number, id_ in enumerate(order)}
+        ready = [(rank[id_], id_) for id_ in waiting.free]
         running = 0
         try:
             while ready or running:
                 while ready and running < self._workers and not stopped():
-                    crew.start(ready.popleft(), spare=crew.size - running)
+                    crew.start(heapq.heappop(ready)[1], spare=crew.size - running)
                     running += 1
                 if not running:
                     return
@@ -44,7 +47,8 @@ class Threads:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 if outcome:
-                    ready.extend(waiting.ended(id_))
+                    for freed in waiting.ended(id_):
+                        heapq.heappush(ready, (rank[freed], freed))
                 else:
                     for lost in waiting.failed(id_):
                         skip(lost)

@@ -54,6 +54,15 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     return _assemble(step, step.work.recipe, plan, bench)
 
 
+def alone(step: Step) -> bool:
+    """Whether it can be made before the layers are that it stands on."""
+    work = step.work
+    if not isinstance(work, LayerWork) or not isinstance(work.recipe, Assemble) or work.recipe.root_decides:
+        return False
+    can = getattr(importlib.import_module(f"pipeline.assemble.{work.recipe.packer}"), "alone", None)
+    return bool(can and can(work.recipe, work.parent))
+
+
 def _built(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Mapping[str, Path]:
     from pipeline.stages import wheels
 
@@ -100,7 +109,7 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             roots=lambda: roots(below),
             say=lambda text: bench.say(step.id, text),
             built=lambda: _built(step, recipe, plan, bench),
-            here=lambda: roots(below, fetch=False),
+            here=lambda: roots([one for one in below if bench.store.database.record(one.key)], fetch=False),
             own=lambda: roots([one for one in below if one.place == step.place]),
             beside=lambda: _beside(step, plan),
             packed=lambda key: bench.frames.has(key),

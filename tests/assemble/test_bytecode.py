@@ -106,10 +106,10 @@ def test_an_interpreter_that_dies_is_an_error(sources: list[Source]) -> None:
 
 
 def test_another_version_is_never_taken_in_its_place(tmp_path: Path) -> None:
-    assert find(Python(VERSION), [tmp_path], MTIME).command
+    assert find(Python(VERSION), lambda: [tmp_path], MTIME).command
     minor = ".".join(VERSION.split(".")[:2])
     with pytest.raises(AssembleError, match=rf"Python {minor}\.999 .*bytecode: false"):
-        find(Python(f"{minor}.999"), [tmp_path], MTIME)
+        find(Python(f"{minor}.999"), lambda: [tmp_path], MTIME)
 
 
 def test_folders_of_the_layers_below_are_compiled_without_their_tests(tmp_path: Path) -> None:
