@@ -123,7 +123,7 @@ class Pipeline:
         return self.call("run", self._project.manifest.name)
 
     def rebase(self) -> float:
-        return self.call("lock", self._project.manifest.name, "--upgrade", "system") + self.run()
+        return self.call("run", self._project.manifest.name, "--upgrade", "system")
 
     def stop(self) -> None:
         shutil.rmtree(self._home(), ignore_errors=True)
