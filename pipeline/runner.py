@@ -88,12 +88,13 @@ class Runner:
 
     def _execute(self, misses: list[Step]) -> None:
         from pipeline.executor.threads import Threads
-        from pipeline.plan.waits import waits
+        from pipeline.plan.waits import in_turns, waits
 
         by_id = {step.id: step for step in misses}
+        order = [by_id[id_] for id_ in self._order() if id_ in by_id]
         Threads().execute(
-            [id_ for id_ in self._order() if id_ in by_id],
-            waits(self.plan, by_id),
+            [step.id for step in in_turns(order)],
+            waits(self.plan, by_id, lambda step: step.kind == "layer" and bool(stage("layer").alone(step))),
             lambda id_: self._perform(by_id[id_]),
             lambda id_: self._end(by_id[id_], "skipped"),
             self.bench.halt.is_set,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from plan_values import project
 
+from pipeline.errors import Location
 from pipeline.plan.model import Plan
 from pipeline.plan.steps import steps_of
 from pipeline.plan.waits import in_turns, waits
@@ -38,6 +39,7 @@ def test_what_can_be_made_alone_waits_for_nothing_and_what_stands_on_it_for_all(
 
 
 def test_entries_take_turns_and_keep_their_own_order() -> None:
-    first, other = (step for step in steps_of(*project()) if step.kind == "layer")
+    first, *_ = (step for step in steps_of(*project()) if step.kind == "layer")
+    other = replace(first, place=Location("other.yaml", 7))
     parts = [replace(first, id=f"part {number}") for number in range(3)]
     assert [step.id for step in in_turns([*parts, other])] == ["part 0", other.id, "part 1", "part 2"]
