@@ -7,10 +7,10 @@ import hashlib
 import posixpath
 import re
 import tarfile
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, TypeVar, cast
 
 from pipeline.digest import short
 from pipeline.errors import StoreError, UsageError
@@ -20,6 +20,7 @@ from pipeline.store import Store
 from pipeline.store.globs import expression
 from pipeline.store.tarstream import open_tar
 
+_T = TypeVar("_T")
 CHUNK = 1 << 20
 _LINKS = 40
 """As many symbolic links in one path as Linux follows (path_resolution(7))."""
@@ -168,24 +169,22 @@ def folders_of(paths: Iterable[str]) -> set[str]:
 
 def contents(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, bytes]:
     """Several small files of one layer, read in one pass; those that it does not hold are left out."""
-    found: dict[str, bytes] = {}
-    with _opened(store, layer) as tar:
-        for info in tar:
-            _forget(tar)
-            if (path := _plain(info.name)) in paths and info.isreg() and (file := tar.extractfile(info)):
-                found[path] = file.read()
-    return found
+    return dict(_each(store, layer, paths, lambda file: file.read()))
 
 
 def digests(store: Store, layer: Layer, paths: Collection[str]) -> dict[str, str]:
     """The sha256 of several files of one layer, read in one pass; those that it does not hold are left out."""
-    found: dict[str, str] = {}
+    return dict(_each(store, layer, paths, lambda file: hashlib.file_digest(cast(Any, file), "sha256").hexdigest()))
+
+
+def _each(
+    store: Store, layer: Layer, paths: Collection[str], take: Callable[[IO[bytes]], _T]
+) -> Iterator[tuple[str, _T]]:
     with _opened(store, layer) as tar:
         for info in tar:
             _forget(tar)
             if (path := _plain(info.name)) in paths and info.isreg() and (file := tar.extractfile(info)):
-                found[path] = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-    return found
+                yield path, take(file)
 
 
 _WORDS = {"dir": "folder", "char": "device", "block": "device", "fifo": "pipe"}
