@@ -96,6 +96,8 @@ NAMES = (
     "logs",
     "score",
     "stop",
+    "store",
+    "gc",
     "doctor",
     "version",
 )

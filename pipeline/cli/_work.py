@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -32,13 +33,14 @@ class Wanted:
     frozen: bool = False
     upgrade: Sequence[str] = ()
     command: str = "run"
+    fail_fast: bool = False
 
     @property
     def words(self) -> str:
         """The command as the journal keeps it: values that were set may be secrets."""
         words = [self.command, *(f"--image {name}" for name in self.images)]
         words += [f"--upgrade {name}" for name in self.upgrade] + [f"--set {name}=…" for name in self.sets]
-        return " ".join([*words, *(["--frozen"] if self.frozen else [])])
+        return " ".join([*words, *(["--frozen"] if self.frozen else []), *(["--fail-fast"] if self.fail_fast else [])])
 
 
 @dataclass
@@ -136,7 +138,10 @@ def performed(
         one = asked(wanted.manifest.absolute(), manifest.name, wanted.words, shell.environ)
         journal, passed = journal_of(bench.store, bench.home), shell.clock() - shell.started
         try:
-            with Recorder(journal, one, door, shell.masks.text, passed) as recorder:
+            with (
+                bench.store.uses.run() as lease,
+                Recorder(journal, one, door, shell.masks.text, passed) as recorder,
+            ):
                 door.record = recorder
                 if ready:
                     plan = ready(bench, door)
@@ -151,7 +156,8 @@ def performed(
                     )
                 recorder.plan = plan
                 show.fit(step.name for step in plan.steps)
-                perform(bench, plan, door, kinds)
+                _count_on(bench, plan, wanted, lease)
+                perform(bench, plan, door, kinds, fail_fast=wanted.fail_fast)
         except KeyboardInterrupt:
             # The run's last line says so, and how far it came.
             shell.told_interruption = door.ended
@@ -159,6 +165,17 @@ def performed(
         finally:
             bench.halt.set()
     after(plan, door)
+
+
+def _count_on(bench: Bench, plan: Plan, wanted: Wanted, lease: Callable[[Iterable[str]], None]) -> None:
+    """Tells whoever clears the store meanwhile, or later, what is needed."""
+    from pipeline.store import projects
+
+    if not wanted.images:
+        ids = [step.id for step in plan.steps]
+        projects.note(bench.store.database, plan.name, bench.manifest.path, ids, time.time())
+    if not all(verdict.hit for verdict in plan.verdicts.values()):
+        lease(step.key for step in plan.steps)
 
 
 @dataclass

@@ -122,4 +122,6 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     address = outcome.observation.address
     where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
-    return Result({"image": image, "address": address, "mounts": mounts}, title=f"{address}  healthy{where}{scored}")
+    # Which revisions a service had is known by its records: the last ones stay when the store is cleared.
+    record = {"image": image, "address": address, "mounts": mounts, "service": wanted.service}
+    return Result(record, title=f"{address}  healthy{where}{scored}")

@@ -17,6 +17,7 @@ from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.store.blobs import Blobs
 from pipeline.store.database import Database
 from pipeline.store.scratch import writing
+from pipeline.store.uses import Uses
 
 if TYPE_CHECKING:
     from pipeline.store.roots import Roots
@@ -27,7 +28,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.blobs = Blobs(folder / "blobs", folder / "scratch")
+        self.uses = Uses(folder / "uses")
+        self.blobs = Blobs(folder / "blobs", folder / "scratch", self.uses.publishing)
         self.database = Database(folder / "store.db")
         self.describe: Callable[[Layer], None] = lambda _layer: None
 
@@ -67,7 +69,8 @@ class Store:
         with self.scratch() as folder, writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             (folder / "contents").write_bytes(data)
-            (folder / "contents").replace(path)
+            with self.uses.publishing(layer.diff_id):
+                (folder / "contents").replace(path)
 
     def contents(self, layer: Layer) -> dict[str, Any]:
         """What a layer holds (assemble.layer.Contents as JSON); StoreError when that is missing or damaged.
@@ -103,7 +106,8 @@ class Store:
         with self.scratch() as folder, writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             (folder / "files").write_bytes(zlib.compress(json.dumps(texts).encode(), 1))
-            (folder / "files").replace(path)
+            with self.uses.publishing(layer.diff_id):
+                (folder / "files").replace(path)
 
     def files(self, layer: Layer) -> dict[str, bytes]:
         """What `put_files` kept of a layer; nothing where that is missing or damaged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from pipeline.digest import Digest
@@ -54,9 +54,12 @@ class BlobWriter:
 class Blobs:
     """A folder of blobs, `sha256/HEX` as an OCI image layout has them (image-layout.md, "Blobs")."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(
+        self, folder: Path, scratch: Path, publishing: Callable[[str], AbstractContextManager[None]] | None = None
+    ) -> None:
         self.folder = folder
         self.scratch = Scratch(scratch)
+        self._publishing = publishing or (lambda _digest: nullcontext())
         self.fetch: Callable[[Digest], None] = lambda _digest: None
 
     def path(self, digest: Digest) -> Path:
@@ -119,4 +122,5 @@ class Blobs:
         target = self.place(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch.chmod(0o644)
-        scratch.replace(target)
+        with self._publishing(digest):
+            scratch.replace(target)

@@ -139,6 +139,14 @@ class Database:
                 raise
             self.execute("COMMIT")
 
+    def flaws(self) -> list[str]:
+        """What SQLite finds wrong in the file; nothing when it is whole."""
+        try:
+            rows = self.execute("PRAGMA integrity_check(3)")
+        except StoreError as error:
+            return [error.message]
+        return [str(row[0]) for row in rows if row[0] != "ok"]
+
     def record(self, key: str) -> dict[str, Any] | None:
         """What a cache key made."""
         rows = self.execute("SELECT record FROM keys WHERE key = ?", key)

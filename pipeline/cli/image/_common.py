@@ -31,10 +31,13 @@ platform_option = click.option(
 
 
 def store_of(shell: Shell) -> Store:
-    """The store; what it lacks of an image from elsewhere is fetched, with Docker's credentials."""
+    """The store; what it lacks of an image from elsewhere is fetched, with Docker's credentials. Nothing of it is
+    collected while the command is at work.
+    """
     from pipeline.store import Store
 
     store = Store(shell.home.store)
+    click.get_current_context().with_resource(store.uses.sharing())
 
     def fetch(digest: Digest) -> None:
         from pipeline.registry import Registries

@@ -1,0 +1,99 @@
+"""Collects what nothing needs: in the store, and by age in the caches and logs beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipeline.home import Home
+from pipeline.noun import noun
+from pipeline.store import Store
+from pipeline.store.collect import Collected, Limits
+from pipeline.store.collect import collect as collect_store
+from pipeline.store.uses import Leased
+
+_HOUR = 3600.0
+_CACHES = ("frames", "debian/debs", "debian/indexes")
+"""Folders of files that are fetched or packed again when they are wanted; other tools keep their own caches."""
+
+
+@noun
+class Aged:
+    """A file of a cache or a log that was not used for long; `kind` is "cache" or "log"."""
+
+    kind: str
+    path: Path
+    size: int
+
+
+@noun
+class Cleared:
+    """What went, or would: of the store, and beside it; `spared` says that caches were left alone for a run at work."""
+
+    store: Collected
+    aged: tuple[Aged, ...]
+    spared: bool
+
+
+def collect(
+    home: Home,
+    store: Store,
+    limits: Limits,
+    *,
+    wait: float = 60.0,
+    dry_run: bool = False,
+    now: Callable[[], float] = time.time,
+    reached: Callable[[str], None] = lambda _point: None,
+) -> Cleared:
+    """Removes what is not needed of the store, and of caches and logs what was not used since `limits.before`.
+
+    Raises StoreError when others keep planning or copying in the store for `wait` seconds.
+    """
+    aged: list[Aged] = []
+    spared: list[bool] = []
+
+    def also(leased: Leased) -> None:
+        spared.append(bool(leased.runs))
+        # What is fetched or packed is put to use within the hour, or by a run that is at work.
+        before = min(limits.before, now() - _HOUR)
+        aged.extend(find_aged(home, before, caches=not leased.runs))
+        for each in aged if not dry_run else ():
+            with contextlib.suppress(OSError):
+                each.path.unlink()
+            reached(f"{each.kind} removed")
+
+    done = collect_store(store, limits, services=services(home), wait=wait, dry_run=dry_run, also=also, reached=reached)
+    return Cleared(done, tuple(aged), any(spared))
+
+
+def services(home: Home) -> list[str]:
+    """Texts that name what services run here and what they would be put back to."""
+    files = [*(home.state / "verified").glob("*.json"), *(home.state / "services").glob("*/status.json")]
+    texts = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            texts.append(file.read_text(encoding="utf-8", errors="replace"))
+    return texts
+
+
+def find_aged(home: Home, before: float, caches: bool = True) -> Iterator[Aged]:
+    """Files that were not used since `before` (Unix time in seconds)."""
+    for name in _CACHES if caches else ():
+        yield from _files("cache", home.cache / name, before)
+    for folder, _, _ in os.walk(home.state / "logs"):
+        yield from _files("log", Path(folder), before)
+
+
+def _files(kind: str, folder: Path, before: float) -> Iterator[Aged]:
+    try:
+        entries = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for path in entries:
+        with contextlib.suppress(FileNotFoundError):
+            info = path.lstat()
+            if path.is_file() and max(info.st_mtime, info.st_atime) < before:
+                yield Aged(kind, path, info.st_size)

@@ -1,0 +1,155 @@
+"""Who works in the store now: what a command counts on is not collected while its process lives.
+
+A gate, a file lock: whoever plans or writes shares it, and `pipeline gc` has it alone while it decides and takes things
+away. A run cannot hold it for as long as it builds, or a busy machine would never be cleared: once it has planned, it
+leaves a lease in its place, a file locked as long as its process lives, with the keys that it counts on, and from then
+on the digests that it adds. No clock decides anything here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import StoreError
+from pipeline.noun import noun
+
+_GATE = "gate"
+_PAUSE = 0.02
+
+
+@noun
+class Leased:
+    """What the runs that are at work count on: keys, and digests of what they made or took so far."""
+
+    runs: int
+    names: frozenset[str]
+
+
+class Uses:
+    """The gate and the leases of one store, below `folder`; safe for several threads and processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lease: int | None = None
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Nothing is collected meanwhile. In a store that cannot be written there is nothing to hold off."""
+        descriptor = self._open(_GATE)
+        try:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    @contextmanager
+    def run(self) -> Iterator[Callable[[Iterable[str]], None]]:
+        """Nothing is collected meanwhile; once the run calls what it is given with the keys that it counts on, only
+        these, and what it adds, are kept from being collected.
+        """
+        with contextlib.ExitStack() as stack:
+            gate = stack.enter_context(contextlib.ExitStack())
+            gate.enter_context(self.sharing())
+
+            def lease(keys: Iterable[str]) -> None:
+                stack.enter_context(self._leased(keys))
+                gate.close()
+
+            yield lease
+
+    @contextmanager
+    def publishing(self, name: str) -> Iterator[None]:
+        """Adds something of this digest to the store: whatever lay there before is not collected in its place."""
+        with self.sharing():
+            if self._lease is not None:
+                os.write(self._lease, f"{name}\n".encode())
+            yield
+
+    @contextmanager
+    def alone(self, wait: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Leased]:
+        """Nobody else plans or writes meanwhile, and what the runs at work count on.
+
+        Raises StoreError when that cannot be had within `wait` seconds, or the store cannot be written.
+        """
+        descriptor = self._open(_GATE)
+        if descriptor is None:
+            raise StoreError(f"cannot write {self._folder}", remedy="check the permissions of the store's folder")
+        try:
+            until = clock() + wait
+            while not _locked(descriptor):
+                if clock() > until:
+                    raise StoreError(
+                        f"others have planned or copied in the store for {wait:.0f} s",
+                        remedy="try again when they are done, or take a longer --wait",
+                        transient=True,
+                    )
+                time.sleep(_PAUSE)
+            yield self._leases()
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _leased(self, keys: Iterable[str]) -> Iterator[None]:
+        """A lease of this process; only while the gate is shared, so that nobody sees it half."""
+        if self._lease is not None:
+            # Another run of this process: both add to one lease, which the first one ends.
+            os.write(self._lease, "".join(f"{key}\n" for key in keys).encode())
+            yield
+            return
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        descriptor = self._open(name)
+        try:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                os.write(descriptor, "".join(f"{key}\n" for key in keys).encode())
+            self._lease = descriptor
+            yield
+        finally:
+            self._lease = None
+            if descriptor is not None:
+                (self._folder / name).unlink(missing_ok=True)
+                os.close(descriptor)
+
+    def _leases(self) -> Leased:
+        """What is leased; leases of processes that are gone are removed."""
+        names: set[str] = set()
+        runs = 0
+        for path in list(self._folder.iterdir()):
+            if path.name == _GATE:
+                continue
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                if _locked(file.fileno()):
+                    path.unlink(missing_ok=True)
+                else:
+                    runs += 1
+                    names.update(file.read().decode().split())
+        return Leased(runs, frozenset(names))
+
+    def _open(self, name: str) -> int | None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            return os.open(self._folder / name, flags, 0o644)
+        except FileNotFoundError:
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                return os.open(self._folder / name, flags, 0o644)
+        except OSError:
+            with contextlib.suppress(OSError):
+                return os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        return None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
