@@ -103,8 +103,7 @@ def _of_trees(recipe: Assemble, work: Work, compiler: Compiler) -> Frame:
 
 
 def _from_trees(recipe: Assemble, work: Work) -> Iterator[Source]:
-    roots = work.own() if recipe.inputs.get("lacking") else work.roots()
-    image, tag = Merged(list(roots)), cache_tag(recipe.inputs["python"])
+    image, tag = Merged(_roots(recipe, work)), cache_tag(recipe.inputs["python"])
     lacking, own = recipe.inputs.get("lacking", False), _recorded(recipe.inputs.get("records"), image)
     for tree in recipe.inputs["trees"]:
         for path, here in image.files(tree.strip("/"), ".py").items():
@@ -113,6 +112,17 @@ def _from_trees(recipe: Assemble, work: Work) -> Iterator[Source]:
             source = Source(here, path)
             if _wanted(posixpath.relpath(path, tree.strip("/"))) and not (lacking and image.host(source.compiled(tag))):
                 yield source
+
+
+def _roots(recipe: Assemble, work: Work) -> Sequence[Path]:
+    """The layers below, with no more than the sources where these are all that is looked at."""
+    inputs = recipe.inputs
+    if inputs.get("lacking"):
+        return work.own()
+    if work.files is None or "records" in inputs:
+        return work.roots()
+    trees = [tree.strip("/") + "/" for tree in inputs["trees"]]
+    return work.files(lambda path: any(path.startswith(tree) and _wanted(path[len(tree) :]) for tree in trees))
 
 
 def _recorded(records: Sequence[str] | None, image: Merged) -> set[str] | None:

@@ -27,7 +27,8 @@ class Work:
 
     The project folder, the indexes, a scratch folder on the store's file system that is removed afterwards, the facts
     of the layers below, their unpacked folders, lowest first (for recipes that need them), `say(text)` for progress,
-    what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, what
+    what the recipe's `build` made (files by their names), of `roots` those of the same entry of the manifest, the same
+    with no more than the files whose path is wanted, what
     else of that entry is being made (what all of them need is fetched together), of `roots` what is on this machine
     already, whether a frame (assemble.frame) is at hand by its key, what was noted
     of a package by its key (JSON; None for nothing), and what compiles bytecode.
@@ -41,6 +42,7 @@ class Work:
     say: Callable[[str], None]
     built: Callable[[], Mapping[str, Path]] = dict
     own: Callable[[], Sequence[Path]] = tuple
+    files: Callable[[Callable[[str], bool]], Sequence[Path]] | None = None
     beside: Callable[[], Sequence[Assemble]] = tuple
     here: Callable[[], Sequence[Path]] = tuple
     packed: Callable[[CacheKey], bool] = lambda _key: False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,10 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
 
     below = [plan.step(id_) for id_ in step.needs]
 
+    def files(wanted: Callable[[str], bool]) -> list[Path]:
+        found = [layer for one in below for layer in layers_of(one, bench)]
+        return [bench.store.roots.files(layer, wanted, scratch) for layer in found]
+
     with bench.store.scratch() as scratch:
         work = Work(
             project=bench.manifest.path.parent,
@@ -110,6 +114,7 @@ def _assemble(step: Step, recipe: Assemble, plan: Plan, bench: Bench) -> Result:
             say=lambda text: bench.say(step.id, text),
             built=lambda: _built(step, recipe, plan, bench),
             here=lambda: roots([one for one in below if bench.store.database.record(one.key)], fetch=False),
+            files=files,
             own=lambda: roots([one for one in below if one.place == step.place]),
             beside=lambda: _beside(step, plan),
             packed=lambda key: bench.frames.has(key),

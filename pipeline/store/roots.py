@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
@@ -41,6 +42,26 @@ class Roots:
             if not folder.is_dir():
                 self._unpack(layer, self.folder / f".{name}.partial", folder)
         return folder
+
+    def files(self, layer: Layer, wanted: Callable[[str], bool], scratch: Path) -> Path:
+        """A folder with a layer's regular files whose path is `wanted`, maybe with others: the whole layer if it is
+        unpacked already, else a new folder in `scratch`. Raises as `layer` does.
+
+        Making a file is what costs time: a system's Python sources are a fifth of its files.
+        """
+        folder = self.folder / layer.diff_id.removeprefix("sha256:")
+        if folder.is_dir():
+            return folder
+        from pipeline.store.untar import unpack_files
+
+        part = Path(mkdtemp(dir=scratch))
+        try:
+            whole = unpack_files(self._blob_path(layer.blob.digest), layer.blob.media_type, part, wanted)
+        except ValueError as error:
+            raise self._damaged(layer, str(error)) from error
+        except OSError as error:
+            raise StoreError(f"cannot unpack layer {short(layer.diff_id)}: {error.strerror or error}") from error
+        return part if whole else self.layer(layer)
 
     def _unpack(self, layer: Layer, staging: Path, folder: Path) -> None:
         if staging.exists():

@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -52,6 +53,25 @@ def unpack(blob: Path, media_type: str, folder: Path, *, as_root: bool) -> Unpac
             raise ValueError("it goes on after its end")
         tree.finish()
         return Unpacked(stream.digest, tree.native)
+
+
+def unpack_files(blob: Path, media_type: str, folder: Path, wanted: Callable[[str], bool]) -> bool:
+    """Writes only the regular files of a layer whose path below the image's root is `wanted` into the empty `folder`.
+
+    False when that takes the whole layer: one of them is a hard link. Raises as `unpack` does.
+    """
+    with contextlib.closing(Tree(folder, as_root=False)) as tree, open_tar(blob, media_type) as stream:
+        try:
+            with tarfile.TarFile(fileobj=cast(BinaryIO, stream), errors="surrogateescape") as tar:
+                for member in tar:
+                    tar.members = []  # type: ignore[attr-defined]
+                    if (member.isreg() or member.islnk()) and wanted(_inside(member.name)):
+                        if not member.isreg() or member.issparse():
+                            return False
+                        tree.add(member, stream)
+        except (tarfile.TarError, EOFError) as error:
+            raise ValueError(str(error)) from error
+    return True
 
 
 class Tree:
