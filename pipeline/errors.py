@@ -7,6 +7,7 @@ PipelineError                      3
 │   └── StaleLock                  3   all that a lock does not answer, where nothing may be resolved
 ├── StalePlan                      3   a saved plan that does not hold any more
 ├── AssembleError                  3   a layer or an image that cannot be put together
+│   └── CommandFailed              3   a command of a layer or a base that did not end well
 ├── CheckError                     3   an image that is not fit to serve
 ├── StoreError                     3   local storage that is damaged or cannot be written
 ├── OutOfReach                     4   an engine, a registry, a mirror or an index that does not answer
@@ -60,6 +61,8 @@ class PipelineError(Exception):
     """
 
     exit_code = 3
+    tries: int = 1
+    """How often that was tried which this error ended, as far as it was tried again already."""
     log: tuple[str, ...] = ()
     """Lines that tell more, such as the end of a service's output."""
 
@@ -114,6 +117,10 @@ class StalePlan(PipelineError):
 
 class AssembleError(PipelineError):
     pass
+
+
+class CommandFailed(AssembleError):
+    """A command that did not end well; `log` is the end of its output."""
 
 
 class CheckError(PipelineError):

@@ -1,15 +1,29 @@
-"""Tries again what failed for a passing reason, as the manifest's policy says (tenacity)."""
+"""Tries again what failed, where that may help, as the manifest's policy says (tenacity)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.errors import OutOfReach, PipelineError
+from pipeline.errors import CheckError, CommandFailed, OutOfReach, PipelineError, RolloutError
 from pipeline.manifest.model import Retry
 
+if TYPE_CHECKING:
+    import tenacity
+
 T = TypeVar("T")
+
+_FAILURES: dict[str, type[PipelineError]] = {"command": CommandFailed, "check": CheckError, "rollout": RolloutError}
+
+
+def may_be_tried_again(policy: Retry, error: BaseException) -> bool:
+    """Whether trying again may help, by what the error says or by what the policy says of such errors."""
+    if not isinstance(error, PipelineError):
+        return False
+    if error.transient:
+        return "passing" in policy.on
+    return any(isinstance(error, _FAILURES[name]) for name in policy.on if name in _FAILURES)
 
 
 def retrying(
@@ -17,44 +31,72 @@ def retrying(
     call: Callable[[], T],
     waiting: Callable[[int, float, Exception], None],
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """`call()`'s value; tried up to `policy.attempts` times while it raises a transient PipelineError.
+    """`call()`'s value; tried up to `policy.attempts` times in all while it raises what may be tried again.
 
-    `waiting(attempt, seconds, error)` is called before each wait; a wait is no shorter than the other side asked for
-    (`OutOfReach.retry_after`).
+    What `call` has tried again by itself counts (`PipelineError.tries`). `waiting(attempt, seconds, error)` is called
+    before each wait; a wait is no shorter than the other side asked for (`OutOfReach.retry_after`).
     """
+    begun = clock()
     try:
         return call()
     except PipelineError as error:
-        if not error.transient or policy.attempts <= 1:
+        if not may_be_tried_again(policy, error) or error.tries >= policy.attempts:
             raise
         first = error
+    return _again(policy, call, first, waiting, sleep, lambda: clock() - begun)
+
+
+def _again(
+    policy: Retry,
+    call: Callable[[], T],
+    first: PipelineError,
+    waiting: Callable[[int, float, Exception], None],
+    sleep: Callable[[float], None],
+    passed: Callable[[], float],
+) -> T:
     # Only now: most runs never need it, and its import costs more than many steps.
     import tenacity
 
-    def announce(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        waiting(state.attempt_number, seconds, error if isinstance(error, Exception) else first)
-
-    failures = iter([first])
+    failures = [first]
+    tries = first.tries
 
     def attempt() -> T:
-        for error in failures:
-            raise error
-        return call()
+        nonlocal tries
+        if failures:
+            raise failures.pop()
+        try:
+            return call()
+        except PipelineError as error:
+            tries = error.tries = tries + error.tries
+            raise
 
-    backoff = tenacity.wait_exponential(policy.wait, policy.max_wait) + tenacity.wait_random(0, policy.wait / 2)
+    def announce(state: tenacity.RetryCallState) -> None:
+        waiting(tries, state.upcoming_sleep, _error(state, first))
+
+    backoff = tenacity.wait_exponential(policy.wait, policy.max_wait)
 
     def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return max(backoff(state), error.retry_after if isinstance(error, OutOfReach) else 0.0)
+        seconds = backoff(state)
+        seconds += tenacity.wait_random(0, policy.jitter * seconds)(state)
+        error = _error(state, first)
+        return max(seconds, error.retry_after if isinstance(error, OutOfReach) else 0.0)
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        late = bool(policy.deadline) and passed() + state.upcoming_sleep > policy.deadline
+        return tries >= policy.attempts or late
 
     return tenacity.Retrying(
         sleep=sleep,
-        stop=tenacity.stop_after_attempt(policy.attempts),
+        stop=stop,
         wait=wait,
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, PipelineError) and error.transient),
+        retry=tenacity.retry_if_exception(lambda error: may_be_tried_again(policy, error)),
         before_sleep=announce,
         reraise=True,
     )(attempt)
+
+
+def _error(state: tenacity.RetryCallState, first: PipelineError) -> Exception:
+    error = state.outcome.exception() if state.outcome else None
+    return error if isinstance(error, Exception) else first

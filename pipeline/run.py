@@ -110,9 +110,18 @@ def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = 
     return bench.cache.told(made)
 
 
-def perform(bench: Bench, plan: Plan, report: Reporter, kinds: Iterable[StepKind] = tuple(STAGES)) -> Report:
-    """Performs a plan's steps of the given kinds. Raises the first step's error after all that could run has run."""
-    return Runner(bench, plan, report, frozenset(kinds)).go()
+def perform(
+    bench: Bench,
+    plan: Plan,
+    report: Reporter,
+    kinds: Iterable[StepKind] = tuple(STAGES),
+    *,
+    fail_fast: bool = False,
+) -> Report:
+    """Performs a plan's steps of the given kinds. Raises the first step's error after all that could run has run; with
+    `fail_fast` after what was under way then has ended.
+    """
+    return Runner(bench, plan, report, frozenset(kinds), fail_fast).go()
 
 
 __all__ = ["open_bench", "perform", "plan_of", "prepare"]

@@ -47,6 +47,7 @@ class Runner:
     plan: Plan
     report: Reporter
     kinds: frozenset[StepKind]
+    fail_fast: bool = False
     ended: dict[str, StepEnded] = field(default_factory=dict)
     errors: list[PipelineError] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
@@ -97,8 +98,13 @@ class Runner:
             waits(self.plan, by_id, lambda step: step.kind == "layer" and bool(stage("layer").alone(step))),
             lambda id_: self._perform(by_id[id_]),
             lambda id_: self._end(by_id[id_], "skipped"),
-            self.bench.halt.is_set,
+            lambda: self.bench.halt.is_set() or (self.fail_fast and bool(self.errors)),
         )
+        if self.errors and not self.bench.halt.is_set():
+            # What did not begin any more, with `fail_fast`.
+            for step in order:
+                if step.id not in self.ended:
+                    self._end(step, "skipped")
 
     def _order(self) -> list[str]:
         """The topological order, remembered for this shape of graph: importing networkx costs more than most steps."""
@@ -118,9 +124,10 @@ class Runner:
         began = time.monotonic()
         try:
             result, made = retrying(
-                self.bench.manifest.retry,
+                self.bench.manifest.retry.of(step.kind),
                 lambda: self._guarded(step),
                 lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
+                self.bench.pause,
             )
         except PipelineError as error:
             if self.bench.halt.is_set():

@@ -91,4 +91,7 @@ frozen_option = click.option(
     callback=_frozen,
     help="Ask no index, and fail when the lock is out of date; default where CI is set.",
 )
+fail_fast_option = click.option(
+    "--fail-fast", is_flag=True, help="After a failure begin no other step, not even one that does not need it."
+)
 manifest_argument = click.argument("manifest", required=False, type=click.Path(path_type=Path), callback=_manifest)

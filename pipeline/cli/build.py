@@ -10,6 +10,7 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._options import (
     MANIFEST_HELP,
+    fail_fast_option,
     frozen_option,
     image_option,
     manifest_argument,
@@ -32,12 +33,17 @@ pipeline image ls                        afterwards: what there is
 @set_option
 @image_option
 @frozen_option
+@fail_fast_option
 @verbose_option
 @output_option
 @click.pass_obj
-def command(shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool) -> None:
+def command(
+    shell: Shell, manifest: Path, sets: Mapping[str, str], images: tuple[str, ...], frozen: bool, fail_fast: bool
+) -> None:
     """Build the images of MANIFEST into the store.
 
     Nothing is checked, tagged or deployed: 'pipeline run' does that, too.
     """
-    performed(shell, Wanted(manifest, sets, images, frozen, command="build"), ("base", "layer", "image"))
+    performed(
+        shell, Wanted(manifest, sets, images, frozen, command="build", fail_fast=fail_fast), ("base", "layer", "image")
+    )

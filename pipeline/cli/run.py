@@ -12,6 +12,7 @@ from pipeline.cli._app import command as command_
 from pipeline.cli._find import find_manifest
 from pipeline.cli._options import (
     MANIFEST_HELP,
+    fail_fast_option,
     frozen_option,
     image_option,
     output_option,
@@ -53,6 +54,7 @@ pipeline run --plan plan.json            what 'pipeline plan --save plan.json' s
 @set_option
 @image_option
 @frozen_option
+@fail_fast_option
 @verbose_option
 @output_option
 @click.option("--hints/--no-hints", default=None, help="Say how to call what runs; default: when it was just deployed.")
@@ -65,6 +67,7 @@ def command(
     sets: Mapping[str, str],
     images: tuple[str, ...],
     frozen: bool,
+    fail_fast: bool,
     hints: bool | None,
 ) -> None:
     """Build, check and deploy what changed.
@@ -77,13 +80,17 @@ def command(
         raise UsageError(fact, remedy="take --no-frozen (where CI is set, --frozen is the default)")
     if saved is None:
         manifest, upgrade = _named(manifest, upgrade)
-        run(shell, Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen, upgrade), hints)
+        run(
+            shell,
+            Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen, upgrade, fail_fast=fail_fast),
+            hints,
+        )
         return
     if upgrade:
         raise UsageError("a saved plan has its lock", remedy="leave out --upgrade, or plan again")
     if images:
         raise UsageError("a saved plan names its images", remedy="leave out --image")
-    run_saved(shell, saved, manifest, sets, hints)
+    run_saved(shell, saved, manifest, sets, hints, fail_fast)
 
 
 def _named(manifest: Path | None, upgrade: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
@@ -94,7 +101,12 @@ def _named(manifest: Path | None, upgrade: tuple[str, ...]) -> tuple[Path | None
 
 
 def run_saved(
-    shell: Shell, file: Path, manifest: Path | None, sets: Mapping[str, str], hints: bool | None = None
+    shell: Shell,
+    file: Path,
+    manifest: Path | None,
+    sets: Mapping[str, str],
+    hints: bool | None = None,
+    fail_fast: bool = False,
 ) -> None:
     """Performs a saved plan. Raises StalePlan, before anything is done, when it does not hold any more."""
     from pipeline.run import prepare_saved
@@ -109,7 +121,7 @@ def run_saved(
     if not where.is_file():
         remedy = f"name the manifest: pipeline run MANIFEST --plan {file}"
         raise UsageError(f"the plan's manifest {where} is not there", remedy=remedy)
-    wanted = Wanted(where, {**plan.asked.sets, **sets}, plan.asked.images)
+    wanted = Wanted(where, {**plan.asked.sets, **sets}, plan.asked.images, fail_fast=fail_fast)
     run(shell, wanted, hints, lambda bench, report: prepare_saved(bench, report, plan))
 
 

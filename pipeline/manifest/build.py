@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import Location
@@ -84,11 +85,20 @@ def cache(data: Mapping[str, Any]) -> Cache | None:
 
 
 def retry(data: Mapping[str, Any]) -> Retry:
-    given, default = data.get("retry", {}), Retry()
+    given = data.get("retry", {})
+    general = _retry(given, Retry())
+    return replace(general, steps={kind: _retry(one, general) for kind, one in given.get("steps", {}).items()})
+
+
+def _retry(given: Mapping[str, Any], default: Retry) -> Retry:
+    """`given` on top of `default`."""
     return Retry(
         given.get("attempts", default.attempts),
         seconds(given.get("wait", default.wait)),
         seconds(given.get("max_wait", default.max_wait)),
+        float(given.get("jitter", default.jitter)),
+        seconds(given.get("deadline", default.deadline)),
+        tuple(given.get("on", default.on)),
     )
 
 

@@ -99,15 +99,30 @@ class Image:
     push: Push | None = None
 
 
+RETRY_ON = ("passing", "command", "check", "rollout")
+"""Failures that may be tried again: those that may pass by themselves, by what their error says; and, though by their
+errors they are there to stay, a command that failed, a check, and a target that did not become healthy.
+"""
+
+
 @noun
 class Retry:
-    """How a step that failed for a passing reason is tried again: `attempts` in all, waits growing from `wait` seconds
-    to `max_wait`.
+    """How a step that failed is tried again: `attempts` in all, waits growing from `wait` seconds to `max_wait`, each
+    longer by up to the share `jitter` of it, and none that would end later than `deadline` seconds after the beginning
+    (0: no such limit). `on` says after which failures (RETRY_ON); `steps` has what is otherwise for a kind of step.
     """
 
     attempts: int = 3
     wait: float = 0.5
     max_wait: float = 20.0
+    jitter: float = 0.5
+    deadline: float = 0.0
+    on: tuple[str, ...] = ("passing",)
+    steps: Mapping[str, Retry] = field(default_factory=dict)
+
+    def of(self, kind: str) -> Retry:
+        """For steps of this kind."""
+        return self.steps.get(kind, self)
 
 
 @noun

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.manifest import requires
+from pipeline.manifest.model import RETRY_ON
 
 Schema = dict[str, Any]
 
@@ -84,21 +85,48 @@ def registry() -> Schema:
 
 
 def retry() -> Schema:
-    attempts = {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": 100,
-        "default": 3,
-        "description": "Tries, the first included.",
+    general = _retry_settings()
+    kinds = ("lock", "base", "layer", "image", "push", "check", "tag", "target")
+    own = {name: {key: value for key, value in one.items() if key != "default"} for name, one in general.items()}
+    one = _object("What is otherwise for these steps.", own)
+    steps = {
+        "type": "object",
+        "description": "What is otherwise for one kind of step; lock means asking indexes.",
+        "propertyNames": {"pattern": f"^({'|'.join(kinds)})$", "x-hint": ", ".join(kinds), "x-noun": "kind of step"},
+        "additionalProperties": one,
     }
-    return _object(
-        "How a step that failed for a passing reason is tried again.",
-        {
-            "attempts": attempts,
-            "wait": {**_DURATION, "default": 0.5, "description": "The first pause: seconds, or 500ms, 2s."},
-            "max_wait": {**_DURATION, "default": 20, "description": "The longest pause: seconds, or 500ms, 2s."},
+    return _object("How a step that failed is tried again.", {**general, "steps": steps})
+
+
+def _retry_settings() -> dict[str, Schema]:
+    return {
+        "attempts": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 100,
+            "default": 3,
+            "description": "Tries, the first included.",
         },
-    )
+        "wait": {**_DURATION, "default": 0.5, "description": "The first pause: seconds, or 500ms, 2s."},
+        "max_wait": {**_DURATION, "default": 20, "description": "The longest pause: seconds, or 500ms, 2s."},
+        "jitter": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "default": 0.5,
+            "description": "The share of a pause that is added to it at random, at most.",
+        },
+        "deadline": {**_DURATION, "description": "Begin no other try later than this after the first began."},
+        "on": {
+            "type": "array",
+            "items": {"enum": [*RETRY_ON]},
+            "minItems": 1,
+            "uniqueItems": True,
+            "default": ["passing"],
+            "description": "After which failures: passing ones (a registry that does not answer, …), a command that "
+            "failed, a check that failed, a rollout that did not become healthy.",
+        },
+    }
 
 
 def build() -> Schema:

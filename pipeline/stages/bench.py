@@ -92,7 +92,7 @@ class Bench:
         # The client knows by the address that plain HTTP is allowed.
         plain = [replace(entry, address=f"http://{entry.address}") if entry.insecure else entry for entry in given]
         retry = self.manifest.retry
-        return Registries(self.environ, plain, ca_files=ca_files, retry=retry, waiting=waiting)
+        return Registries(self.environ, plain, ca_files=ca_files, retry=retry, sleep=self.pause, waiting=waiting)
 
     @cached_property
     def origins(self) -> Origins:
@@ -157,6 +157,11 @@ class Bench:
     def stop(self) -> None:
         """Raises Interrupted once the user wants to stop: called now and then by whatever takes long."""
         if self.halt.is_set():
+            raise Interrupted("interrupted")
+
+    def pause(self, seconds: float) -> None:
+        """Lets time pass; raises Interrupted as soon as the user wants to stop."""
+        if self.halt.wait(seconds):
             raise Interrupted("interrupted")
 
     def record(self, step: Step) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pipeline.assemble.entry import Entry
 from pipeline.digest import cache_key
 from pipeline.engine.changes import Metadata, entries
 from pipeline.engine.model import Container, Ended, Job
-from pipeline.errors import AssembleError, Interrupted
+from pipeline.errors import CommandFailed, Interrupted
 from pipeline.manifest.secrets import mask, reveal
 from pipeline.oci.descriptor import Layer
 from pipeline.plan.model import LayerWork, Plan, Step
@@ -32,10 +32,6 @@ SHOWN = 15
 
 _PAUSE = 0.1
 _KILLED = 137
-
-
-class CommandFailed(AssembleError):
-    """A command that did not end well; `log` is the end of its output."""
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:

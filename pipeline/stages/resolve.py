@@ -218,7 +218,7 @@ class _Resolver:
 
         started = time.monotonic()
         self._bench.say("", f"resolving {head_of(id_)}")
-        locked = retrying(self._bench.manifest.retry, lambda: ask(held), again)
+        locked = retrying(self._bench.manifest.retry.of("lock"), lambda: ask(held), again, self._bench.pause)
         self._bench.say("", f"resolved {head_of(id_)} in {time.monotonic() - started:.1f} s")
         self._result.asked += 1
         return locked
