@@ -13,6 +13,7 @@ from pipeline.noun import noun
 from pipeline.store import Store
 from pipeline.store.collect import Collected, Limits
 from pipeline.store.collect import collect as collect_store
+from pipeline.store.scratch import Scratch
 from pipeline.store.uses import Leased
 
 _HOUR = 3600.0
@@ -65,6 +66,8 @@ def collect(
                 each.path.unlink()
             reached(f"{each.kind} removed")
 
+    if not dry_run:
+        Scratch(home.cache / "frames" / "scratch").sweep()
     done = collect_store(store, limits, services=services(home), wait=wait, dry_run=dry_run, also=also, reached=reached)
     return Cleared(done, tuple(aged), any(spared))
 

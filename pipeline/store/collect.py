@@ -72,6 +72,7 @@ def collect(
     `services` are texts that name what services run. `also` is called while nobody else plans or writes. `reached` is
     told of each point at which it commits. Raises StoreError as `Uses.alone` does.
     """
+    store.blobs.scratch.sweep()
     sizes = {path: _size(path) for path in _roots(store)}
     with store.scratch() as aside:
         with store.uses.alone(wait) as leased:

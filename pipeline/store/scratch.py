@@ -62,7 +62,12 @@ class Scratch:
         weakref.finalize(self, _leave, os.getpid(), own, lock)
         return os.getpid(), own, lock
 
-    def _sweep(self, keep: Path) -> None:
+    def sweep(self) -> None:
+        """Removes what killed processes left; a process does so by itself before it makes its first path."""
+        with self._guard, contextlib.suppress(FileNotFoundError):
+            self._sweep(keep=self._own[1] if self._own else None)
+
+    def _sweep(self, keep: Path | None) -> None:
         for entry in list(self._folder.iterdir()):
             if entry != keep and self._is_abandoned(entry):
                 if entry.is_dir() and not entry.is_symlink():
