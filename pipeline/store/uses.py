@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.noun import noun
+from pipeline.store.scratch import writing
 
 _GATE = "gate"
 _PAUSE = 0.02
@@ -70,7 +71,7 @@ class Uses:
         """Adds something of this digest to the store: whatever lay there before is not collected in its place."""
         with self.sharing():
             if self._lease is not None:
-                os.write(self._lease, f"{name}\n".encode())
+                self._add(self._lease, [name])
             yield
 
     @contextmanager
@@ -101,7 +102,7 @@ class Uses:
         """A lease of this process; only while the gate is shared, so that nobody sees it half."""
         if self._lease is not None:
             # Another run of this process: both add to one lease, which the first one ends.
-            os.write(self._lease, "".join(f"{key}\n" for key in keys).encode())
+            self._add(self._lease, keys)
             yield
             return
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
@@ -109,7 +110,7 @@ class Uses:
         try:
             if descriptor is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.write(descriptor, "".join(f"{key}\n" for key in keys).encode())
+                self._add(descriptor, keys)
             self._lease = descriptor
             yield
         finally:
@@ -117,6 +118,10 @@ class Uses:
             if descriptor is not None:
                 (self._folder / name).unlink(missing_ok=True)
                 os.close(descriptor)
+
+    def _add(self, descriptor: int, names: Iterable[str]) -> None:
+        with writing(self._folder):
+            os.write(descriptor, "".join(f"{name}\n" for name in names).encode())
 
     def _leases(self) -> Leased:
         """What is leased; leases of processes that are gone are removed."""

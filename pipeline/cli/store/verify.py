@@ -80,8 +80,8 @@ def _lines(done: Verified, seconds: float, dry_run: bool) -> Iterator[str]:
     if not done.damage:
         yield f"{read}{others}: all whole"
         return
-    rest = "nothing was removed" if dry_run else "removed: the next run makes it anew"
-    yield f"{read}{others}: {len(done.damage)} damaged; {rest}"
+    rest = "nothing was removed" if dry_run else "removed what is damaged: the next run makes it anew"
+    yield f"{read}{others}: {len(done.damage)} damaged or missing; {rest}"
 
 
 def _for(one: Damage) -> str:
