@@ -12,6 +12,7 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_near import near
-from pipeline.indexes.pypi_settings import pip_conf, uv_settings
+from pipeline.indexes.pypi_settings import has_wheels, pip_conf, uv_settings
 from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, project_of, public, requirement_flaw
@@ -195,7 +196,8 @@ class PyPI:
     def _stage(
         self, wheels: Sequence[tuple[str, str]], wanted: Requested, python: str, platform: str, files: Files
     ) -> dict[str, Path]:
-        """Has uv install the wheels as links into its cache, first without the network, and follows the links."""
+        """Has uv install the wheels as links into its cache, without the network if it can, and follows the links."""
+        error = ""
         # In memory where possible: a disk's file system may take 3 s for what takes 0.3 s there (ext4, no journal).
         with tempfile.TemporaryDirectory(prefix="pipeline-pip-", dir=self._links) as folder:
             asked, target = Path(folder, "wheels.txt"), Path(folder, "target")
@@ -204,13 +206,20 @@ class PyPI:
             arguments += ["--require-hashes", "--only-binary", ":all:", "--link-mode", "symlink"]
             # Each wheel is pinned by its hash and was chosen for the exact glibc, which uv may have no name for.
             arguments += ["--python-version", python, "--python-platform", uv_platform(platform, newest=True)]
-            done = self._uv([*arguments, "--offline"], wanted, files)
-            if done.returncode:
-                self._say(f"fetching {len(wheels)} wheels")
-                done = self._uv(arguments, wanted, files)
-            if done.returncode:
-                raise _not_fetched(explain(done.stderr, python, platform))
-            return _follow(target, [file for file, _ in wheels])
+            # With nothing unpacked in uv's cache the first attempt would fail; it may be elsewhere by uv.toml.
+            attempts = (["--offline"], []) if self._is_stocked else ([], ["--offline"])
+            for offline in attempts:
+                if not offline:
+                    self._say(f"fetching {len(wheels)} wheels")
+                done = self._uv([*arguments, *offline], wanted, files)
+                if not done.returncode:
+                    return _follow(target, [file for file, _ in wheels])
+                error = error if offline else done.stderr
+            raise _not_fetched(explain(error, python, platform))
+
+    @cached_property
+    def _is_stocked(self) -> bool:
+        return has_wheels(self._environ)
 
     def _uv(self, arguments: list[str], wanted: Requested, files: Files) -> subprocess.CompletedProcess[str]:
         """Runs uv in the project, where it reads uv.toml and pyproject.toml as it does for the user."""

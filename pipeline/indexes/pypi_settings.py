@@ -197,3 +197,9 @@ def _indexes(env: Mapping[str, str]) -> list[str]:
     """The default index, empty for the public one, and the others."""
     default = env.get("UV_DEFAULT_INDEX") or env.get("UV_INDEX_URL", "")
     return [default, *f"{env.get('UV_INDEX', '')} {env.get('UV_EXTRA_INDEX_URL', '')}".split()]
+
+
+def has_wheels(environ: Mapping[str, str]) -> bool:
+    """Whether uv's cache, at its usual place, holds unpacked wheels (uv documentation, "Caching")."""
+    usual = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache")) / "uv"
+    return any(Path(environ.get("UV_CACHE_DIR") or usual).glob("archive-v*/*"))
