@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +37,7 @@ def command(shell: Shell, id_: int | None) -> None:
     if shell.json:
         shell.value({**as_json(run), "log": str(log), "done": [step_json(step) for step in steps]})
         return
-    for line in (*head(run), *step_lines(steps, shell.verbose)):
+    for line in (*head(run, {step.error for step in steps}), *step_lines(steps, shell.verbose)):
         shell.line(line)
     if log.exists():
         shell.line(f"log      {log}")
@@ -49,8 +49,8 @@ def step_json(step: RunStep) -> dict[str, Any]:
     return asdict(step)
 
 
-def head(run: Run) -> Iterator[str]:
-    """The run as a whole."""
+def head(run: Run, told: Collection[str] = ()) -> Iterator[str]:
+    """The run as a whole; with its error, if that is not among those `told` elsewhere."""
     from pipeline.reporters.lines import number, size
 
     one, counts = run.asked, run.counts
@@ -61,12 +61,12 @@ def head(run: Run) -> Iterator[str]:
     yield f"started  {when(run.started)}{ended}"
     if run.continues:
         yield f"continues run {run.continues}, which was killed"
-    told = {"made": counts.made, "failed": counts.failed, "skipped": counts.skipped}
-    words = [number(counts.steps, "step"), *(f"{n} {word}" for word, n in told.items() if n)]
+    outcomes = {"made": counts.made, "failed": counts.failed, "skipped": counts.skipped}
+    words = [number(counts.steps, "step"), *(f"{n} {word}" for word, n in outcomes.items() if n)]
     words += [number(counts.hits, "hit")] if counts.hits else []
     words += [f"{size(counts.size)} new"] if counts.size else []
     yield f"steps    {', '.join(words)}"
-    if run.error:
+    if run.error and run.error not in told:
         yield from _indented("error    ", run.error)
 
 
