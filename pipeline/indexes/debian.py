@@ -15,7 +15,7 @@ from pipeline.dpkg import COMPONENTS, ArchiveSettings
 from pipeline.errors import OutOfReach, ResolveError
 from pipeline.indexes.debian_apt import AptSettings
 from pipeline.indexes.debian_contents import find_libraries
-from pipeline.indexes.debian_debs import Debs
+from pipeline.indexes.debian_debs import DOWNLOADS, Debs
 from pipeline.indexes.debian_held import kept_back, locked, read, unlisted
 from pipeline.indexes.debian_http import Fetcher, NotThere, atomic_file
 from pipeline.indexes.debian_mirrors import KeyFolders, addresses, archives
@@ -25,8 +25,6 @@ from pipeline.indexes.debian_solver import Solver
 from pipeline.indexes.debian_version import Relation
 from pipeline.recipe import Json
 
-DOWNLOADS = 8
-"""Files fetched at the same time."""
 KEEP_DAYS = 30
 """Days after which an index that was not read is removed from the cache."""
 
@@ -135,17 +133,17 @@ class DebianArchives:
         gone = {row["name"]: row["version"] for row in rows if row["name"] not in there}
         return universe.with_more(packages), gone
 
-    def fetch(self, packages: Sequence[Mapping[str, Json]], settings: ArchiveSettings, architecture: str) -> list[Path]:
+    def fetch(
+        self,
+        packages: Sequence[Mapping[str, Json]],
+        settings: ArchiveSettings,
+        architecture: str,
+        arrived: Callable[[Mapping[str, Json], Path], None] = lambda _package, _path: None,
+    ) -> list[Path]:
         """The .deb files of locked packages, in their order, each checked against its hash; from the cache where
-        possible, the others in parallel. ResolveError for one that the mirror no longer has; OutOfReach."""
-        with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
-            missing = {p["sha256"]: p for p in packages if not self._debs.has(p)}
-            uris = addresses(settings, architecture, self._apt)
-            if missing:
-                size = sum(p["size"] for p in missing.values())
-                self._say(f"fetching {len(missing)} packages, {size / 1e6:.1f} MB")
-            for _ in pool.map(lambda p: self._debs.fetch(p, uris, settings), missing.values()):
-                pass
+        possible, the others in parallel. Each that had to be fetched is told of in the thread that did it, while others
+        are on their way. ResolveError for one that the mirror no longer has; OutOfReach."""
+        self._debs.fetch_all(packages, addresses(settings, architecture, self._apt), settings, self._say, arrived)
         return [self._debs.path(p) for p in packages]
 
     def contents(

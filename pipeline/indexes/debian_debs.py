@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from pipeline.errors import ResolveError
 from pipeline.indexes.debian_http import Fetcher, NotThere
 
 Row = Mapping[str, Any]
+DOWNLOADS = 8
+"""Packages that are fetched at a time."""
 
 
 class Debs:
@@ -37,6 +40,27 @@ class Debs:
             return False
         path.unlink(missing_ok=True)
         return False
+
+    def fetch_all(
+        self,
+        packages: Sequence[Row],
+        uris: Mapping[str, Sequence[str]],
+        settings: ArchiveSettings,
+        say: Callable[[str], None],
+        arrived: Callable[[Row, Path], None],
+    ) -> None:
+        """Those that are not there, in parallel, the largest first; `arrived` is called by the thread that got it."""
+
+        def fetched(package: Row) -> None:
+            self.fetch(package, uris, settings)
+            arrived(package, self.path(package))
+
+        with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
+            missing = {p["sha256"]: p for p in packages if not self.has(p)}
+            if missing:
+                say(f"fetching {len(missing)} packages, {sum(p['size'] for p in missing.values()) / 1e6:.1f} MB")
+            for _ in pool.map(fetched, sorted(missing.values(), key=lambda p: -int(p["size"]))):
+                pass
 
     def fetch(self, package: Row, uris: Mapping[str, Sequence[str]], settings: ArchiveSettings) -> None:
         """From the mirrors of its archive, by its label. ResolveError when none has it, or has another; OutOfReach."""
