@@ -13,14 +13,15 @@ from pipeline.engine.secrets import SECRETS, script
 
 OWNER = "pipeline.owner"
 STEP = "pipeline.step"
+DOCKERFILE = ".pipeline.dockerfile"
 CHUNK = 1 << 20
 
 
 def building(wanted: Dockerfile) -> dict[str, Any]:
-    """The arguments that build a Dockerfile."""
+    """The arguments that build a Dockerfile, which is in the build context by the name DOCKERFILE."""
     return {
-        "path": str(wanted.context),
-        "dockerfile": str(wanted.path),
+        "custom_context": True,
+        "dockerfile": DOCKERFILE,
         "buildargs": dict(wanted.args),
         "target": wanted.target or None,
         "network_mode": None if wanted.network == "default" else wanted.network,
@@ -29,6 +30,13 @@ def building(wanted: Dockerfile) -> dict[str, Any]:
         "forcerm": True,
         "decode": True,
     }
+
+
+def ignored(wanted: Dockerfile) -> list[str]:
+    """The rules of what stays out of the build context (docs.docker.com, "Build context", ".dockerignore files")."""
+    places = (wanted.path.with_name(f"{wanted.path.name}.dockerignore"), wanted.context / ".dockerignore")
+    text = next((place.read_text(encoding="utf-8") for place in places if place.is_file()), "")
+    return [rule for line in text.splitlines() if (rule := line.strip()) and not rule.startswith("#")]
 
 
 def creation(api: Any, job: Job) -> dict[str, Any]:

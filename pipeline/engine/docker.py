@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.engine import accounts, overlay, owner
-from pipeline.engine.arguments import OWNER, archive, building, creation
+from pipeline.engine.arguments import DOCKERFILE, OWNER, archive, building, creation, ignored
 from pipeline.engine.ask import NoAnswer
 from pipeline.engine.buildkit import INSTALL, Output
+from pipeline.engine.lines import lines
 from pipeline.engine.model import About, Change, ChangeKind, Dockerfile, Ended, EngineError, Identity, Job
 from pipeline.engine.secrets import stdin
 from pipeline.errors import OutOfReach
@@ -155,13 +156,18 @@ class DockerEngine:
 
     def _build(self, wanted: Dockerfile, line: Callable[[str], None]) -> str:
         """By the engine's interface. Raises EngineError with the end of the output."""
+        from docker.utils import tar
+
         output = Output(line)
         built = ""
         with answering(self._about.address, "the Dockerfile cannot be built"):
             for registry, (user, password) in wanted.logins.items():
                 # Kept in this process, and sent along with what is to be built.
                 self.api.login(user, password, registry=registry)
-            for said in self.api.build(**building(wanted)):
+            # Put there by us: the SDK names one of another folder in two words, of which Podman takes the second.
+            dockerfile = (DOCKERFILE, wanted.path.read_text(encoding="utf-8"))
+            context = tar(str(wanted.context), exclude=ignored(wanted), dockerfile=dockerfile)
+            for said in self.api.build(fileobj=context, **building(wanted)):
                 for text in str(said.get("stream") or said.get("error") or "").splitlines():
                     output(text)
                 if "error" in said:
@@ -278,20 +284,3 @@ class DockerContainer:
     def export(self) -> Iterable[bytes]:
         with answering(self._about.address, "reading a container's files"):
             yield from cast(Iterable[bytes], self._api.export(self.id, chunk_size=CHUNK))
-
-
-def lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[str]:
-    """Whole lines of the pieces of several streams; of a line that rewrites itself (progress bars) its last state."""
-    rests: dict[int, bytes] = {}
-    for stream, piece in frames:
-        *whole, rest = (rests.get(stream, b"") + piece).split(b"\n")
-        yield from map(_text, whole)
-        if len(rest) > CHUNK:
-            yield _text(rest)
-            rest = b""
-        rests[stream] = rest
-    yield from map(_text, filter(None, rests.values()))
-
-
-def _text(line: bytes) -> str:
-    return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")

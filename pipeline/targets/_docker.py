@@ -200,7 +200,7 @@ class DockerRuntime:
         if found is None:
             return
         from pipeline.engine.docker import answering
-        from pipeline.engine.docker import lines as whole_lines
+        from pipeline.engine.lines import lines as whole_lines
 
         with answering(self._about.address, f"the log of {self._service}"):
             # Podman counts a line that was written in pieces as several.

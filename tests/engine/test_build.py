@@ -6,14 +6,20 @@ import gzip
 import io
 import json
 import tarfile
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from small_image import IMAGE, small_image
 
 from pipeline.digest import digest_of
 from pipeline.engine.docker import DockerEngine
+from pipeline.engine.find import about
 from pipeline.engine.model import Dockerfile, EngineError
 from pipeline.errors import StoreError
 from pipeline.store import Store
@@ -47,6 +53,55 @@ def test_a_dockerfile_becomes_layers_of_the_store(docker: DockerEngine, project:
     assert (files.read("/opt/a"), files.read("/opt/b")) == (b"1", b"hello you\n")
     assert (files.read("/opt/keep"), files.read("/opt/c")) == (None, None)
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in layers]
+
+
+def test_without_buildkit_it_is_the_same(docker: DockerEngine, project: Project, store: Store) -> None:
+    """As in Podman; what its own ignore file names is not copied."""
+    folder = project(
+        {"Dockerfile": f"FROM {IMAGE}\nCOPY . /opt/\n", "a": "1", "b": "2", "Dockerfile.dockerignore": "#\nb\n"}
+    )
+    engine = DockerEngine(replace(docker.about(), name="Podman"))
+    built = engine.build(Dockerfile(folder / "Dockerfile", folder, network="host"), lambda _: None, lambda: False)
+    files = ImageFiles(store, take_saved(docker.save(built), store)[0])
+    assert (files.read("/opt/a"), files.read("/opt/b")) == (b"1", None)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """An engine that builds; `asked` are the parameters."""
+
+    asked: ClassVar[dict[str, list[str]]] = {}
+
+    def _answer(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self._answer({"ApiVersion": "1.41", "Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.update(parse_qs(urlsplit(self.path).query))
+        self._answer({"aux": {"ID": "sha256:1"}})
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_a_dockerfile_is_named_once(project: Project) -> None:
+    """Of several parameters of one name Podman takes the last."""
+    folder = project({"Dockerfile": "FROM scratch\n"})
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever).start()
+        engine = DockerEngine(about(f"tcp://127.0.0.1:{server.server_port}"))
+        try:
+            built = engine.build(Dockerfile(folder / "Dockerfile", folder), lambda _: None, lambda: False)
+        finally:
+            server.shutdown()
+    assert built == "sha256:1"
+    assert len(Answers.asked["dockerfile"]) == 1
 
 
 def test_a_build_that_fails_shows_its_end(docker: DockerEngine, project: Project) -> None:

@@ -14,8 +14,9 @@ from small_image import IMAGE, small_image
 from pipeline.assemble.entry import Entry
 from pipeline.engine import owner
 from pipeline.engine.changes import Metadata, entries
-from pipeline.engine.docker import OWNER, DockerEngine, lines
+from pipeline.engine.docker import OWNER, DockerEngine
 from pipeline.engine.find import about, connect
+from pipeline.engine.lines import lines
 from pipeline.engine.model import Ended, EngineError, Job
 from pipeline.errors import AssembleError, OutOfReach
 
