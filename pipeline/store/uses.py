@@ -106,10 +106,11 @@ class Uses:
             yield
             return
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
-        descriptor = self._open(name)
+        descriptor = self._locked_new(name)
         try:
             if descriptor is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                with contextlib.suppress(OSError):
+                    self._leases(but=name)
                 self._add(descriptor, keys)
             self._lease = descriptor
             yield
@@ -123,12 +124,21 @@ class Uses:
         with writing(self._folder):
             os.write(descriptor, "".join(f"{name}\n" for name in names).encode())
 
-    def _leases(self) -> Leased:
+    def _locked_new(self, name: str) -> int | None:
+        """A new file that nobody has taken for one of a process that is gone before it was locked."""
+        while (descriptor := self._open(name)) is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)
+        return None
+
+    def _leases(self, but: str = "") -> Leased:
         """What is leased; leases of processes that are gone are removed."""
         names: set[str] = set()
         runs = 0
         for path in list(self._folder.iterdir()):
-            if path.name == _GATE:
+            if path.name in (_GATE, but):
                 continue
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 if _locked(file.fileno()):
