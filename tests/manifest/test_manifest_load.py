@@ -57,6 +57,14 @@ def test_units(tmp_path: Path) -> None:
     assert (manifest.retry.wait, manifest.retry.max_wait) == (0.25, 120.0)
 
 
+def test_retry_is_for_all_steps_and_otherwise_for_one_kind(tmp_path: Path) -> None:
+    steps = "{layer: {on: [passing, command]}, push: {attempts: 9, jitter: 0}}"
+    retry = loaded(tmp_path, f"retry: {{attempts: 5, deadline: 10m, steps: {steps}}}\n{IMAGES}").retry
+    assert (retry.of("tag").attempts, retry.of("tag").deadline, retry.of("tag").on) == (5, 600.0, ("passing",))
+    assert (retry.of("layer").attempts, retry.of("layer").on) == (5, ("passing", "command"))
+    assert (retry.of("push").attempts, retry.of("push").jitter, retry.of("push").deadline) == (9, 0.0, 600.0)
+
+
 def test_values_from_outside(tmp_path: Path) -> None:
     write(tmp_path, "from a file\n", "note.txt")
     text = """images:
