@@ -53,6 +53,14 @@ class StepSaid:
 
 
 @noun
+class StepWaits:
+    """Another process is at the same step: `holder` says which."""
+
+    step: str
+    holder: str
+
+
+@noun
 class StepRetried:
     step: str
     attempt: int
@@ -109,7 +117,8 @@ class RunEnded:
     report: Report
 
 
-Event = RunStarted | RunContinued | StepStarted | StepSaid | StepRetried | StepEnded | Locked | Warned | RunEnded
+StepEvent = StepStarted | StepSaid | StepWaits | StepRetried | StepEnded
+Event = RunStarted | RunContinued | StepEvent | Locked | Warned | RunEnded
 Reporter = Callable[[Event], None]
 
 _NAMES = {
@@ -117,6 +126,7 @@ _NAMES = {
     RunContinued: "run-continued",
     StepStarted: "step-started",
     StepSaid: "step-said",
+    StepWaits: "step-waits",
     StepRetried: "step-retried",
     StepEnded: "step-ended",
     Locked: "locked",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pipeline.events import (
     StepEnded,
     StepRetried,
     StepStarted,
+    StepWaits,
     entry_of,
 )
 from pipeline.plan.model import Plan, Step, StepKind
@@ -145,7 +147,7 @@ class Runner:
         """Another process may be at the same step: check, guard, check again, run, commit."""
         self.bench.stop()
         performer: Any = stage(step.kind)
-        with self.bench.store.guard(step.key[:32]):
+        with self.bench.store.guard(step.key[:32], lambda process: self._waits(step, process)):
             database = self.bench.store.database
             if not self._is_of_new_parts(step) and self._is_done(step, performer):
                 self.bench.cache.settle(step, self.plan.name)
@@ -156,6 +158,16 @@ class Runner:
             self.made.add(step.key)
             self.bench.cache.write(step, result.record)
             return result, True
+
+    def _waits(self, step: Step, process: int) -> None:
+        """Says who is at it, unless it is another step of this run that makes the same."""
+        if process == os.getpid():
+            return
+        rows = self.bench.store.database.execute(
+            "SELECT id, name FROM runs WHERE ended IS NULL AND pid = ? ORDER BY id DESC LIMIT 1", process
+        )
+        run = f", run {rows[0][0]} of {rows[0][1]}" if rows else ""
+        self.report(StepWaits(step.id, f"process {process}{run}" if process else "another process"))
 
     def _is_done(self, step: Step, performer: Any) -> bool:
         """Whether it was done meanwhile, here or on another machine."""

@@ -17,6 +17,7 @@ from pipeline.events import (
     StepRetried,
     StepSaid,
     StepStarted,
+    StepWaits,
     Warned,
     entry_of,
 )
@@ -82,6 +83,9 @@ class Plain:
                 self._began.setdefault(entry_of(event.kind, event.name), self._clock())
             case StepSaid():
                 self._heard(event)
+            case StepWaits():
+                kind, _, name = event.step.partition(" ")
+                self._out(lines.columns(kind, name, f"waits for {event.holder}", self._width))
             case StepRetried():
                 self._err(lines.retried(event, self._width))
             case Locked():

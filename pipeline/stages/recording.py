@@ -22,6 +22,7 @@ from pipeline.events import (
     StepRetried,
     StepSaid,
     StepStarted,
+    StepWaits,
     Warned,
 )
 from pipeline.home import Home
@@ -166,6 +167,8 @@ class Recorder:
                 self._write(event.step, f"attempt {event.attempt} failed: {event.error}")
             case StepSaid():
                 self._write(event.step, event.text)
+            case StepWaits():
+                self._write(event.step, f"waits for {event.holder}")
             case Locked():
                 for text in event.changes:
                     self._write("", f"lock: {text}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
@@ -45,14 +47,25 @@ class Store:
         return self.blobs.scratch.folder()
 
     @contextmanager
-    def guard(self, name: str) -> Iterator[None]:
-        """Holds off other threads and processes that do the same work; released by the system when a holder dies."""
+    def guard(self, name: str, waiting: Callable[[int], None] = lambda _process: None) -> Iterator[None]:
+        """Holds off other threads and processes that do the same work; released by the system when a holder dies.
+
+        `waiting` is told of the process that is waited for.
+        """
         folder = self.folder / "guards"
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / name).open("w")
+            file = (folder / name).open("a+b", buffering=0)
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting(_number(file))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whom to wait for is good to know, and no more than that.
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+                file.write(str(os.getpid()).encode())
             yield
 
     # -- layers -------------------------------------------------------------------------------------------------
@@ -152,3 +165,10 @@ class Store:
     def tags(self) -> dict[tuple[str, str], Descriptor]:
         rows = self.database.execute("SELECT name, tag, digest FROM tags ORDER BY name, tag")
         return {(name, tag): Descriptor.from_json(json.loads(image)) for name, tag, image in rows}
+
+
+def _number(file: IO[bytes]) -> int:
+    """The process that a guard's file names; 0 where it has not written that yet."""
+    file.seek(0)
+    text = file.read(20)
+    return int(text) if text.isdigit() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -92,3 +93,20 @@ def test_a_store_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be used"):
         Store(tmp_path / "file" / "store")
+
+
+def test_who_waits_for_a_guard_is_told_for_which_process(tmp_path: Path) -> None:
+    told: list[int] = []
+    waits = threading.Event()
+
+    def second() -> None:
+        with Store(tmp_path).guard("step", lambda process: (told.append(process), waits.set())):
+            pass
+
+    thread = threading.Thread(target=second)
+    with Store(tmp_path).guard("step", told.append):
+        assert not told
+        thread.start()
+        waits.wait()
+    thread.join()
+    assert told == [os.getpid()]
