@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pipeline.noun import noun
 from pipeline.store import Store
+from pipeline.store.inventory import Item, blobs, contents, roots, scanned, size_of, unpacked
 from pipeline.store.needed import Needed, needed
 from pipeline.store.projects import forget, projects
 from pipeline.store.roots import remove_tree
 from pipeline.store.tables import clean
 from pipeline.store.uses import Leased
-
-Kind = Literal["blob", "unpacked layer", "contents listing"]
 
 
 @noun
@@ -29,17 +26,6 @@ class Limits:
     before: float
     keep: int | None = None
     revisions: int = 3
-
-
-@noun
-class Item:
-    """Something that can go; `used` is when it was made or needed last (Unix time in seconds)."""
-
-    kind: Kind
-    path: Path
-    digest: str
-    size: int
-    used: float
 
 
 @noun
@@ -73,11 +59,11 @@ def collect(
     told of each point at which it commits. Raises StoreError as `Uses.alone` does.
     """
     store.blobs.scratch.sweep()
-    sizes = {path: _size(path) for path in _roots(store)}
+    sizes = {path: size_of(path) for path in roots(store)}
     with store.scratch() as aside:
         with store.uses.alone(wait) as leased:
             wanted = needed(store, leased, services, limits.revisions, limits.before)
-            found = [*_blobs(store), *_contents(store), *_unpacked(store, sizes)]
+            found = [*blobs(store), *contents(store), *unpacked(store, sizes)]
             chosen = _chosen(found, wanted, limits, spared=_merged_in_use(services, leased))
             gone = tuple(name for name, each in projects(store.database).items() if each.is_gone(limits.before))
             total = sum(item.size for item in found)
@@ -142,63 +128,13 @@ def _merged_in_use(services: Sequence[str], leased: Leased) -> bool:
     return bool(services) or bool(leased.runs)
 
 
-def _blobs(store: Store) -> Iterator[Item]:
-    for algorithm in _scanned(store.blobs.folder):
-        for entry in _scanned(Path(algorithm.path)):
-            yield from _item("blob", entry, f"{algorithm.name}:{entry.name}")
-
-
-def _contents(store: Store) -> Iterator[Item]:
-    for entry in _scanned(store.folder / "contents"):
-        yield from _item("contents listing", entry, "sha256:" + entry.name.partition(".")[0])
-
-
-def _item(kind: Kind, entry: os.DirEntry[str], digest: str) -> Iterator[Item]:
-    # A reader removes what it finds damaged at any time.
-    with contextlib.suppress(FileNotFoundError):
-        info = entry.stat(follow_symlinks=False)
-        yield Item(kind, Path(entry.path), digest, info.st_size, info.st_mtime)
-
-
-def _roots(store: Store) -> list[Path]:
-    found = (Path(entry.path) for entry in _scanned(store.folder / "roots"))
-    return [path for path in found if not path.name.startswith(".") and path.is_dir()]
-
-
-def _unpacked(store: Store, sizes: dict[Path, int]) -> Iterator[Item]:
-    """Unpacked layers, and folders of several of them, which have no digest. Their own time may be that of their tar,
-    which `ctime` is not.
-    """
-    for path in _roots(store):
-        digest = "" if path.name.startswith("of-") else f"sha256:{path.name}"
-        yield Item("unpacked layer", path, digest, sizes.get(path, 0), path.lstat().st_ctime)
-
-
-def _scanned(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _size(folder: Path) -> int:
-    """Bytes on disk of all that is in a folder; hard links count for each folder that has one."""
-    total = 0
-    for where, _, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += (Path(where) / name).lstat().st_blocks * 512
-    return total
-
-
 def _leavings(store: Store) -> None:
     """What killed processes left: guards that nobody holds, half unpacked layers, marks of layers that are gone. Only
     while no run is at work, which might be about to lock one.
     """
-    for entry in _scanned(store.folder / "guards"):
+    for entry in scanned(store.folder / "guards"):
         _unlink_free(Path(entry.path))
-    for entry in _scanned(store.folder / "roots"):
+    for entry in scanned(store.folder / "roots"):
         path = Path(entry.path)
         if path.name.endswith(".lock"):
             _unlink_free(path)

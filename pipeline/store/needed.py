@@ -115,13 +115,13 @@ def _packed(store: Store, digests: Collection[str]) -> list[str]:
     return [value for key, value in rows if key.rpartition(" ")[2] in digests]
 
 
-def _superseded(store: Store, digests: Collection[str]) -> dict[str, float]:
+def _superseded(store: Store, digests: set[str]) -> dict[str, float]:
     """Since when something else stands for what steps made before."""
     rows = store.database.execute(
         "SELECT lineage.made, keys.record FROM lineage JOIN keys ON keys.key = lineage.key_before"
     )
     found: dict[str, float] = {}
     for at, record in rows:
-        for digest in reachable(store, [record]) - set(digests):
+        for digest in reachable(store, [record]) - digests:
             found[digest] = max(at, found.get(digest, 0.0))
     return found

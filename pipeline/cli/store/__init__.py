@@ -14,7 +14,7 @@ pipeline store verify --dry-run
 
 @click.group("store", cls=Commands, package=__name__, names=("verify",), examples=EXAMPLES)
 def command() -> None:
-    """Look after the store: find out whether all that is in it is whole.
+    """Find out whether all of the store is whole.
 
     'pipeline gc' removes what is not needed.
     """
