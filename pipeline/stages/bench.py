@@ -46,6 +46,7 @@ class Bench:
     say: Callable[[str, str], None] = lambda _step, _text: None
     warn: Callable[[str], None] = lambda _text: None
     halt: threading.Event = field(default_factory=threading.Event)
+    _waited_for: set[str] = field(default_factory=set)
 
     @cached_property
     def store(self) -> Store:
@@ -84,15 +85,12 @@ class Bench:
         """The registries that the manifest names, and all others."""
         from pipeline.registry import Registries
 
-        def waiting(text: str, seconds: float) -> None:
-            self.say("", f"{text}; trying again in {seconds:.1f} s")
-
         given = self.manifest.registries.values()
         ca_files = {below(entry.address, "any").registry: self.files.path(entry.ca) for entry in given if entry.ca}
         # The client knows by the address that plain HTTP is allowed.
         plain = [replace(entry, address=f"http://{entry.address}") if entry.insecure else entry for entry in given]
         retry = self.manifest.retry
-        return Registries(self.environ, plain, ca_files=ca_files, retry=retry, sleep=self.pause, waiting=waiting)
+        return Registries(self.environ, plain, ca_files=ca_files, retry=retry, sleep=self.pause, waiting=self.again)
 
     @cached_property
     def origins(self) -> Origins:
@@ -158,6 +156,16 @@ class Bench:
         """Raises Interrupted once the user wants to stop: called now and then by whatever takes long."""
         if self.halt.is_set():
             raise Interrupted("interrupted")
+
+    def again(self, text: str, seconds: float) -> None:
+        """Tells that something is tried again after a pause: as a warning the first time, or fifty services that wait
+        for one registry would fill the screen.
+        """
+        if text in self._waited_for:
+            self.say("", f"{text}; trying again in {seconds:.1f} s")
+            return
+        self._waited_for.add(text)
+        self.warn(f"{text}; trying again in {seconds:.1f} s")
 
     def pause(self, seconds: float) -> None:
         """Lets time pass; raises Interrupted as soon as the user wants to stop."""

@@ -96,6 +96,7 @@ class Recorder:
         self._began: dict[str, RunStep] = {}
         self._continues: int | None = None
         self._log: RunLog | None = None
+        self._warned: list[str] = []
         self._problem = ""
 
     # -- the run as a whole -------------------------------------------------------------------------------------
@@ -137,6 +138,8 @@ class Recorder:
             self._journal.prune()
             self.id = self._journal.begin(self._run())
             self._log = self._journal.log(self.id)
+            for text in self._warned:
+                self._write("", f"warning: {text}")
         return self.id
 
     def _safely(self, call: Callable[[], object]) -> None:
@@ -167,6 +170,11 @@ class Recorder:
                 self._write(event.step, f"attempt {event.attempt} failed: {event.error}")
             case StepSaid():
                 self._write(event.step, event.text)
+            case Warned() if self.id is None:
+                # Nothing may be left to do.
+                self._warned.append(event.text)
+            case Warned():
+                self._write("", f"warning: {event.text}")
             case StepWaits():
                 self._write(event.step, f"waits for {event.holder}")
             case Locked():

@@ -214,7 +214,7 @@ class _Resolver:
         from pipeline.retry import retrying
 
         def again(attempt: int, wait: float, error: Exception) -> None:
-            self._bench.say("", f"{id_}: {error}; trying again in {wait:.1f} s ({attempt})")
+            self._bench.again(f"{id_}, attempt {attempt}: {error}", wait)
 
         started = time.monotonic()
         self._bench.say("", f"resolving {head_of(id_)}")

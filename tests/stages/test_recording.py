@@ -94,6 +94,13 @@ def test_work_is_kept_with_its_steps_tries_and_words(journal: Journal) -> None:
     assert [line.text for line in journal.log(run.id).lines("layer b")] == ["downloading", "attempt 1 failed: busy"]
 
 
+def test_warnings_are_kept_with_what_was_done_but_are_no_work(journal: Journal) -> None:
+    recorded(journal, Warned("first"), RunStarted("shop", 0))
+    assert not journal.log(1).path.exists()
+    recorded(journal, Warned("first"), *WORK, Warned("second"))
+    assert [line.text for line in journal.log(2).lines()][::3] == ["warning: first", "warning: second"]
+
+
 @pytest.mark.parametrize(
     ("error", "outcome", "text"),
     [
