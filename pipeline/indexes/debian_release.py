@@ -91,8 +91,8 @@ def fetch_release(archive: Archive, fetcher: Fetcher, now: float) -> Release:
     except BadSignature as error:
         raise ResolveError(
             f"the index of {archive.place} is not to be trusted: {error.message} (keyring: {archive.keys()})",
-            remedy="check the mirror; for an archive with its own key name its public key file as `keyring`, "
-            "and for a newer release update the package with the distribution's keyring",
+            remedy="check the mirror; for an archive with its own key name its public key file as `keyring` (one of "
+            "`sources`: as `key`), and for a newer release update the package with the distribution's keyring",
         ) from None
     release = parse_release(archive, text.decode("utf-8", "replace"))
     _check_name(release)
