@@ -99,23 +99,13 @@ def retry() -> Schema:
 
 
 def _retry_settings() -> dict[str, Schema]:
+    count = {"type": "integer", "minimum": 1, "maximum": 100, "default": 3}
+    share = {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5}
     return {
-        "attempts": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 100,
-            "default": 3,
-            "description": "Tries, the first included.",
-        },
+        "attempts": {**count, "description": "Tries, the first included."},
         "wait": {**_DURATION, "default": 0.5, "description": "The first pause: seconds, or 500ms, 2s."},
         "max_wait": {**_DURATION, "default": 20, "description": "The longest pause: seconds, or 500ms, 2s."},
-        "jitter": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": 1,
-            "default": 0.5,
-            "description": "The share of a pause that is added to it at random, at most.",
-        },
+        "jitter": {**share, "description": "The share of a pause that is added to it at random, at most."},
         "deadline": {**_DURATION, "description": "Begin no other try later than this after the first began."},
         "on": {
             "type": "array",
