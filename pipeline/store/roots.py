@@ -56,12 +56,14 @@ class Roots:
 
         part = Path(mkdtemp(dir=scratch))
         try:
-            whole = unpack_files(self._blob_path(layer.blob.digest), layer.blob.media_type, part, wanted)
+            digest = unpack_files(self._blob_path(layer.blob.digest), layer.blob.media_type, part, wanted)
+            if digest and digest != layer.diff_id:
+                raise self._damaged(layer, f"its content is {short(Digest(digest))}")
         except ValueError as error:
             raise self._damaged(layer, str(error)) from error
         except OSError as error:
             raise StoreError(f"cannot unpack layer {short(layer.diff_id)}: {error.strerror or error}") from error
-        return part if whole else self.layer(layer)
+        return part if digest else self.layer(layer)
 
     def _unpack(self, layer: Layer, staging: Path, folder: Path) -> None:
         if staging.exists():

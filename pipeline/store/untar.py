@@ -55,10 +55,10 @@ def unpack(blob: Path, media_type: str, folder: Path, *, as_root: bool) -> Unpac
         return Unpacked(stream.digest, tree.native)
 
 
-def unpack_files(blob: Path, media_type: str, folder: Path, wanted: Callable[[str], bool]) -> bool:
+def unpack_files(blob: Path, media_type: str, folder: Path, wanted: Callable[[str], bool]) -> str:
     """Writes only the regular files of a layer whose path below the image's root is `wanted` into the empty `folder`.
 
-    False when that takes the whole layer: one of them is a hard link. Raises as `unpack` does.
+    Gives the tar's digest, or nothing when that takes the whole layer: one of them is a hard link. Raises as `unpack`.
     """
     with contextlib.closing(Tree(folder, as_root=False)) as tree, open_tar(blob, media_type) as stream:
         try:
@@ -67,11 +67,13 @@ def unpack_files(blob: Path, media_type: str, folder: Path, wanted: Callable[[st
                     tar.members = []  # type: ignore[attr-defined]
                     if (member.isreg() or member.islnk()) and wanted(_inside(member.name)):
                         if not member.isreg() or member.issparse():
-                            return False
+                            return ""
                         tree.add(member, stream)
         except (tarfile.TarError, EOFError) as error:
             raise ValueError(str(error)) from error
-    return True
+        if stream.drain():
+            raise ValueError("it goes on after its end")
+        return stream.digest
 
 
 class Tree:

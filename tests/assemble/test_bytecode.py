@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.assemble.bytecode import frames, pack
+from pipeline.assemble.bytecode import alone, frames, pack
 from pipeline.assemble.bytecode_pool import Compilers, Source
 from pipeline.assemble.bytecode_python import Interpreter, Merged, find
 from pipeline.assemble.entry import MTIME, Entry
@@ -163,3 +164,10 @@ def test_links_are_followed_inside_the_image(tmp_path: Path) -> None:
     assert image.real("/usr/loop") is None
     assert image.real("/absent") is None
     assert image.host("/usr/bin/python3.11") == low / "usr/bin/python3.11"
+
+
+def test_wheels_need_nothing_below_where_this_machine_has_the_interpreter() -> None:
+    wheels = Assemble("bytecode", {"python": VERSION, "wheels": [["a.whl", "1"]]}, needs_root=True, root_decides=False)
+    assert alone(wheels, Facts())
+    assert not alone(replace(wheels, inputs={**wheels.inputs, "python": "3.11.999"}), Facts())
+    assert not alone(replace(wheels, inputs={"python": VERSION, "trees": ["usr/lib/python3"]}), Facts())

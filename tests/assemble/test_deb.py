@@ -13,6 +13,7 @@ import pytest
 from debmaker import make_deb
 
 from pipeline.assemble import deb, frame_layer
+from pipeline.assemble.deb_opened import EARLY
 from pipeline.assemble.entry import Entry
 from pipeline.assemble.frame_cache import FrameCache
 from pipeline.assemble.work import Work
@@ -315,3 +316,27 @@ def test_a_package_that_was_packed_is_not_opened_again(tmp_path: Path) -> None:
     assert layer(FrameCache(tmp_path / "two"), "a", "b") == cold
     assert layer(FrameCache(tmp_path / "two"), "b") == alone != cold
     assert asked == []
+
+
+def test_packages_that_are_opened_as_they_arrive_give_the_same_layer(tmp_path: Path) -> None:
+    debs = {name: make_deb(tmp_path / f"{name}.deb", name, {"./usr/": None, f"./usr/{name}": name}) for name in "abc"}
+    (tmp_path / "scratch").mkdir()
+
+    def layer(name: str, arriving: str, size: int) -> Any:
+        def fetch(wanted: Sequence[Any], _settings: Any, _architecture: str, arrived: Any) -> list[Path]:
+            for each in sorted(wanted, key=lambda each: arriving.find(each["name"])):
+                if each["name"] in arriving:
+                    arrived(each, debs[each["name"]])
+            return [debs[each["name"]] for each in wanted]
+
+        packages = [{"name": name, "file": f"{name}.deb", "sha256": name, "size": size} for name in debs]
+        inputs = {"distribution": "debian", "suite": "bookworm", "release": "12", "architecture": "amd64"}
+        indexes, cache = SimpleNamespace(debian=SimpleNamespace(fetch=fetch)), FrameCache(tmp_path / name)
+        work = Work(tmp_path, indexes, tmp_path / "scratch", Facts(), list, lambda _: None)
+        framed = deb.frames(Assemble("deb", {**inputs, "packages": packages}), work)
+        return frame_layer.write(framed, Blobs(tmp_path / "blobs", tmp_path / "scratch"), cache)
+
+    expected = layer("one", "", 1)
+    assert layer("two", "cab", 1) == expected
+    assert layer("three", "b", 1) == expected
+    assert layer("four", "cab", EARLY) == expected

@@ -113,11 +113,17 @@ def test_a_detached_signature_will_do(archive: Archive, reader: Reader) -> None:
 def test_fetches_into_the_cache_and_from_it(archive: Archive, reader: Reader) -> None:
     archives = reader()
     locked = archives.resolve(archive.settings(), "amd64", ["tool"])
-    paths = archives.fetch(locked, archive.settings(), "amd64")
+    arrived: dict[str, bytes] = {}
+    paths = archives.fetch(
+        locked, archive.settings(), "amd64", lambda package, path: arrived.update({package["name"]: path.read_bytes()})
+    )
     assert [p.read_bytes() for p in paths] == [b"deb of libtool1", b"deb of tool"]
+    assert arrived == {"libtool1": b"deb of libtool1", "tool": b"deb of tool"}
     for file in (archive.root / "pool/main").iterdir():
         file.unlink()
-    assert reader().fetch(locked, archive.settings(), "amd64") == paths
+    arrived.clear()
+    assert reader().fetch(locked, archive.settings(), "amd64", lambda package, _: arrived.update(package)) == paths
+    assert not arrived
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(archive: Archive, reader: Reader) -> None:

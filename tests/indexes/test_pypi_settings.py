@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.indexes.pypi_settings import pip_settings, uv_settings
+from pipeline.indexes.pypi_settings import has_wheels, pip_settings, uv_settings
 from pipeline.layers._requirements import Requested
 
 
@@ -95,3 +95,12 @@ def test_no_index_of_pip_is_an_option_unless_the_manifest_names_an_index(
 
     assert options(Requested()) == ["--no-index"]
     assert options(Requested(index="http://manifest/")) == []
+
+
+def test_wheels_in_uvs_cache_are_seen(tmp_path: Path) -> None:
+    places = [{"UV_CACHE_DIR": str(tmp_path / "own")}, {"XDG_CACHE_HOME": str(tmp_path)}, {"HOME": str(tmp_path / "h")}]
+    for environ, folder in zip(places, ("own", "uv", "h/.cache/uv"), strict=True):
+        (tmp_path / folder / "simple-v1").mkdir(parents=True)
+        assert not has_wheels(environ)
+        (tmp_path / folder / "archive-v0/x").mkdir(parents=True)
+        assert has_wheels(environ)

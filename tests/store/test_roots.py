@@ -283,3 +283,29 @@ def test_the_same_layer_twice_is_the_same_folder(shelf: Shelf) -> None:
     shelf.path(layer.blob.digest).unlink()
     assert shelf.roots.layer(layer) == first
     assert hashlib.sha256((first / "f").read_bytes()).hexdigest() == hashlib.sha256(b"x").hexdigest()
+
+
+def test_files_that_are_wanted_come_without_the_others(shelf: Shelf, tmp_path: Path) -> None:
+    layer = shelf.put(tar([member("usr/lib/a.py", b"a"), member("usr/bin/b", b"b"), symlink("usr/lib/c.py", "a.py")]))
+    (tmp_path / "scratch").mkdir()
+    folder = shelf.roots.files(layer, lambda path: path.endswith(".py"), tmp_path / "scratch")
+    assert [str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()] == ["usr/lib/a.py"]
+    assert (folder / "usr/lib/a.py").read_bytes() == b"a"
+    whole = shelf.roots.layer(layer)
+    assert shelf.roots.files(layer, lambda _path: True, tmp_path / "scratch") == whole
+
+
+def test_a_wanted_hard_link_takes_the_whole_layer(shelf: Shelf, tmp_path: Path) -> None:
+    link = member("a.py", type=tarfile.LNKTYPE, linkname="elsewhere")
+    layer = shelf.put(tar([member("elsewhere", b"a"), link]))
+    folder = shelf.roots.files(layer, lambda path: path.endswith(".py"), tmp_path)
+    assert (folder / "a.py").read_bytes() == b"a"
+    assert folder == shelf.roots.layer(layer)
+
+
+def test_wanted_files_of_a_damaged_or_hostile_layer_are_refused(shelf: Shelf, tmp_path: Path) -> None:
+    with pytest.raises(AssembleError):
+        shelf.roots.files(shelf.put(tar([member("../a.py", b"a")])), lambda _path: True, tmp_path)
+    cut = shelf.put(zstandard.compress(tar([member("a.py", b"a" * 5000)]))[:-20], LAYER_ZSTD)
+    with pytest.raises(StoreError, match="damaged"):
+        shelf.roots.files(cut, lambda _path: True, tmp_path)
