@@ -140,7 +140,7 @@ def performed(
         try:
             with (
                 bench.store.uses.run() as lease,
-                Recorder(journal, one, door, shell.masks.text, passed) as recorder,
+                Recorder(journal, one, door, shell.masks.text, passed, bench.sweep) as recorder,
             ):
                 door.record = recorder
                 if ready:

@@ -152,6 +152,12 @@ class Bench:
             raise why_none(self.environ, choice)
         return connect(found)
 
+    def sweep(self) -> None:
+        """Removes what killed runs left half made."""
+        self.store.blobs.scratch.sweep()
+        self.store.uses.sweep()
+        self.frames.sweep()
+
     def stop(self) -> None:
         """Raises Interrupted once the user wants to stop: called now and then by whatever takes long."""
         if self.halt.is_set():

@@ -82,12 +82,19 @@ class Recorder:
 
     A run with nothing to do leaves one row, written at its end. `plan` is to be set once there is one: it knows the
     inputs of steps. The run began `passed` seconds ago. `mask` takes secrets out of errors; events come masked. What
-    cannot be written fails no run: it is told as a warning at the end.
+    cannot be written fails no run: it is told as a warning at the end. `sweep` is called when other runs were killed.
     """
 
     def __init__(
-        self, journal: Journal, asked: Asked, report: Reporter, mask: Callable[[str], str] = str, passed: float = 0.0
+        self,
+        journal: Journal,
+        asked: Asked,
+        report: Reporter,
+        mask: Callable[[str], str] = str,
+        passed: float = 0.0,
+        sweep: Callable[[], None] = lambda: None,
     ) -> None:
+        self._sweep = sweep
         self.plan: Plan | None = None
         self.id: int | None = None
         self._journal, self._asked, self._report, self._mask = journal, asked, report, mask
@@ -106,7 +113,10 @@ class Recorder:
         return self
 
     def _find_killed(self) -> None:
-        killed = [run for run in self._journal.bury(is_gone) if run.asked.manifest == self._asked.manifest]
+        buried = self._journal.bury(is_gone)
+        if buried:
+            self._sweep()
+        killed = [run for run in buried if run.asked.manifest == self._asked.manifest]
         for run in killed[:1]:
             self._continues = run.id
             passed = max(0.0, self._started - (run.ended or run.started))

@@ -55,10 +55,12 @@ class Scratch:
     def _open(self) -> tuple[int, Path, IO[str]]:
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
         own, unlocked = self._folder / name, self._folder / f"{_NEW}{name}"
-        unlocked.mkdir(parents=True)
-        lock = (unlocked / _LOCK).open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unlocked.rename(own)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self._folder, fcntl.LOCK_SH):
+            unlocked.mkdir()
+            lock = (unlocked / _LOCK).open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            unlocked.rename(own)
         weakref.finalize(self, _leave, os.getpid(), own, lock)
         return os.getpid(), own, lock
 
@@ -68,6 +70,10 @@ class Scratch:
             self._sweep(keep=self._own[1] if self._own else None)
 
     def _sweep(self, keep: Path | None) -> None:
+        with _locked(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            unlocked = list(self._folder.glob(f"{_NEW}*")) if alone else []
+            for entry in unlocked:
+                _remove(entry)
         for entry in list(self._folder.iterdir()):
             if entry != keep and self._is_abandoned(entry):
                 if entry.is_dir() and not entry.is_symlink():
@@ -77,14 +83,32 @@ class Scratch:
 
     def _is_abandoned(self, entry: Path) -> bool:
         try:
-            if entry.name.startswith(_NEW) or not (entry / _LOCK).exists():
-                # Its owner may be about to lock it.
+            if entry.name.startswith(_NEW):
+                return False
+            if not (entry / _LOCK).exists():
                 return self._now() - entry.lstat().st_mtime > _DAY
             with (entry / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
         except OSError:
             return False
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[bool]:
+    """Who makes folders shares this lock: who has it alone knows that nobody is about to lock a new one. Yields
+    whether it could be had.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, how)
+        except OSError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 def _leave(pid: int, own: Path, lock: IO[str]) -> None:

@@ -74,6 +74,11 @@ class Uses:
                 self._add(self._lease, [name])
             yield
 
+    def sweep(self) -> None:
+        """Forgets what killed runs counted on."""
+        with self.sharing(), contextlib.suppress(OSError):
+            self._leases()
+
     @contextmanager
     def alone(self, wait: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Leased]:
         """Nobody else plans or writes meanwhile, and what the runs at work count on.

@@ -105,14 +105,20 @@ def test_processes_publish_the_same_blob_at_once(blobs: Blobs, tmp_path: Path) -
 
 
 def test_scratch_without_an_owner_goes_once_it_is_old(tmp_path: Path) -> None:
-    for name in ("of-old-versions", ".new-1-2"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "of-old-versions").mkdir()
     (tmp_path / "file").write_text("x")
     made = (tmp_path / "file").stat().st_mtime
     Scratch(tmp_path, now=lambda: made + 60).path("a")
-    assert {"of-old-versions", ".new-1-2", "file"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"of-old-versions", "file"} <= {path.name for path in tmp_path.iterdir()}
     Scratch(tmp_path, now=lambda: made + 2 * 86400).path("a")
-    assert not {"of-old-versions", ".new-1-2", "file"} & {path.name for path in tmp_path.iterdir()}
+    assert not {"of-old-versions", "file"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_scratch_whose_owner_was_killed_while_making_it_goes_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".new-1-2").mkdir()
+    (tmp_path / ".new-1-2" / "lock").write_text("")
+    Scratch(tmp_path).path("a")
+    assert not (tmp_path / ".new-1-2").exists()
 
 
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
