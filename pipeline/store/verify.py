@@ -6,8 +6,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from pipeline.digest import short
 from pipeline.errors import StoreError
@@ -155,16 +155,29 @@ def _root(store: Store, path: Path) -> Damage | None:
         members = json.loads(zlib.decompress((store.folder / "contents" / path.name).read_bytes()))["members"]
     except (OSError, ValueError, KeyError, zlib.error):
         return None
-    for name, kind, _mode, _uid, _gid, size, *_ in members:
-        if name.rpartition("/")[2].startswith(".wh."):
-            continue
+    for name, (kind, size) in _expected(members).items():
         try:
-            info = (path / name).lstat()
+            found = (path / name).lstat().st_size
         except OSError:
             return Damage("unpacked layer", path.name, f"lacks {name}", path)
-        if kind == "file" and info.st_size != size:
-            return Damage("unpacked layer", path.name, f"{name} has {info.st_size} of {size} bytes", path)
+        if kind == "file" and found != size:
+            return Damage("unpacked layer", path.name, f"{name} has {found} of {size} bytes", path)
     return None
+
+
+def _expected(members: Sequence[Sequence[Any]]) -> dict[str, tuple[str, int]]:
+    """What must be there of a layer's members, with its type and size; of several of one path the last. Whiteouts and
+    devices are unpacked otherwise, or not at all, and what lies behind a link may lie elsewhere.
+    """
+    found = {str(name): (str(kind), int(size)) for name, kind, _mode, _uid, _gid, size, *_ in members}
+    links = {name for name, (kind, _) in found.items() if kind == "symlink"}
+    return {
+        name: what
+        for name, what in found.items()
+        if what[0] in ("file", "dir", "symlink", "hardlink")
+        and not name.rpartition("/")[2].startswith(".wh.")
+        and not any(str(parent) in links for parent in PurePosixPath(name).parents)
+    }
 
 
 def _removed(found: Sequence[Damage], in_use: Callable[[str], bool]) -> Iterator[str]:

@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from store_images import pack, text
 
+from pipeline.assemble.entry import Entry
 from pipeline.oci.descriptor import Descriptor
 from pipeline.store import Store
 from pipeline.store.lookup import documents
@@ -91,3 +93,19 @@ def test_a_packed_package_that_is_damaged(store: Store, tmp_path: Path) -> None:
     done = verify(store, frames=lambda: iter([(good, True), (bad, False)]))
     assert [found.name for found in done.damage] == ["bad"]
     assert good.exists() and not bad.exists()
+
+
+def test_what_lies_behind_a_link_or_comes_twice_is_no_damage(store: Store) -> None:
+    entries = [
+        Entry("lib", "symlink", link="/usr/lib"),
+        text("lib/away", "not below the folder"),
+        text("twice", "first"),
+        text("twice", "and last"),
+    ]
+    layer = pack(store, [text("usr/x", "x")])
+    members = [[e.path, e.type, e.mode, 0, 0, e.size, e.link, ""] for e in entries]
+    store.put_contents(layer, {"members": members, "elf": {}})
+    root = store.roots.layer(layer)
+    (root / "lib").symlink_to("/usr/lib")
+    (root / "twice").write_text("and last")
+    assert verify(store).damage == ()
