@@ -111,7 +111,7 @@ def test_one_image_alone_can_be_built(shop: Any) -> None:
 
 def test_run_as_json_is_one_event_a_line_with_the_report_last(shop: Any) -> None:
     events = shop("run", "--output", "json").events
-    assert events[0] == {"event": "run-started", "manifest": "shop", "steps": 6}
+    assert events[0] == {"event": "run-started", "manifest": "shop", "steps": 6, "entries": {}}
     assert events[-1]["event"] == "run-ended"
     assert events[-1]["report"]["made"] == 6
     assert events[-1]["report"]["services"] == {"here": "http://127.0.0.1:8890  healthy"}

@@ -60,7 +60,7 @@ def test_an_image_and_itself_do_not_differ(shop: Any) -> None:
 
 def test_big_files_have_layers_of_their_own_and_small_changes_leave_them(shop: Any) -> None:
     _big(shop, "table.bin")
-    assert "code/srv/app/table.bin" in shop("build").out
+    assert "code/srv/app/table.bin" in shop("build", "-v").out
     shop.write("src/start", "#!/bin/sh\nexec true\n")
     ended = shop("build")
     assert "layer  code/srv/app/table.bin  hit" in ended.out
