@@ -103,6 +103,12 @@ class DockerEngine:
         """The SDK's client, for whoever needs more than commands."""
         return client(self._about.address)
 
+    @cached_property
+    def _maps_owners(self) -> bool:
+        """Whether every owner of a file is another one here than in the container; Podman takes a while to say."""
+        secure = " ".join(self.api.info().get("SecurityOptions") or ())
+        return "userns" in secure or "rootless" in secure
+
     def layers(self, image: str) -> tuple[str, ...] | None:
         import docker.errors
 
@@ -185,7 +191,7 @@ class DockerEngine:
         self.sweep()
         with answering(self._about.address, f"a container for {job.title or job.image}"):
             made = self.api.create_container(**creation(self.api, job))
-            container = DockerContainer(self.api, self._about, made["Id"], job)
+            container = DockerContainer(self.api, self._about, made["Id"], job, lambda: self._maps_owners)
             try:
                 if job.files:
                     self.api.put_archive(made["Id"], "/", archive(job.files))
@@ -210,11 +216,14 @@ class DockerEngine:
 class DockerContainer:
     """One container, made and not started."""
 
-    def __init__(self, api: docker.APIClient, about: About, id_: str, job: Job) -> None:
+    def __init__(
+        self, api: docker.APIClient, about: About, id_: str, job: Job, maps_owners: Callable[[], bool]
+    ) -> None:
         self.id = id_
         self._api = api
         self._about = about
         self._job = job
+        self._maps_owners = maps_owners
         self._accounts: dict[str, bytes] = {}
 
     def run(self, line: Callable[[str], None]) -> Ended:
@@ -266,9 +275,7 @@ class DockerContainer:
         if not self._about.address.startswith("unix://") or os.geteuid() != 0:
             return None
         with answering(self._about.address):
-            secure = " ".join(self._api.info().get("SecurityOptions") or ())
-            if "userns" in secure or "rootless" in secure:
-                # There every owner is another one than in the container.
+            if self._maps_owners():
                 return None
             driver = self._api.inspect_container(self.id).get("GraphDriver") or {}
             found = overlay.named(driver) or self._mounted()
