@@ -42,7 +42,7 @@ def retrying(
     try:
         return call()
     except PipelineError as error:
-        if not may_be_tried_again(policy, error) or error.tries >= policy.attempts:
+        if not may_be_tried_again(policy, error) or _tries(error) >= policy.attempts:
             raise
         first = error
     return _again(policy, call, first, waiting, sleep, lambda: clock() - begun)
@@ -60,7 +60,7 @@ def _again(
     import tenacity
 
     failures = [first]
-    tries = first.tries
+    tries = _tries(first)
 
     def attempt() -> T:
         nonlocal tries
@@ -69,7 +69,7 @@ def _again(
         try:
             return call()
         except PipelineError as error:
-            tries = error.tries = tries + error.tries
+            tries = error.tries = tries + _tries(error)
             raise
 
     def announce(state: tenacity.RetryCallState) -> None:
@@ -95,6 +95,13 @@ def _again(
         before_sleep=announce,
         reraise=True,
     )(attempt)
+
+
+def _tries(error: PipelineError) -> int:
+    """How many tries an error stands for. What is damaged here is made anew by the whole step, however often a part of
+    the step was tried.
+    """
+    return error.tries if isinstance(error, OutOfReach) else 1
 
 
 def _error(state: tenacity.RetryCallState, first: PipelineError) -> Exception:

@@ -89,7 +89,8 @@ class Bench:
         ca_files = {below(entry.address, "any").registry: self.files.path(entry.ca) for entry in given if entry.ca}
         # The client knows by the address that plain HTTP is allowed.
         plain = [replace(entry, address=f"http://{entry.address}") if entry.insecure else entry for entry in given]
-        retry = self.manifest.retry
+        # Requests are tried again each by itself, and the steps that make them are not.
+        retry = self.manifest.retry.of("push")
         return Registries(self.environ, plain, ca_files=ca_files, retry=retry, sleep=self.pause, waiting=self.again)
 
     @cached_property
