@@ -8,7 +8,7 @@ import time
 import click
 
 from pipeline.cli._app import command as command_
-from pipeline.cli._options import output_option, verbose_option
+from pipeline.cli._options import output_option
 from pipeline.cli._shell import Shell
 
 EXAMPLES = """
@@ -28,6 +28,8 @@ def _age(_ctx: click.Context, _parameter: click.Parameter, value: str | None) ->
     if value is None:
         return None
     found = _AGE.fullmatch(value.strip().lower())
+    if value.strip() == "0":
+        return 0.0
     if not found:
         raise click.BadParameter(f"'{value[:40]}' is no age: write it as in 30d, 12h or 0s")
     return float(found[1]) * _SECONDS[found[2]]
@@ -61,10 +63,12 @@ def _bytes(_ctx: click.Context, _parameter: click.Parameter, value: str | None) 
 @click.option(
     "--wait", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to wait for others that plan."
 )
-@verbose_option
+@click.option("-v", "--verbose", is_flag=True, help="Name each thing that goes.")
 @output_option
 @click.pass_obj
-def command(shell: Shell, older: float | None, keep: int | None, revisions: int, dry_run: bool, wait: float) -> None:
+def command(
+    shell: Shell, older: float | None, keep: int | None, revisions: int, dry_run: bool, wait: float, verbose: bool
+) -> None:
     """Remove what nothing needs any more.
 
     Needed is what manifests, names and tags of images, services and runs at work stand on. With --keep alone, age does
@@ -83,5 +87,5 @@ def command(shell: Shell, older: float | None, keep: int | None, revisions: int,
     if shell.json:
         shell.value(to_json(done, dry_run))
         return
-    for line in told(done, dry_run, shell.verbose, keep):
+    for line in told(done, dry_run, verbose, keep):
         shell.line(line)

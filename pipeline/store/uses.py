@@ -93,7 +93,7 @@ class Uses:
             while not _locked(descriptor):
                 if clock() > until:
                     raise StoreError(
-                        f"others have planned or copied in the store for {wait:.0f} s",
+                        f"others have been planning, pushing or exporting for {wait:.0f} s",
                         remedy="try again when they are done, or take a longer --wait",
                         transient=True,
                     )

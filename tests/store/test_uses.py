@@ -16,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
 def test_whoever_plans_holds_off_a_collection(folder: Path) -> None:
     with (
         Uses(folder).run(),
-        pytest.raises(StoreError, match="others have planned or copied in the store for 0 s") as caught,
+        pytest.raises(StoreError, match="others have been planning, pushing or exporting for 0 s") as caught,
         Uses(folder).alone(0),
     ):
         pass
