@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from pipeline.plan.model import Plan
     from pipeline.store.journal_logs import RunLog
 
+_PRUNED_EACH = 100
+"""Runs that had nothing to do: looking for the oldest takes longer than all else that is written of them."""
+
 _TRIGGERS = {
     "GITHUB_ACTIONS": ("GitHub Actions", "GITHUB_EVENT_NAME"),
     "GITLAB_CI": ("GitLab CI", "CI_PIPELINE_SOURCE"),
@@ -132,7 +135,9 @@ class Recorder:
 
     def _finish(self, outcome: str, error: str) -> None:
         if self.id is None:
-            self._journal.begin(replace(self._run(), ended=self._journal.now(), outcome=outcome, error=error))
+            id_ = self._journal.begin(replace(self._run(), ended=self._journal.now(), outcome=outcome, error=error))
+            if id_ % _PRUNED_EACH == 0:
+                self._journal.prune()
             return
         self._journal.end(self.id, outcome, self._counts, error)
         if self._log:

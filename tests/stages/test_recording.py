@@ -160,3 +160,13 @@ def test_ci_says_why_it_runs() -> None:
     assert trigger(CI="true") == "CI"
     assert trigger(CI="true", GITHUB_ACTIONS="true", GITHUB_EVENT_NAME="schedule") == "GitHub Actions, schedule"
     assert asked(Path("m"), "m", "run", {}).pid == os.getpid()
+
+
+def test_runs_with_nothing_to_do_do_not_fill_the_journal(journal: Journal) -> None:
+    recorded(journal, RunStarted("shop", 0))
+    one = journal.runs(1)[0]
+    for _ in range(1098):
+        journal.begin(one)
+    recorded(journal, RunStarted("shop", 0))
+    assert journal.runs(1)[0].id == 1100
+    assert len(journal.runs(5000)) == 1000
