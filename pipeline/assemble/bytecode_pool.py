@@ -21,7 +21,10 @@ from pipeline.assemble.bytecode_python import Interpreter
 from pipeline.assemble.entry import MTIME
 from pipeline.errors import AssembleError
 
-_AHEAD = 128
+_AHEAD = 32
+_TOGETHER = 8
+_PIPE = 4096
+"""Bytes that the smallest pipe holds (pipe(7)): more requests at once could wait for an answer that waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +98,16 @@ class Compilers:
         Raises AssembleError when the interpreter ends.
         """
         workers = self._of(interpreter)
-        waiting: deque[tuple[Source, Future[bytes]]] = deque()
+        waiting: deque[tuple[list[Source], Future[list[bytes]]]] = deque()
         try:
-            for source in sources:
-                waiting.append((source, self._threads.submit(self._compile, source, workers)))
+            for group in _groups(sources):
+                waiting.append((group, self._threads.submit(self._compile, group, workers)))
                 if len(waiting) >= _AHEAD:
-                    first, code = waiting.popleft()
-                    yield first, code.result()
+                    first, codes = waiting.popleft()
+                    yield from zip(first, codes.result(), strict=True)
             while waiting:
-                first, code = waiting.popleft()
-                yield first, code.result()
+                first, codes = waiting.popleft()
+                yield from zip(first, codes.result(), strict=True)
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -113,31 +116,52 @@ class Compilers:
         with self._guard:
             return self._workers.setdefault(repr(interpreter), _Workers(interpreter, self._count))
 
-    def _compile(self, source: Source, workers: _Workers) -> bytes:
+    def _compile(self, group: list[Source], workers: _Workers) -> list[bytes]:
         worker = workers.take(self._processes)
         try:
-            code = _asked(worker, source)
+            codes = _asked(worker, group)
         except BaseException:
             workers.lost()
             raise
         workers.give(worker)
-        return code
+        return codes
 
 
-def _asked(worker: subprocess.Popen[bytes], source: Source) -> bytes:
+def _groups(sources: Iterable[Source]) -> Iterator[list[Source]]:
+    """A few sources at a time, which a worker is asked for in one go: it does not stand idle between them."""
+    group: list[Source] = []
+    size = 0
+    for source in sources:
+        own = len(_request(source))
+        if group and (len(group) == _TOGETHER or size + own > _PIPE):
+            yield group
+            group, size = [], 0
+        group.append(source)
+        size += own
+    if group:
+        yield group
+
+
+def _request(source: Source) -> bytes:
+    texts = (os.fsencode(source.here), os.fsencode("/" + source.path))
+    return b"".join(len(text).to_bytes(4, "big") + text for text in texts)
+
+
+def _asked(worker: subprocess.Popen[bytes], group: list[Source]) -> list[bytes]:
     assert worker.stdin is not None and worker.stdout is not None
+    codes: list[bytes] = []
     try:
-        for text in (os.fsencode(source.here), os.fsencode("/" + source.path)):
-            worker.stdin.write(len(text).to_bytes(4, "big") + text)
+        worker.stdin.write(b"".join(map(_request, group)))
         worker.stdin.flush()
-        head = worker.stdout.read(4)
-        size = int.from_bytes(head, "big")
-        code = worker.stdout.read(size)
+        for source in group:
+            head = worker.stdout.read(4)
+            size = int.from_bytes(head, "big")
+            codes.append(worker.stdout.read(size))
+            if len(head) < 4 or len(codes[-1]) < size:
+                raise _died(source)
     except OSError as error:
-        raise _died(source) from error
-    if len(head) < 4 or len(code) < size:
-        raise _died(source)
-    return code
+        raise _died(group[len(codes)]) from error
+    return codes
 
 
 def _died(source: Source) -> AssembleError:
