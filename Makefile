@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: make run, make test.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint types contracts schema unit bench bench-peers clean setup setup-dev
+.PHONY: help run test test-long lint types contracts schema unit bench bench-peers clean setup setup-dev
 
 MANIFEST := manifests/quickstart.yaml
 PORT ?=
@@ -18,6 +18,9 @@ run: setup ## build, check and serve the quickstart's model on this machine (POR
 
 test: setup-dev ## everything that must hold: style, types, imports, schema, tests (ARGS="-k tar" for pytest)
 	@$(MAKE) --no-print-directory -k lint types contracts schema unit
+
+test-long: setup-dev ## the tests that take many minutes: kills at every point, 1000 random kills
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 -rsfE -m long $(ARGS)
 
 lint:
 	@echo "== ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || \

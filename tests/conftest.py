@@ -103,10 +103,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """pytest counts what was skipped; this names it, so that a green run does not hide what it did not try."""
+    """pytest counts what was skipped; this names it, so that a green run does not hide what it did not try; and says
+    how many faults were tried and survived.
+    """
     yield
+    for what, number in _figures(terminalreporter).items():
+        terminalreporter.write_line(f"{what} survived: {number}")
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if _NO_NETWORK in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(f"{len(skipped)} not run, for {_NO_NETWORK}:")
         for report in skipped:
             terminalreporter.write_line(f"  {report.nodeid}")
+
+
+def _figures(terminalreporter: pytest.TerminalReporter) -> dict[str, int]:
+    """What the fault tests counted, in all processes of the test run."""
+    sums: dict[str, int] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "fault figure":
+                sums[value[0]] = sums.get(value[0], 0) + value[1]
+    return sums

@@ -61,13 +61,15 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     title, record = ", ".join(step.work.image.tags), {"digest": image.digest}
     if step.work.published:
         from pipeline.registry import transfers
+        from pipeline.stages.publish import tried_enough
 
         pushed = image_of(plan.step(step.work.pushed), bench)
         where, names = step.work.published[0], [tag.tag for tag in step.work.published]
         # What a killed run has moved already is not moved again: a registry may refuse that, or tell others of it.
         away = [tag.tag for tag in step.work.published if _seen(tag, bench) != pushed.digest]
         if away:
-            transfers.tag(bench.store, pushed, bench.registries.repository(where), away)
+            with tried_enough():
+                transfers.tag(bench.store, pushed, bench.registries.repository(where), away)
         title += f"; {where.name}:{', '.join(names)}"
         record["published"] = pushed.digest
     with bench.store.database.transaction():
