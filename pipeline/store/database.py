@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -74,6 +76,17 @@ ON CONFLICT (step) DO UPDATE SET
 """
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process makes the tables meanwhile: SQLite does not wait when two change to WAL at the same time."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class Database:
     """Tables of JSON by key. One connection, shared by the threads of a run; WAL, so a kill loses nothing committed."""
 
@@ -86,7 +99,8 @@ class Database:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version < _VERSION:
-                self._create()
+                with _alone(path.parent):
+                    self._create()
                 version = _VERSION
         except (sqlite3.Error, OSError) as error:
             raise StoreError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,3 +157,21 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
         assert database.record("one") == {"made": 1}
         assert database.last_inputs("shop layer code") == {}
         assert database.last_inputs("shop layer new") is None
+
+
+def _make_many(folder: Path, start: Any) -> None:
+    for number in range(60):
+        start.wait()
+        Database(folder / str(number) / "store.db").remember("a", 1)
+
+
+def test_several_processes_may_make_it_at_the_same_time(tmp_path: Path) -> None:
+    """SQLite does not wait when two change to WAL."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(3, timeout=60)
+    processes = [context.Process(target=_make_many, args=(tmp_path, start)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
