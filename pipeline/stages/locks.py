@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.digest import cache_key
 from pipeline.errors import PipelineError, UsageError
 from pipeline.events import Locked, Reporter, Warned
 from pipeline.lock.model import Lock, head_of, path_of
@@ -91,10 +92,12 @@ def write_lock(
 
 def _write(bench: Bench, lock: Lock) -> None:
     path = path_of(bench.manifest.path)
+    # One name for all, so that a killed run leaves nothing that the next one does not put in place; so one at a time.
     scratch = path.with_name(f".{path.name}.new")
     try:
-        scratch.write_text(dump(lock), encoding="utf-8")
-        scratch.replace(path)
+        with bench.store.guard("lock-" + cache_key(str(path))[:24]):
+            scratch.write_text(dump(lock), encoding="utf-8")
+            scratch.replace(path)
     except OSError as error:
         with suppress(OSError):
             scratch.unlink()
