@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # glibc minors that uv has a platform for (`uv pip compile --help`, "--python-platform").
 _UV_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
-UV_NEWEST = 40
 _UV_MACHINES = ("x86_64", "aarch64")
 # The oldest glibc with wheels for a machine, and the names that tags had before PEP 600.
 _OLDEST = {"x86_64": 5, "i686": 5}
