@@ -10,6 +10,8 @@ PipelineError                      3
 │   └── CommandFailed              3   a command of a layer or a base that did not end well
 ├── CheckError                     3   an image that is not fit to serve
 ├── StoreError                     3   local storage that is damaged or cannot be written
+├── TimedOut                       3   a step that took longer than it may
+│   └── Lost                       3   what the store held, and has no more as it was
 ├── OutOfReach                     4   an engine, a registry, a mirror or an index that does not answer
 ├── RolloutError                   5   a target that did not become healthy (and was rolled back)
 └── Interrupted                  130   the user stopped the run
@@ -128,6 +130,20 @@ class CheckError(PipelineError):
 
 
 class StoreError(PipelineError):
+    pass
+
+
+class Lost(StoreError):
+    """What is missing, short or altered in the store, and set aside there: `digest` names a blob, or the layer (by its
+    diff ID) of which it was known what it holds. Whoever made it can make it again.
+    """
+
+    def __init__(self, digest: str, message: str, *, remedy: str = "run the build again") -> None:
+        super().__init__(message, remedy=remedy)
+        self.digest = digest
+
+
+class TimedOut(PipelineError):
     pass
 
 

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from pipeline import limit
 from pipeline.errors import OutOfReach
 from pipeline.http.address import Address, Proxy, parsed, proxy_for
+from pipeline.http.connect import connected
 from pipeline.http.model import Body, Response
 from pipeline.http.tls import certificates, failure
 from pipeline.http.wire import Connection, Unwritable, head
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
 CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
+READ_TIMEOUT = 30.0
 """Seconds to connect, and without a byte."""
 _MOST_KEPT = 32
 _ALWAYS = {"User-Agent": "pipeline", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -142,15 +144,14 @@ class Http:
         host, port = (proxy.host, proxy.port) if proxy else (to.host, to.port)
         # As bytes: to put a text into ASCII Python would load its tables of all letters of the world.
         name = cast("str", host.encode("ascii" if host.isascii() else "idna"))
-        sock = socket.create_connection((name, port), connect)
+        sock = connected(name, port, limit.left(connect))
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if proxy and context:
-                _tunnel(sock, to, proxy)
+                _tunnel(sock, to, proxy, connect)
             if context:
                 sock = context.wrap_socket(sock, server_hostname=to.host)
-            sock.settimeout(read)
-            return Connection(sock)
+            return Connection(sock, read)
         except BaseException:
             sock.close()
             raise
@@ -182,10 +183,10 @@ def _login(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": "Basic " + base64.b64encode(proxy.login.encode()).decode()}
 
 
-def _tunnel(sock: socket.socket, to: Address, proxy: Proxy) -> None:
+def _tunnel(sock: socket.socket, to: Address, proxy: Proxy, patience: float) -> None:
     """Asks a proxy for a connection to a host (CONNECT, RFC 9110, section 9.3.6)."""
     name = f"{to.name}:{to.port}"
-    through = Connection(sock)
+    through = Connection(sock, patience)
     through.ask(head("CONNECT", name, {"Host": name, "User-Agent": "pipeline", **_login(proxy)}), None)
     status, _ = through.answer("HEAD")
     if not 200 <= status < 300:

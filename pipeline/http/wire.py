@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from pipeline import limit
 from pipeline.http.model import Body
 
 if TYPE_CHECKING:
-    import io
     import socket
 
 _CHUNK = 1 << 17
@@ -19,6 +21,12 @@ _MOST_DIGITS = 18
 _HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")
 _WORTH_READING_ON = 1 << 14
 """Bytes: so much of an answer that nobody reads is read to its end, which costs less than another connection."""
+_WORTH_WAITING = 0.5
+"""Seconds that this may take."""
+_SLOWEST = 1 << 10
+"""Bytes a second: what comes more slowly, for as long as the time-out of reading, is as good as a stall."""
+_TAKEN_IN = 16 << 20
+"""Bytes of an upload that a server puts away in a second at least, before it answers."""
 
 
 class Malformed(OSError):
@@ -40,12 +48,41 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
         raise Unwritable("no Latin-1 in a header") from None
 
 
-class Connection:
-    """One connection, for one exchange at a time. `reusable` tells whether another one may follow."""
+class _Incoming(io.RawIOBase):
+    """What a socket receives, each wait for it bounded, as by the limit of the step that waits."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, read: float) -> None:
         self._socket = sock
-        self._file = cast("io.BufferedReader", sock.makefile("rb", _CHUNK))
+        self.patience(read, None)
+
+    def patience(self, read: float, whole: float | None) -> None:
+        """From now on: the longest time without a byte, and for all that comes (None: any)."""
+        self._read = read
+        self._until = float("inf") if whole is None else time.monotonic() + whole
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        rest = self._until - time.monotonic()
+        if rest <= 0:
+            raise TimeoutError
+        self._socket.settimeout(limit.left(min(self._read, rest)))
+        return self._socket.recv_into(buffer)
+
+
+class Connection:
+    """One connection, for one exchange at a time. `reusable` tells whether another one may follow.
+
+    `read` is the longest time without a byte, in seconds, and for all of an answer's head.
+    """
+
+    def __init__(self, sock: socket.socket, read: float) -> None:
+        self._socket = sock
+        self._read = read
+        self._incoming = _Incoming(sock, read)
+        self._file = io.BufferedReader(self._incoming, _CHUNK)
+        self._sent = 0
         self._left: int | None = 0
         self._chunked = False
         self.reusable = False
@@ -70,6 +107,7 @@ class Connection:
         """Writes a request. One that the other side stops reading may be answered all the same: 401, 413."""
         self.answered = self.reusable = False
         whole = True
+        self._sent = 0
         pieces = [body] if isinstance(body, bytes) else (body or ())
         try:
             self._write(start)
@@ -87,12 +125,16 @@ class Connection:
         # In pieces: a time-out is for all that one call sends.
         view = memoryview(data)
         for start in range(0, len(view), _CHUNK):
+            self._socket.settimeout(limit.left(self._read))
             self._socket.sendall(view[start : start + _CHUNK])
+        self._sent += len(view)
 
     # -- answers ------------------------------------------------------------------------------------------------
 
     def answer(self, method: str) -> tuple[int, dict[str, str]]:
         """Reads an answer's status and headers. Raises OSError, Malformed among them."""
+        patience = self._read + self._sent / _TAKEN_IN
+        self._incoming.patience(patience, patience)
         for _ in range(_MOST_INTERIM):
             version, status = self._status()
             headers = self._headers()
@@ -102,6 +144,7 @@ class Connection:
             raise Malformed("the answer does not come to an end")
         kept = headers.get("connection", "").lower()
         self.reusable = self.reusable and ("close" not in kept if version == b"HTTP/1.1" else "keep-alive" in kept)
+        self._incoming.patience(self._read, None)
         self._frame(method, status, headers)
         return status, headers
 
@@ -151,7 +194,21 @@ class Connection:
             self._left, self.reusable = None, False
 
     def body(self) -> Iterator[bytes]:
-        """The answer's body as it comes. Raises OSError where it breaks off."""
+        """The answer's body as it comes. Raises OSError where it breaks off, or does not get on."""
+        waited, got, pieces = 0.0, 0, self._pieces()
+        while True:
+            began = time.monotonic()
+            if not (data := next(pieces, b"")):
+                return
+            waited += time.monotonic() - began
+            got += len(data)
+            yield data
+            if waited > self._read:
+                if got < _SLOWEST * self._read:
+                    raise TimeoutError
+                waited, got = 0.0, 0
+
+    def _pieces(self) -> Iterator[bytes]:
         if self._chunked:
             yield from self._chunks()
         elif self._left is None:
@@ -187,6 +244,7 @@ class Connection:
     def finish(self) -> bool:
         """Reads what little may be left of an answer; whether the connection can be used again."""
         if self.reusable and not self._chunked and self._left and self._left <= _WORTH_READING_ON:
+            self._incoming.patience(_WORTH_WAITING, _WORTH_WAITING)
             for _ in self._rest():
                 pass
         return self.reusable and not self._chunked and not self._left

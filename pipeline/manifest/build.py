@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.errors import Location
 from pipeline.manifest.model import (
+    Azure,
     Build,
     Cache,
     Checks,
@@ -18,9 +19,11 @@ from pipeline.manifest.model import (
     Path_,
     Push,
     Registry,
+    Remote,
     Retry,
     Secret,
     Serve,
+    Timeouts,
 )
 from pipeline.manifest.requires import normal
 
@@ -58,18 +61,26 @@ def entries(data: Mapping[str, Any], section: str, where: Where) -> dict[str, En
 def registries(data: Mapping[str, Any], where: Where) -> dict[str, Registry]:
     found = {}
     for name, value in (data.get("registries") or {}).items():
-        password = value.get("password")
         found[name] = Registry(
             name,
-            value["address"],
+            value.get("address", ""),
             value.get("username", ""),
-            password if password is None or isinstance(password, Secret) else Secret(password),
+            _secret(value.get("password")),
             where(("registries", name)),
             value.get("ca", ""),
             value.get("insecure", False),
             value.get("compression", "auto"),
+            _azure(value.get("azure")),
         )
     return found
+
+
+def _azure(value: Mapping[str, Any] | None) -> Azure | None:
+    return None if value is None else Azure(**{**value, "client_secret": _secret(value.get("client_secret"))})
+
+
+def _secret(value: str | None) -> Secret | None:
+    return value if value is None or isinstance(value, Secret) else Secret(value)
 
 
 def build(data: Mapping[str, Any]) -> Build:
@@ -77,7 +88,9 @@ def build(data: Mapping[str, Any]) -> Build:
     limits = given.pop("layers", {})
     counts = ("parts", "number")
     budget = LayerBudget(**{key: value if key in counts else size(value) for key, value in limits.items()})
-    return Build(**given, layers=budget)
+    remote = dict(given.pop("remote", {}))
+    remote |= {"timeout": seconds(remote["timeout"])} if "timeout" in remote else {}
+    return Build(**given, layers=budget, remote=Remote(**remote))
 
 
 def cache(data: Mapping[str, Any]) -> Cache | None:
@@ -88,6 +101,16 @@ def retry(data: Mapping[str, Any]) -> Retry:
     given = data.get("retry", {})
     general = _retry(given, Retry())
     return replace(general, steps={kind: _retry(one, general) for kind, one in given.get("steps", {}).items()})
+
+
+def timeouts(data: Mapping[str, Any]) -> Timeouts:
+    given, default = data.get("timeouts", {}), Timeouts()
+    return Timeouts(
+        seconds(given.get("connect", default.connect)),
+        seconds(given.get("read", default.read)),
+        seconds(given.get("step", default.step)),
+        {kind: seconds(one) for kind, one in given.get("steps", {}).items()},
+    )
 
 
 def _retry(given: Mapping[str, Any], default: Retry) -> Retry:
@@ -113,7 +136,7 @@ def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
         base=value["base"],
         layers=tuple(value.get("layers", ())),
         location=location,
-        serve=Serve(**serve) if serve else None,
+        serve=_serve(serve) if serve else None,
         env=_texts(value.get("env", {})),
         user=str(value.get("user", "")),
         workdir=value.get("workdir", ""),
@@ -125,6 +148,11 @@ def _image(name: str, value: Mapping[str, Any], location: Location) -> Image:
         requires=normal(value.get("requires")),
         push=push,
     )
+
+
+def _serve(value: Mapping[str, Any]) -> Serve:
+    times = {key: seconds(value[key]) for key in ("scoring_timeout", "worker_timeout") if key in value}
+    return Serve(**{**value, **times})
 
 
 def _push(name: str, value: Mapping[str, Any]) -> Push | None:

@@ -50,11 +50,18 @@ class Entry:
 
 @noun
 class Serve:
-    """The serving contract: a script with init() and run(), relative to `app_root` in the image, and its port."""
+    """The serving contract: a script with init() and run(), relative to `app_root` in the image, and its port.
+
+    `stack` names what is added to serve it; empty where the image's layers have the server. Times are in seconds.
+    """
 
     entry_script: str
     port: int = 5001
     app_root: str = "/var/azureml-app"
+    stack: str = ""
+    workers: int | None = None
+    scoring_timeout: float | None = None
+    worker_timeout: float | None = None
 
 
 @noun
@@ -126,6 +133,22 @@ class Retry:
 
 
 @noun
+class Timeouts:
+    """How long things may take, in seconds: `connect` to open a connection, `read` without a byte, `step` a whole step
+    with all its tries (0: no limit); `steps` has what is otherwise for a kind of step.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    step: float = 6 * 3600.0
+    steps: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, kind: str) -> float:
+        """For a whole step of this kind."""
+        return self.steps.get(kind, self.step)
+
+
+@noun
 class LayerBudget:
     """How entries are divided into OCI layers, sizes in bytes: what is alone from `own` on, how large a `group` of the
     rest about is, the most `parts` of one entry (its bytecode apart), the largest layer, and the most layers in all.
@@ -139,15 +162,29 @@ class LayerBudget:
 
 
 @noun
+class Remote:
+    """How a registry builds images: where it puts them (empty: a default), for how many seconds at most, and which of
+    its agent pools (empty: the shared one).
+    """
+
+    repository: str = ""
+    timeout: float = 3600.0
+    pool: str = ""
+
+
+@noun
 class Build:
-    """How commands are executed: `engine` is auto, docker, podman or none; `network` is default, host or none;
-    `ca_bundle` is auto (this machine's), none, or a path. `layers` is how what is assembled is divided.
+    """How commands are executed: `engine` is auto, docker, podman, none or acr; `network` is default, host or none;
+    `ca_bundle` is auto (this machine's), none, or a path. `layers` is how what is assembled is divided. `registry`
+    names the one that builds, for acr.
     """
 
     engine: str = "auto"
     network: str = "default"
     ca_bundle: str = "auto"
     layers: LayerBudget = field(default_factory=LayerBudget)
+    registry: str = ""
+    remote: Remote = field(default_factory=Remote)
 
 
 @noun
@@ -164,11 +201,29 @@ class Cache:
 
 
 @noun
+class Azure:
+    """Who signs in to Azure, and what of it is meant.
+
+    `login` is auto (whatever azure-identity finds), cli (`az login`), or managed; with `client_secret` it is a service
+    principal. `workspace` is the ARM id of a machine-learning workspace, whose registry is meant; `subscription` and
+    `resource_group` say where a registry is.
+    """
+
+    login: str = "auto"
+    tenant: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
+    workspace: str = ""
+    subscription: str = ""
+    resource_group: str = ""
+
+
+@noun
 class Registry:
     """An OCI registry (and path prefix) with its credentials.
 
     `ca` is a file of the project with certificate authorities (PEM); `insecure` allows plain HTTP; `compression` is
-    what layers get that are pushed there.
+    what layers get that are pushed there. The `address` of a workspace's registry is empty until Azure was asked.
     """
 
     name: str
@@ -179,6 +234,7 @@ class Registry:
     ca: str = ""
     insecure: bool = False
     compression: Literal["auto", "zstd", "gzip"] = "auto"
+    azure: Azure | None = None
 
 
 @noun
@@ -203,4 +259,5 @@ class Manifest:
     digest: str
     where: Callable[[Path_], Location]
     build: Build = field(default_factory=Build)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     cache: Cache | None = None

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pipeline import reference
 from pipeline.http import Http, Transport
-from pipeline.manifest.model import Registry, Retry
+from pipeline.manifest.model import Registry, Retry, Timeouts
 from pipeline.reference import Reference
 from pipeline.registry.client import RegistryClient
 from pipeline.registry.credentials import Keychain
@@ -45,6 +45,7 @@ class Registries:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.time
     waiting: Callable[[str, float], None] = lambda _text, _seconds: None
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
         self.given = tuple(self.given)
@@ -98,5 +99,5 @@ class Registries:
         file = self.ca_files.get(host)
         if file is None and (known := _CERTS_D / host / "ca.crt").is_file():
             file = known
-        self._https.append(Http(self.environ, file))
+        self._https.append(Http(self.environ, file, self.timeouts.connect, self.timeouts.read))
         return self._https[-1]

@@ -91,7 +91,15 @@ class Bench:
         plain = [replace(entry, address=f"http://{entry.address}") if entry.insecure else entry for entry in given]
         # Requests are tried again each by itself, and the steps that make them are not.
         retry = self.manifest.retry.of("push")
-        return Registries(self.environ, plain, ca_files=ca_files, retry=retry, sleep=self.pause, waiting=self.again)
+        return Registries(
+            self.environ,
+            plain,
+            ca_files=ca_files,
+            retry=retry,
+            sleep=self.pause,
+            waiting=self.again,
+            timeouts=self.manifest.timeouts,
+        )
 
     @cached_property
     def origins(self) -> Origins:

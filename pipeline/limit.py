@@ -1,0 +1,112 @@
+"""How long a step may take: known in all threads that work for it, so that whatever waits for it waits no longer."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+from pipeline.errors import TimedOut
+from pipeline.noun import noun
+
+T = TypeVar("T")
+GRACE = 5.0
+"""Seconds that a step has to end by itself when its time is over, before it is left behind."""
+
+
+@noun
+class Limit:
+    """The step that this thread works for, and when it has to be over: seconds of time.monotonic, infinite for never.
+
+    `seconds` is how long it may take in all.
+    """
+
+    step: str
+    until: float = float("inf")
+    seconds: float = 0.0
+
+    def over(self) -> TimedOut:
+        took = f"{self.step} did not end within {_words(self.seconds)} and was ended"
+        kind = self.step.partition(" ")[0]
+        return TimedOut(took, remedy=f"see what it waited for, or give it longer: timeouts: {{steps: {{{kind}: …}}}}")
+
+
+_CURRENT: ContextVar[Limit | None] = ContextVar("limit", default=None)
+
+
+def current() -> str:
+    """The step that this thread works for; empty for none."""
+    limit = _CURRENT.get()
+    return limit.step if limit else ""
+
+
+def left(most: float = float("inf")) -> float:
+    """Seconds that this thread may wait for something, `most` at most. Raises TimedOut when the step's time is over."""
+    limit = _CURRENT.get()
+    if limit is None or limit.until == float("inf"):
+        return most
+    rest = limit.until - time.monotonic()
+    if rest <= 0:
+        raise limit.over()
+    return min(most, rest)
+
+
+def check() -> None:
+    """Raises TimedOut when the step's time is over."""
+    left()
+
+
+def passed() -> bool:
+    """Whether the step's time is over."""
+    limit = _CURRENT.get()
+    return limit is not None and time.monotonic() >= limit.until
+
+
+def inherited(call: Callable[[], T]) -> Callable[[], T]:
+    """`call` for another thread that works for the same step as this one."""
+    context = copy_context()
+    return lambda: context.run(call)
+
+
+def within(step: str, seconds: float, call: Callable[[], T], grace: float = GRACE) -> T:
+    """`call()`'s value, or what it raises; TimedOut when it has not ended within `seconds` (0: no limit) and `grace`.
+
+    It is called in a thread of its own, which is left behind when it does not end even then.
+    """
+    limit = Limit(step, time.monotonic() + seconds if seconds else float("inf"), seconds)
+    if not seconds:
+        token = _CURRENT.set(limit)
+        try:
+            return call()
+        finally:
+            _CURRENT.reset(token)
+    ended: queue.SimpleQueue[tuple[list[T], BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        _CURRENT.set(limit)
+        try:
+            ended.put(([call()], None))
+        except BaseException as error:
+            ended.put(([], error))
+
+    # A daemon: a step that hangs must not keep the process.
+    threading.Thread(target=work, name=f"work for {step}", daemon=True).start()
+    try:
+        values, error = ended.get(timeout=seconds + grace)
+    except queue.Empty:
+        raise limit.over() from None
+    if error:
+        raise error
+    return values[0]
+
+
+def _words(seconds: float) -> str:
+    if seconds >= 120 and seconds % 60 == 0:
+        return f"{seconds / 60:g} min"
+    return f"{seconds:g} s"
+
+
+__all__ = ["GRACE", "check", "current", "inherited", "left", "passed", "within"]
