@@ -82,6 +82,8 @@ _SUBDIRS = {
 _PROCESSORS = {"linux-64": "x86_64", "linux-32": "x86", "linux-aarch64": "aarch64", "linux-ppc64le": "ppc64le"}
 _KERNEL = "4.18"
 _ASKED = ("file", "channels", "dependencies")
+# A plain version of PEP 440: what conda has beside those is no distribution's.
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?")
 
 
 def request(spec: Mapping[str, Any], files: Files) -> Json:
@@ -163,6 +165,15 @@ def _wheels(spec: Mapping[str, Any], locked: Json, parent: Facts, indexes: Any, 
         upgrade=held.upgrade,
     )
     return found
+
+
+def distributions(locked: Json) -> dict[str, str]:
+    """The Python distributions that the environment brings, name to version; conda's own names and versions stand for
+    those of its packages.
+    """
+    brought = [each for each in locked["packages"] if _is_python(each) and _VERSION.fullmatch(str(each["version"]))]
+    every = (*brought, *locked.get("pip", ()))
+    return {normalise(each["name"]): str(each["version"]) for each in every if "name" in each}
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:

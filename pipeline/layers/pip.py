@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import AssembleError, UsageError
 from pipeline.facts import Facts, Python
 from pipeline.kinds import Files, Held
-from pipeline.layers._requirements import gather, requirement_flaw
+from pipeline.layers._requirements import gather, normalise, requirement_flaw
 from pipeline.layers._sources import BUILD_PACKAGES, command
 from pipeline.recipe import Assemble, Json, Piece, Recipe
 
@@ -88,7 +88,9 @@ def request(spec: Mapping[str, Any], files: Files) -> Json:
         raise UsageError(
             "the pip layer asks for no packages", remedy="list them in packages, or name a requirements file"
         )
-    return {**wanted.public(), **({"build": True} if spec.get("build") else {})}
+    have = sorted(f"{name}=={version}" for name, version in (spec.get("installed") or {}).items())
+    installed = {"installed": have} if have else {}
+    return {**wanted.public(), **({"build": True} if spec.get("build") else {}), **installed}
 
 
 def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:
@@ -120,7 +122,14 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
     build = bool(spec.get("build"))
     kept = same_place(held, held.packages("wheels", "sources"), {"python": python, "platform": platform})
     found = indexes.pypi.resolve(
-        wanted, python=python, platform=platform, files=indexes.files, build=build, held=kept, upgrade=held.upgrade
+        wanted,
+        python=python,
+        platform=platform,
+        files=indexes.files,
+        installed=spec.get("installed") or {},
+        build=build,
+        held=kept,
+        upgrade=held.upgrade,
     )
     wheels = [each for each in found if each["file"].endswith(".whl")]
     sources = [each for each in found if not each["file"].endswith(".whl")]
@@ -139,6 +148,12 @@ def same_place(held: Held, packages: Sequence[Mapping[str, Any]], place: Mapping
 def _plainly(platform: str) -> str:
     """A platform tag without its glibc."""
     return re.sub(r"^manylinux_\d+_\d+_", "", platform)
+
+
+def distributions(locked: Json) -> dict[str, str]:
+    """The Python distributions that the layer brings, name to version."""
+    found = (*locked["wheels"], *(locked.get("sources") or ()))
+    return {normalise(each["name"]): str(each["version"]) for each in found if "name" in each}
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001

@@ -14,7 +14,7 @@ from pipeline import __version__, kinds
 from pipeline.digest import cache_key, canonical, digest_of
 from pipeline.errors import Diagnostic, Location, ManifestError, PipelineError
 from pipeline.kinds import Section
-from pipeline.manifest import build, interpolate, paths, reader, script, source
+from pipeline.manifest import build, interpolate, paths, reader, script, source, stack
 from pipeline.manifest import schema as schemas
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Manifest, Path_, Secret
@@ -180,6 +180,7 @@ class _Loading:
         whole = schemas.compose({section: schemas.every(section) for section in schemas.SECTIONS})
         self.findings += validate.check(self.data, whole, self._text_of)
         self.findings += itertools.islice(references.check(self.data), validate.MOST)
+        self.findings += itertools.islice(stack.flaws(self.data), validate.MOST)
         broken = {finding.path[:length] for finding in self.findings for length in (2,)}
         self.findings += itertools.islice(kind_flaws(self.data, broken), validate.MOST)
         images = self.data.get("images")
@@ -235,6 +236,7 @@ class _Loading:
     def manifest(self, path: Path) -> Manifest:
         """The frozen result."""
         data, where = self.data, self.document.where_key
+        images, layers = stack.added(build.images(data, where), build.entries(data, "layers", where))
         return Manifest(
             path=path,
             root=self.root,
@@ -242,10 +244,11 @@ class _Loading:
             version=data["version"],
             registries=build.registries(data, where),
             bases=build.entries(data, "bases", where),
-            layers=build.entries(data, "layers", where),
-            images=build.images(data, where),
+            layers=layers,
+            images=images,
             targets=build.entries(data, "targets", where),
             retry=build.retry(data),
+            timeouts=build.timeouts(data),
             build=build.build(data),
             cache=build.cache(data),
             secrets=tuple({reveal(secret): secret for secret in self.secrets}.values()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.manifest import requires
+from pipeline.manifest import azure, requires
 from pipeline.manifest.model import RETRY_ON
 
 Schema = dict[str, Any]
@@ -79,22 +79,16 @@ def registry() -> Schema:
                 "description": "Of the layers pushed there: zstd where all readers are containerd 1.5, Docker 23 or "
                 "later; auto: gzip, and a base image's own as they are.",
             },
+            "azure": azure.sign_in(),
         },
-        ("address",),
     )
 
 
 def retry() -> Schema:
     general = _retry_settings()
-    kinds = ("lock", "base", "layer", "image", "push", "check", "tag", "target")
     own = {name: {key: value for key, value in one.items() if key != "default"} for name, one in general.items()}
     one = _object("What is otherwise for these steps.", own)
-    steps = {
-        "type": "object",
-        "description": "What is otherwise for one kind of step; lock means asking indexes.",
-        "propertyNames": {"pattern": f"^({'|'.join(kinds)})$", "x-hint": ", ".join(kinds), "x-noun": "kind of step"},
-        "additionalProperties": one,
-    }
+    steps = _of_kinds("What is otherwise for one kind of step; lock means asking indexes.", one)
     return _object("How a step that failed is tried again.", {**general, "steps": steps})
 
 
@@ -119,14 +113,46 @@ def _retry_settings() -> dict[str, Schema]:
     }
 
 
+def timeouts() -> Schema:
+    """A connection that may take no time at all would never come about."""
+    some = {**_DURATION, "exclusiveMinimum": 0, "pattern": r"^(?!0+(\.0+)?(ms|s|m|h)?$)" + _DURATION["pattern"][1:]}
+    whole = "The longest that a whole step may take, all its tries together; 0: no limit."
+    one_kind = {**_DURATION, "description": "The longest that such a step may take; 0: no limit."}
+    return _object(
+        "How long things may take before they are given up.",
+        {
+            "connect": {**some, "default": 10, "description": "To open a connection: seconds, or 500ms, 2s."},
+            "read": {**some, "default": 30, "description": "Without a byte of an answer: seconds, or 500ms, 2s."},
+            "step": {**_DURATION, "default": "6h", "description": whole},
+            "steps": _of_kinds("What is otherwise for one kind of step; lock means asking indexes.", one_kind),
+        },
+    )
+
+
+def _of_kinds(description: str, one: Schema) -> Schema:
+    """A setting for each kind of step."""
+    kinds = ("lock", "base", "layer", "image", "push", "check", "tag", "target")
+    return {
+        "type": "object",
+        "description": description,
+        "propertyNames": {"pattern": f"^({'|'.join(kinds)})$", "x-hint": ", ".join(kinds), "x-noun": "kind of step"},
+        "additionalProperties": one,
+    }
+
+
 def build() -> Schema:
-    engine = {"enum": ["auto", "docker", "podman", "none"], "default": "auto"}
+    engine = {"enum": ["auto", "docker", "podman", "none", "acr"], "default": "auto"}
     network = {"enum": ["default", "host", "none"], "default": "default"}
     bundle = "Certificates to trust while commands run: this machine's (auto), none, or a file; not left in the image."
     return _object(
         "How commands are executed.",
         {
-            "engine": {**engine, "description": "The container engine; auto takes Docker, then Podman."},
+            "engine": {
+                **engine,
+                "description": "The container engine; auto takes Docker, then Podman. acr: Azure builds Dockerfiles.",
+            },
+            "registry": _text("The name of the registry that builds, for `engine: acr`.", examples=["prod"]),
+            "remote": azure.remote_build(),
             "network": {
                 **network,
                 "description": "The network of commands: the engine's own, this machine's, or none.",
@@ -233,6 +259,14 @@ def _serve() -> Schema:
             "entry_script": _text("The script with init() and run().", **relative, examples=["score.py"]),
             "port": port,
             "app_root": root,
+            "stack": {
+                "enum": ["azureml"],
+                "description": "Adds azureml-inference-server-http where no layer has it, and keeps the layers off the "
+                "stack's own ports and folders.",
+            },
+            "workers": {"type": "integer", "minimum": 1, "description": "Processes that score; a target may say more."},
+            "scoring_timeout": {**_DURATION, "description": "The longest that one request may take: seconds, or 60s."},
+            "worker_timeout": {**_DURATION, "description": "A process that is silent so long is started anew."},
         },
         ("entry_script",),
     )

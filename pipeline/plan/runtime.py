@@ -71,10 +71,22 @@ def _environment(resolved: ResolvedImage, below: Mapping[str, Any]) -> Mapping[s
     if facts.python:
         env["PYTHONUNBUFFERED"] = "1"
     if image.serve:
-        env["AML_APP_ROOT"] = image.serve.app_root
+        env |= _served(image.serve)
     if folder := _model_dir(resolved):
         env["AZUREML_MODEL_DIR"] = folder
     return {**env, **image.env}
+
+
+def _served(serve: Serve) -> dict[str, str]:
+    """The variables that azureml-inference-server-http reads, as far as the manifest says something."""
+    env = {"AML_APP_ROOT": serve.app_root}
+    if serve.workers:
+        env["WORKER_COUNT"] = f"{serve.workers:d}"
+    if serve.scoring_timeout:
+        env["SCORING_TIMEOUT_MS"] = f"{max(1, round(serve.scoring_timeout * 1000)):d}"
+    if serve.worker_timeout:
+        env["WORKER_TIMEOUT"] = f"{max(1, round(serve.worker_timeout)):d}"
+    return env
 
 
 def _model_dir(resolved: ResolvedImage) -> str:

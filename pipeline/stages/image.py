@@ -45,6 +45,10 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         layers = [layer for id_ in ids for layer in stack[id_]]
         _fits(step, plan, bench, stack)
         libraries.check(step, plan, bench, platform, ids)
+        if step.work.image.serve and step.work.image.serve.stack:
+            from pipeline.stages import stack as serving
+
+            serving.check(step, plan, bench, ids)
         if step.work.requires or step.work.image.requires:
             from pipeline.stages import requires
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from pipeline.lock.asked import otherwise, readable
 from pipeline.lock.model import Lock, LockEntry, entry_id, head, head_of, request_hash
 from pipeline.lock.upgrade import Upgrade
 from pipeline.manifest.model import Entry, Image
+from pipeline.manifest.stack import BESIDE, SERVER
 from pipeline.oci.budget import check_number, divided, foreseen
 from pipeline.plan.model import ResolvedEntry, ResolvedImage
 from pipeline.stages.bench import Bench, machine_platform
@@ -112,6 +113,11 @@ class _Resolver:
         stack = list(below.stack) if below else []
         entries = self._own(image)
         for number, (section, entry) in enumerate(entries):
+            if isinstance(entry.spec, Mapping) and BESIDE in entry.spec:
+                have = _distributions(stack)
+                if SERVER in have:
+                    continue
+                entry = replace(entry, spec={"packages": entry.spec["packages"], "installed": have})
             try:
                 stack.append(self._entry(section, entry, facts))
             except _NotKnown:
@@ -157,7 +163,8 @@ class _Resolver:
 
     def _resolved(self, section: Section, entry: Entry, parent: Facts) -> ResolvedEntry:
         kind = build_kind(section, entry.kind)
-        asked = (section, entry.name)
+        # What an added layer asks for depends on what is below it there.
+        asked = (section, f"{entry.name} {parent.platform}" if "+" in entry.name else entry.name)
         if asked not in self._requests:
             self._requests[asked] = kind.request(entry.spec, self._bench.files)
         request = self._requests[asked]
@@ -222,6 +229,15 @@ class _Resolver:
         self._bench.say("", f"resolved {head_of(id_)} in {time.monotonic() - started:.1f} s")
         self._result.asked += 1
         return locked
+
+
+def _distributions(stack: Iterable[ResolvedEntry]) -> dict[str, str]:
+    """The Python distributions that layers bring, as far as their kinds know them: name to version."""
+    found: dict[str, str] = {}
+    for item in stack:
+        told = getattr(build_kind(item.section, item.entry.kind), "distributions", None)
+        found |= told(item.locked) if told else {}
+    return dict(sorted(found.items()))
 
 
 def _as_written(bench: Bench) -> Path:
