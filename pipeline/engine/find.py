@@ -13,7 +13,7 @@ from pipeline.engine.ask import NoAnswer, ask, asks_plainly
 from pipeline.engine.model import About, Engine
 from pipeline.errors import OutOfReach, UsageError
 
-Choice = Literal["auto", "docker", "podman", "none"]
+Choice = Literal["auto", "docker", "podman", "none", "acr"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 _INSTALL = "install Docker (package docker.io) or Podman (package podman), and see that its service runs"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -52,13 +52,13 @@ def candidates(environ: Mapping[str, str], choice: Choice = "auto", root: Path =
 
 
 def find(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path("/")) -> About | None:
-    """The first engine that answers; None for `none`, and for `auto` where there is none.
+    """The first engine that answers; None for `none` and `acr`, and for `auto` where there is none.
 
     Raises OutOfReach for an engine that was asked for and does not answer: by `choice`, DOCKER_HOST or a context.
     """
     if choice not in CHOICES:
         raise UsageError(f"{choice!r} is no engine", remedy=f"one of {', '.join(CHOICES)}")
-    if choice == "none":
+    if choice in ("none", "acr"):
         return None
     refused: list[tuple[Candidate, str]] = []
     for candidate in candidates(environ, choice, root):
@@ -77,6 +77,11 @@ def why_none(environ: Mapping[str, str], choice: Choice = "auto", root: Path = P
     if choice == "none":
         remedy = "set `engine: auto` under `build`, or use kinds that are assembled"
         return OutOfReach("commands need a container engine, and the manifest says `engine: none`", remedy=remedy)
+    if choice == "acr":
+        remedy = "put the commands into a `dockerfile` base, or set `engine: auto` where there is Docker or Podman"
+        return OutOfReach(
+            "the manifest says `engine: acr`, which builds Dockerfiles and runs nothing else", remedy=remedy
+        )
     refused = []
     for candidate in candidates(environ, choice, root):
         try:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.manifest import azure
+from pipeline.manifest.build import seconds
+from pipeline import kinds
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_
 from pipeline.manifest.words import shown, suggestion
@@ -32,7 +35,8 @@ def check(data: Mapping[str, Any]) -> Iterator[Finding]:
         if isinstance(spec, dict) and isinstance(to := spec.get("registry"), str) and to not in registries:
             yield _unknown_registry(("bases", name, "image", "registry"), to, registries)
     yield from _cycles(images)
-    yield from _targets(_section(data, "targets"), images)
+    yield from _targets(_section(data, "targets"), images, layers)
+    yield from azure.check(data, seconds)
 
 
 def _section(data: Mapping[str, Any], name: str) -> Section:
@@ -112,10 +116,27 @@ def _cycles(images: Section) -> Iterator[Finding]:
         done.update(trail)
 
 
-def _targets(targets: Section, images: Section) -> Iterator[Finding]:
+def _targets(targets: Section, images: Section, layers: Section) -> Iterator[Finding]:
     for name, target in targets.items():
         for kind, settings in target.items() if isinstance(target, dict) else ():
             image = settings.get("image") if isinstance(settings, dict) else None
             if isinstance(image, str) and image not in images:
                 remedy = suggestion(image, images, "there are")
                 yield Finding(("targets", name, kind, "image"), f"unknown image {shown(image)}", remedy)
+            elif isinstance(image, str) and kinds.is_remote(str(kind)):
+                yield from _elsewhere(("targets", name, kind, "image"), images[image], image, str(kind), layers)
+
+
+def _elsewhere(path: Path_, image: Any, name: str, kind: str, layers: Section) -> Iterator[Finding]:
+    """What a service that runs elsewhere needs of its image: a registry to have it from, with all that is in it."""
+    if not isinstance(image, dict):
+        return
+    if "push" not in image:
+        message = f"a {kind} target gets its image from a registry, and the image '{name}' is pushed to none"
+        yield Finding(path, message, f"add images.{name}.push: {{to: REGISTRY}}")
+    for layer in image.get("layers") or ():
+        entry = layers.get(layer) if isinstance(layer, str) else None
+        model = entry.get("model") if isinstance(entry, dict) else None
+        if isinstance(model, dict) and model.get("mount") is True:
+            message = f"a {kind} target cannot mount the model of the layer '{layer}', which the image does not hold"
+            yield Finding(path, message, f"take 'mount' out of layers.{layer}.model")
