@@ -113,11 +113,12 @@ def builtin(section: Section) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
-def names(section: Section) -> list[str]:
-    """Every kind that can be used in a section."""
+@functools.cache
+def names(section: Section) -> tuple[str, ...]:
+    """Every kind that can be used in a section; looked for once, for that takes as long as all else in a manifest."""
     from importlib.metadata import entry_points
 
-    return sorted({*builtin(section), *(e.name for e in entry_points(group=f"pipeline.{section}"))})
+    return tuple(sorted({*builtin(section), *(e.name for e in entry_points(group=f"pipeline.{section}"))}))
 
 
 @functools.cache
@@ -132,6 +133,14 @@ def find(section: Section, name: str) -> ModuleType:
         if entry.name == name:
             return cast(ModuleType, entry.load())
     raise KeyError(name)
+
+
+def is_remote(name: str) -> bool:
+    """Whether a target kind runs services elsewhere, from images that were pushed; no for a kind that is not there."""
+    try:
+        return bool(getattr(find("targets", name), "REMOTE", False))
+    except KeyError:
+        return False
 
 
 def build_kind(section: Section, name: str) -> BuildKind:
