@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.errors import Interrupted, Lost, PipelineError
 from pipeline.events import (
     Report,
     Reporter,
@@ -24,6 +25,9 @@ from pipeline.events import (
 )
 from pipeline.plan.model import Plan, Step, StepKind
 from pipeline.stages.bench import Bench, Result
+
+if TYPE_CHECKING:
+    from pipeline.stages.mend import Mender
 
 STAGES: Mapping[StepKind, str] = {
     "base": "assemble",
@@ -54,6 +58,8 @@ class Runner:
     errors: list[PipelineError] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
     """Keys. Another step of the same key is made with it: both are new, as the plan said."""
+    renewed: bool = False
+    """Whether something that had been made came out otherwise when it was made again."""
     started: float = field(default_factory=time.monotonic)
 
     def go(self) -> Report:
@@ -102,6 +108,8 @@ class Runner:
             lambda id_: self._end(by_id[id_], "skipped"),
             lambda: self.bench.halt.is_set() or (self.fail_fast and bool(self.errors)),
         )
+        if self.renewed and not self.errors:
+            self._check_again(self.plan.steps)
         if self.errors and not self.bench.halt.is_set():
             # What did not begin any more, with `fail_fast`.
             for step in order:
@@ -127,7 +135,7 @@ class Runner:
         try:
             result, made = retrying(
                 self.bench.manifest.retry.of(step.kind),
-                lambda: self._guarded(step),
+                lambda: self._mended(step),
                 lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
                 self.bench.pause,
             )
@@ -142,6 +150,46 @@ class Runner:
         title = result.title or self._title(step)
         self._end(step, "made" if made else "hit", began, title=title, size=result.size if made else 0)
         return True
+
+    def _mended(self, step: Step) -> tuple[Result, bool]:
+        """As `_guarded`; what turns out to be lost in the store on the way is made again first."""
+        if self.renewed and step.kind in ("tag", "target"):
+            # What has ended well for an image that is another by now does not count.
+            self._check_again(self.plan.step(need) for need in step.needs)
+        while True:
+            try:
+                return self._guarded(step)
+            except Lost as lost:
+                if not self._mender.mend(step, lost):
+                    raise
+
+    def _check_again(self, steps: Iterable[Step]) -> None:
+        """Does again what was done with an image that came out otherwise since."""
+        for step in steps:
+            ended = self.ended.get(step.id)
+            if ended is None or ended.outcome not in ("hit", "made") or step.kind in ("base", "layer"):
+                continue
+            if step.kind != "image" or not stage("image").done(step, self.plan, self.bench):
+                self._again(step)
+
+    @cached_property
+    def _mender(self) -> Mender:
+        from pipeline.stages.mend import Mender
+
+        return Mender(self.bench, self.plan, self._again)
+
+    def _again(self, step: Step, why: str = "its image came out otherwise when it was made again") -> None:
+        """Does a step again that has ended, unless nothing is left of it to do."""
+        began, before = time.monotonic(), self.bench.store.database.record(step.key)
+        try:
+            result, made = self._mended(step)
+        except PipelineError as error:
+            error.place = error.place or step.place
+            raise
+        if made and result.record != before:
+            self.renewed = True
+        if made:
+            self._end(step, "made", began, title=result.title or self._title(step), size=result.size, why=why)
 
     def _guarded(self, step: Step) -> tuple[Result, bool]:
         """Another process may be at the same step: check, guard, check again, run, commit."""
@@ -181,10 +229,18 @@ class Runner:
         return any(one is not None and one.outcome == "made" for one in ended)
 
     def _end(
-        self, step: Step, outcome: Any, began: float = 0.0, *, title: str = "", size: int = 0, error: str = ""
+        self,
+        step: Step,
+        outcome: Any,
+        began: float = 0.0,
+        *,
+        title: str = "",
+        size: int = 0,
+        error: str = "",
+        why: str = "",
     ) -> None:
         seconds = time.monotonic() - began if began else 0.0
-        why = "" if outcome == "hit" else self.plan.verdicts[step.id].why
+        why = "" if outcome == "hit" else why or self.plan.verdicts[step.id].why
         event = StepEnded(step.id, step.kind, step.name, outcome, title or step.title, seconds, size, why, error)
         self.ended[step.id] = event
         self.report(event)

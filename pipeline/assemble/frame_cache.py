@@ -16,6 +16,7 @@ from pipeline.assemble.frame import Frame
 from pipeline.assemble.frame_file import FrameWriter
 from pipeline.assemble.layer import Contents, member
 from pipeline.digest import CacheKey
+from pipeline.store.quarantine import FOLDER, set_aside
 from pipeline.store.scratch import Scratch, writing
 
 LIMIT = 8 << 30
@@ -100,15 +101,19 @@ class FrameCache:
         return self._place(key)
 
     def _kept(self, key: CacheKey) -> tuple[int, Any] | None:
-        """What is in a file; None when there is none, and a damaged one is removed."""
+        """What is in a file; None when there is none, and a damaged one is set aside."""
         try:
             with self._place(key).open("rb") as file:
-                os.utime(file.fileno(), (self._now(), self._now()))
+                with contextlib.suppress(OSError):
+                    os.utime(file.fileno(), (self._now(), self._now()))
                 if found := frame_file.read(file.fileno()):
                     return found
         except FileNotFoundError:
             return None
-        self._place(key).unlink(missing_ok=True)
+        except (OSError, ValueError):
+            # It cannot be read; or a hash that fits what is no JSON.
+            pass
+        set_aside(self._place(key), self._folder / FOLDER)
         return None
 
     def _added(self, size: int) -> None:

@@ -18,6 +18,7 @@ from pipeline.errors import AssembleError
 from pipeline.oci.descriptor import Layer
 from pipeline.oci.image_facts import KEPT
 from pipeline.store import Store
+from pipeline.store.blobs import lost, spoiled
 from pipeline.store.globs import expression
 from pipeline.store.tarstream import Stream, open_tar
 
@@ -50,13 +51,22 @@ class Scanned:
 def describe(store: Store, layer: Layer) -> None:
     """Keeps what a layer of the store holds, read from its blob, and its files of image_facts.KEPT; once.
 
-    AssembleError for a layer that is not the one that its image's config tells of (config.md, "rootfs").
+    AssembleError for a layer that is not the one that its image's config tells of (config.md, "rootfs"); Lost for a
+    blob that is missing or was damaged.
     """
     if store.has_layer(layer):
         return
-    with store.scratch() as folder:
-        found = scan(store.blobs.path(layer.blob.digest), layer.blob.media_type, folder / "member", KEPT)
+    blob = store.blobs.path(layer.blob.digest)
+    try:
+        with store.scratch() as folder:
+            found = scan(blob, layer.blob.media_type, folder / "member", KEPT)
+    except (AssembleError, FileNotFoundError) as error:
+        if spoiled(blob, layer.blob.digest):
+            raise lost(layer.blob.digest) from error
+        raise
     if found.digest != layer.diff_id:
+        if spoiled(blob, layer.blob.digest):
+            raise lost(layer.blob.digest)
         unpacked, told = short(found.digest), short(layer.diff_id)
         raise AssembleError(
             f"layer {short(layer.blob.digest)} unpacks to {unpacked}, and its image tells of {told}",

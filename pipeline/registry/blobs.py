@@ -15,7 +15,7 @@ from pipeline.errors import OutOfReach, StoreError
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.problems import Damaged, Refused
 from pipeline.registry.repository import Repository, UploadSession
-from pipeline.store.blobs import Blobs, spoiled
+from pipeline.store.blobs import Blobs, damaged, lost, missing, spoiled
 
 CHUNK = 1 << 17
 SMALL_REQUEST = 16 << 20
@@ -44,22 +44,28 @@ class FromFile:
             with self.path.open("rb", buffering=0) as file:
                 file.seek(offset)
                 yield self._chunks(file.read, self.size - offset)
+        except FileNotFoundError as error:
+            raise missing(_named(self.path)) from error
         except OSError as error:
-            raise StoreError(f"cannot read {self.path}: {error.strerror}", remedy="run the build again") from error
+            raise StoreError(f"cannot read {self.path}: {error.strerror}", remedy="check the disk") from error
 
     def _chunks(self, read: Callable[[int], bytes], left: int) -> Iterator[bytes]:
         while left:
             chunk = read(min(CHUNK, left))
             if not chunk:
-                raise StoreError(f"{self.path} is {left} bytes short", remedy="remove it and run the build again")
+                raise damaged(self.path, _named(self.path), f"{self.path} is {left} bytes short", "it is short")
             left -= len(chunk)
             yield chunk
 
     def check(self, digest: str) -> None:
-        """Raises StoreError when the file is not what its digest says; it is removed then."""
+        """Raises Lost when the file is not what its digest says; it is set aside then."""
         if spoiled(self.path, digest):
-            fact = f"blob {digest} was damaged on disk and is removed"
-            raise StoreError(fact, remedy="run the build again", transient=True)
+            raise lost(digest)
+
+
+def _named(path: Path) -> str:
+    """The digest that a store's file has its name from."""
+    return f"{path.parent.name}:{path.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ def upload(
 ) -> None:
     """Sends a blob, streamed; `session` is the upload already begun for it. Memory is bounded whatever its size.
 
-    Raises Damaged when the registry got other bytes, StoreError when the fault is the file's.
+    Raises Damaged when the registry got other bytes, Lost when the fault is the file's.
     """
     work = _Upload(target, blob, source, progress)
     work.start(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.errors import StoreError
+from pipeline.errors import Lost
 from pipeline.facts import Platform
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.blobs import FromFile, FromRepository, Progress, Source, download
@@ -136,7 +136,8 @@ def _source(store: Store, blob: Descriptor, origins: Mapping[str, Repository]) -
         return FromFile(store.blobs.path(blob.digest), blob.size)
     if origin := origins.get(blob.digest):
         return FromRepository(origin, blob.digest)
-    raise StoreError(f"blob {blob.digest} is not in the store", remedy="run the build again, or pull the image first")
+    lacking = f"blob {blob.digest} is not in the store"
+    raise Lost(blob.digest, lacking, remedy="run the build again, or pull the image first")
 
 
 def _of_store(store: Store, image: Descriptor) -> list[Document]:

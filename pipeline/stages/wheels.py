@@ -45,7 +45,7 @@ def _memo(source: Mapping[str, Any], step: Step, recipe: Assemble, plan: Plan) -
 
 def _known(memo: str, bench: Bench) -> dict[str, Any] | None:
     kept: Any = bench.store.database.memo(memo)
-    return kept if kept and bench.store.blobs.has(kept["digest"]) else None
+    return kept if kept and bench.store.blobs.whole(kept["digest"]) else None
 
 
 def _build(

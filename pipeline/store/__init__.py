@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.digest import Digest, short
-from pipeline.errors import StoreError
+from pipeline.errors import Lost
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.store.blobs import Blobs
 from pipeline.store.database import Database
+from pipeline.store.quarantine import FOLDER, set_aside
 from pipeline.store.scratch import writing
 from pipeline.store.uses import Uses
 
@@ -86,7 +87,7 @@ class Store:
                 (folder / "contents").replace(path)
 
     def contents(self, layer: Layer) -> dict[str, Any]:
-        """What a layer holds (assemble.layer.Contents as JSON); StoreError when that is missing or damaged.
+        """What a layer holds (assemble.layer.Contents as JSON); Lost when that is missing or damaged.
 
         `describe` may find out what is not known; whoever opens the store may set it.
         """
@@ -97,16 +98,12 @@ class Store:
             self.describe(layer)
         try:
             value: dict[str, Any] = json.loads(zlib.decompress(path.read_bytes()))
-        except OSError as error:
-            raise StoreError(
-                f"what layer {short(layer.diff_id)} holds is not in the store", remedy="run the build again"
-            ) from error
-        except (zlib.error, ValueError) as error:
-            path.unlink(missing_ok=True)
-            raise StoreError(
-                f"what is known of layer {short(layer.diff_id)} was damaged on disk and is removed",
-                remedy="run the build again",
-            ) from error
+        except FileNotFoundError as error:
+            raise Lost(layer.diff_id, f"what layer {short(layer.diff_id)} holds is not in the store") from error
+        except (OSError, zlib.error, ValueError) as error:
+            set_aside(path, self.folder / FOLDER)
+            fact = f"what is known of layer {short(layer.diff_id)} was damaged on disk, and is set aside"
+            raise Lost(layer.diff_id, fact) from error
         return value
 
     def put_files(self, layer: Layer, files: Mapping[str, bytes]) -> None:

@@ -16,7 +16,7 @@ from pipeline.oci import layout
 from pipeline.oci.descriptor import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
 from pipeline.reference import Reference
 from pipeline.store import Store
-from pipeline.store.blobs import spoiled
+from pipeline.store.blobs import damaged, missing
 from pipeline.store.lookup import ImageDocuments
 from pipeline.store.tarstream import open_tar
 
@@ -143,7 +143,7 @@ def verified(store: Store, blob: Descriptor) -> Iterable[bytes]:
                 seen.update(piece)
                 yield piece
     except FileNotFoundError as error:
-        raise _lost(blob) from error
+        raise missing(blob.digest) from error
     if f"sha256:{seen.hexdigest()}" != blob.digest:
         raise _damaged(store, blob)
 
@@ -159,19 +159,13 @@ def unpacked(store: Store, layer: Layer) -> Iterable[bytes]:
                 yield piece
             seen = stream.digest
     except FileNotFoundError as error:
-        raise _lost(layer.blob) from error
+        raise missing(layer.blob.digest) from error
     except (ValueError, EOFError) as error:
         raise _damaged(store, layer.blob) from error
     if seen != layer.diff_id:
         raise _damaged(store, layer.blob)
 
 
-def _lost(blob: Descriptor) -> StoreError:
-    return StoreError(f"blob {short(blob.digest)} is not in the store", remedy="run the build again")
-
-
 def _damaged(store: Store, blob: Descriptor) -> StoreError:
-    if spoiled(store.blobs.place(blob.digest), blob.digest):
-        return StoreError(f"blob {short(blob.digest)} was damaged on disk and is removed", remedy="run the build again")
     fact = f"blob {short(blob.digest)} has other content than its image says"
-    return StoreError(fact, remedy="get the image from where it was made")
+    return damaged(store.blobs.place(blob.digest), blob.digest, fact)

@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from pipeline.digest import Digest
-from pipeline.errors import StoreError
+from pipeline.digest import Digest, short
+from pipeline.errors import Lost, StoreError
+from pipeline.store.quarantine import FOLDER, set_aside
 from pipeline.store.scratch import Scratch, writing
 
 
 def spoiled(path: Path, digest: str) -> bool:
-    """Whether a blob's file has other bytes than its digest says; it is removed then, to be made or had anew."""
+    """Whether a store's blob is not there, cannot be read, or has other bytes than its digest says; what is there is
+    set aside then, for the blob to be made or had anew.
+    """
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            return False
+        found = ""
     if f"sha256:{found}" == digest:
         return False
-    path.unlink(missing_ok=True)
+    # STORE/blobs/sha256/HEX
+    set_aside(path, path.parents[2] / FOLDER)
     return True
+
+
+def damaged(path: Path, digest: str, otherwise: str, why: str = "") -> StoreError:
+    """What to raise for a blob whose content turned out to be wrong: Lost, or `otherwise` where the blob is as it
+    should be and what refers to it is not.
+    """
+    if not spoiled(path, digest):
+        return StoreError(otherwise, remedy="get the image from where it was made")
+    return lost(digest, why)
+
+
+def lost(digest: str, why: str = "") -> Lost:
+    """A blob that is no more, or not as it was, and is set aside."""
+    return Lost(digest, f"blob {short(Digest(digest))} was damaged on disk{why and f' ({why})'}, and is set aside")
+
+
+def missing(digest: str) -> Lost:
+    """A blob that is not in the store."""
+    return Lost(digest, f"blob {short(Digest(digest))} is not in the store")
 
 
 class BlobWriter:
@@ -72,6 +98,10 @@ class Blobs:
             self.fetch(digest)
         return path
 
+    def whole(self, digest: Digest) -> bool:
+        """Whether the blob is there, all of it read; one that is damaged is set aside."""
+        return self.has(digest) and not spoiled(self.place(digest), digest)
+
     def place(self, digest: Digest) -> Path:
         """Where a blob is, or would be."""
         algorithm, _, hexadecimal = digest.partition(":")
@@ -86,14 +116,16 @@ class Blobs:
         return size is None or found == size
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob (configs, image manifests), verified; StoreError when it is missing or damaged."""
+        """A small blob (configs, image manifests), verified; Lost when it is missing or damaged."""
         try:
             data = self.place(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise missing(digest) from error
         except OSError as error:
-            raise StoreError(f"blob {digest} is not in the store", remedy="run the build again") from error
+            why = f"blob {short(digest)} cannot be read: {error.strerror}"
+            raise damaged(self.place(digest), digest, why) from error
         if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
-            self.place(digest).unlink(missing_ok=True)
-            raise StoreError(f"blob {digest} was damaged on disk and is removed", remedy="run the build again")
+            raise damaged(self.place(digest), digest, f"blob {short(digest)} changed while it was read")
         return data
 
     @contextmanager

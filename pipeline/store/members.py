@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, Any, BinaryIO, TypeVar, cast
 
-from pipeline.digest import short
+from pipeline.digest import Digest, short
 from pipeline.errors import StoreError, UsageError
 from pipeline.manifest.words import did_you_mean
 from pipeline.oci.descriptor import LAYER, Layer
 from pipeline.store import Store
+from pipeline.store.blobs import damaged, missing
 from pipeline.store.globs import expression
 from pipeline.store.tarstream import open_tar
 
@@ -201,14 +202,15 @@ def _opened(store: Store, layer: Layer) -> Iterator[tarfile.TarFile]:
         else:
             with open_tar(path, layer.blob.media_type) as stream:
                 yield tarfile.TarFile(fileobj=cast(BinaryIO, stream))
+                # Only all of it tells whether what was read is what it should be.
+                stream.drain()
+                if stream.digest != layer.diff_id:
+                    raise ValueError(f"its content is {short(Digest(stream.digest))}")
     except FileNotFoundError as error:
-        raise StoreError(
-            f"layer {short(layer.blob.digest)} is not in the store", remedy="run the build again"
-        ) from error
-    except (ValueError, EOFError, tarfile.TarError) as error:
-        raise StoreError(
-            f"layer {short(layer.blob.digest)} is damaged: {error}", remedy="remove the blob and build the image again"
-        ) from error
+        raise missing(layer.blob.digest) from error
+    except (ValueError, EOFError, tarfile.TarError, OSError) as error:
+        why = f"layer {short(layer.blob.digest)} is damaged: {error}"
+        raise damaged(path, layer.blob.digest, why, str(error)) from error
 
 
 _TYPES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,7 +14,8 @@ from tempfile import mkdtemp
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError
 from pipeline.oci.descriptor import Layer
-from pipeline.store.blobs import spoiled
+from pipeline.store.blobs import damaged, missing
+from pipeline.store.scratch import cannot_write
 
 
 class Roots:
@@ -62,7 +64,7 @@ class Roots:
         except ValueError as error:
             raise self._damaged(layer, str(error)) from error
         except OSError as error:
-            raise StoreError(f"cannot unpack layer {short(layer.diff_id)}: {error.strerror or error}") from error
+            raise self._cannot(layer, error) from error
         return part if digest else self.layer(layer)
 
     def _unpack(self, layer: Layer, staging: Path, folder: Path) -> None:
@@ -81,10 +83,7 @@ class Roots:
         except ValueError as error:
             raise self._damaged(layer, str(error)) from error
         except OSError as error:
-            raise StoreError(
-                f"cannot unpack layer {short(layer.diff_id)}: {error.strerror or error}",
-                remedy=f"check the space and the permissions of {self.folder}",
-            ) from error
+            raise self._cannot(layer, error) from error
         finally:
             if staging.exists():
                 remove_tree(staging)
@@ -116,13 +115,19 @@ class Roots:
                 while piece := stream.read(CHUNK):
                     yield piece
         except (OSError, ValueError) as error:
-            raise self._damaged(layer, str(error)) from error
+            raise self._damaged(layer, getattr(error, "strerror", None) or str(error)) from error
+
+    def _cannot(self, layer: Layer, error: OSError) -> StoreError:
+        blob = self._blob_path(layer.blob.digest)
+        if not blob.exists():
+            return missing(layer.blob.digest)
+        if error.errno == errno.EIO:
+            return self._damaged(layer, "it cannot be read")
+        return cannot_write(error, self.folder, f"cannot unpack layer {short(layer.diff_id)}")
 
     def _damaged(self, layer: Layer, why: str) -> StoreError:
         name = f"layer {short(layer.diff_id)} (blob {short(layer.blob.digest)})"
-        if spoiled(self._blob_path(layer.blob.digest), layer.blob.digest):
-            return StoreError(f"{name} was damaged on disk and is removed: {why}", remedy="run the build again")
-        return StoreError(f"{name} is damaged: {why}", remedy="build or pull the image again")
+        return damaged(self._blob_path(layer.blob.digest), layer.blob.digest, f"{name} is damaged: {why}", why)
 
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -123,10 +124,32 @@ def writing(what: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"cannot write {error.filename or what}: {error.strerror or error}",
-            remedy="check the space and the permissions of the store's disk",
-        ) from error
+        raise cannot_write(error, what) from error
+
+
+def cannot_write(error: OSError, what: Path, fact: str = "") -> StoreError:
+    """What a file system said when something was to be written to `what`: which place, how much is free there, and what
+    helps.
+    """
+    place = Path(error.filename) if isinstance(error.filename, str) else what
+    fact = fact or f"cannot write {place}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"{fact}: {error.strerror}{_free(place)}", remedy=FULL)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(f"{fact}: {error.strerror}", remedy=f"take the right to write {what}, or set PIPELINE_HOME")
+    return StoreError(f"{fact}: {error.strerror or error}", remedy="check the disk")
+
+
+FULL = "make room there: 'pipeline gc --older 0s' removes what nothing needs; or set PIPELINE_HOME to another disk"
+
+
+def _free(place: Path) -> str:
+    """How much is free where `place` is, or would be."""
+    for folder in (place, *place.parents):
+        with contextlib.suppress(OSError):
+            found = os.statvfs(folder)
+            return f", {found.f_bavail * found.f_frsize / 1e6:.1f} MB free on the disk of {folder}"
+    return ""
 
 
 def _remove(folder: Path) -> None:
