@@ -11,13 +11,10 @@ its command replaced; what address it listens on is its own choice, for the host
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.oci.descriptor import Layer
 from pipeline.store.roots import remove_tree
 from pipeline.targets._runtime import Process, environment, on_port, restart
+from pipeline.targets._status import guard, read
+from pipeline.targets._supervised import alive, end, inherit
 from pipeline.targets.model import Release, mounted
 
 if TYPE_CHECKING:
@@ -64,30 +63,33 @@ class NamespaceRuntime:
         """Raises RolloutError for a port that is taken, SandboxError for a sandbox or a command that does not start."""
         from pipeline.targets import _ports, _sandbox
 
-        with self._guard():
+        with guard(self._state) as lock:
             layers = [self._unpacked(layer) for layer in (*release.layers, *mounted(release.mounts))]
             command = _sandbox.command(layers, release.config, env=environment(release))
             takes_socket = _takes_socket(command.argv)
-            current = self._status()
-            same = _alive(current) and (current["host"], current["port"]) == (host, release.port)
-            listener = self._inherit(current) if same and takes_socket else None
+            current = read(self._state)
+            same = alive(current) and (current["host"], current["port"]) == (host, release.port)
+            listener = inherit(current) if same and takes_socket else None
             if not same:
                 listener = _ports.bind(host, release.port)
-            self._end(current)
-            listener = listener or _ports.bind(host, release.port)
-            with listener:
+            elif takes_socket and not listener:
+                # The one before listens by itself: the port is free only once that has ended.
+                end(self._state, self._grace)
+                listener = _ports.bind(host, release.port)
+            with listener or nullcontext():
                 if not takes_socket:
-                    listener.close()
+                    if listener:
+                        listener.close()
                     command = _on_port(command, release.container_port, release.port)
-                self._launch(release, host, layers, command, listener if takes_socket else None)
+                self._launch(release, host, layers, command, listener if takes_socket else None, lock)
 
     def inspect(self) -> Process | None:
-        status = self._status()
+        status = read(self._state)
         if not status:
             return None
         return Process(
             # One that has ended and is about to be started again counts as ended: its exit code tells why.
-            alive=_alive(status) and "exit_code" not in status,
+            alive=alive(status) and "exit_code" not in status,
             revision=status["revision"],
             image=status["image"],
             host=status["host"],
@@ -99,22 +101,29 @@ class NamespaceRuntime:
         )
 
     def stop(self) -> None:
-        with self._guard():
-            self._end(self._status())
+        with guard(self._state):
+            end(self._state, self._grace)
+            self._prune()
         self._drop_leash()
 
     def remove(self) -> None:
         self.stop()
 
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
-        from pipeline.targets._log import read
+        from pipeline.targets._log import read as lines_of
 
-        status = self._status()
+        status = read(self._state)
         if status:
-            yield from read(Path(status["folder"]) / "log", lines, (lambda: _alive(status)) if follow else None)
+            yield from lines_of(Path(status["folder"]) / "log", lines, (lambda: alive(status)) if follow else None)
 
     def _launch(
-        self, release: Release, host: str, layers: Sequence[Path], command: Command, listener: socket.socket | None
+        self,
+        release: Release,
+        host: str,
+        layers: Sequence[Path],
+        command: Command,
+        listener: socket.socket | None,
+        lock: int,
     ) -> None:
         import tempfile
 
@@ -133,7 +142,7 @@ class NamespaceRuntime:
 
         def attempt(lower: str) -> None:
             inside = _sandbox.specification(folder / "run", lower, command)
-            self._supervise(folder, facts, inside, listener)
+            self._supervise(folder, facts, inside, listener, lock)
 
         try:
             (folder / "run").mkdir()
@@ -143,15 +152,19 @@ class NamespaceRuntime:
             raise
 
     def _supervise(
-        self, folder: Path, facts: dict[str, Any], inside: dict[str, Any], listener: socket.socket | None
+        self, folder: Path, facts: dict[str, Any], inside: dict[str, Any], listener: socket.socket | None, lock: int
     ) -> None:
-        """Starts the supervisor and waits until the service's program runs."""
+        """Starts the supervisor and waits until the service's program runs.
+
+        From here on the supervisor does all of it, the end of the service before included, and has the lock until it
+        is done: should this process be killed, the service changes all the same, and the next run waits for that.
+        """
         import subprocess
 
         from pipeline.targets import _sandbox
 
-        read, write = os.pipe()
-        leash = self._new_leash()
+        told, write = os.pipe()
+        leash, before = self._new_leash(), read(self._state)
         spec: dict[str, Any] = {
             "folder": str(folder),
             "status": str(self._state / "status.json"),
@@ -164,10 +177,12 @@ class NamespaceRuntime:
             "ready_fd": write,
             "socket_fd": listener.fileno() if listener else -1,
             "leash_fd": leash,
+            "lock_fd": lock,
+            "before": before if alive(before) else {},
         }
         file = _sandbox.memory_file(spec)
-        passed = tuple(number for number in (file, write, spec["socket_fd"], leash) if number >= 0)
-        with open(read, "rb") as ready:  # noqa: PTH123
+        passed = tuple(number for number in (file, write, spec["socket_fd"], leash, lock) if number >= 0)
+        with open(told, "rb") as ready:  # noqa: PTH123
             try:
                 subprocess.run(
                     [sys.executable, "-I", "-S", str(_SUPERVISE), str(file)],
@@ -197,95 +212,16 @@ class NamespaceRuntime:
             os.close(self._leash)
         self._leash = -1
 
-    def _end(self, status: dict[str, Any]) -> None:
-        """Ends what `status` says, waits for it, and removes its writable layer."""
-        if not status:
-            return
-        if _alive(status):
-            if not self._signal(status, signal.SIGTERM, self._grace + 5):
-                self._signal(status, signal.SIGKILL, 5)
-            if "exit_code" not in self._status():
-                self._record({**status, "stopped": True, "exit_code": 128 + signal.SIGKILL})
-        remove_tree(Path(status["folder"]) / "run")
-
-    def _signal(self, status: dict[str, Any], number: int, seconds: float) -> bool:
-        """Sends a signal to the supervisor and waits for its end; whether it has ended."""
-        import select
-
-        try:
-            process = os.pidfd_open(status["pid"])
-        except ProcessLookupError:
-            return True
-        try:
-            # The number may have gone to another process before the descriptor was there.
-            if not _alive(status):
-                return True
-            signal.pidfd_send_signal(process, number)
-            poll = select.poll()
-            poll.register(process, select.POLLIN)
-            return bool(poll.poll(seconds * 1000))
-        except ProcessLookupError:
-            return True
-        finally:
-            os.close(process)
-
-    def _inherit(self, status: dict[str, Any]) -> socket.socket | None:
-        """The listening socket of the running service, or None when it has none to give."""
-        import socket
-
-        folder = os.open(status["folder"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(2)
-                # By way of a descriptor: a socket's path may have no more than 108 bytes.
-                client.connect(f"/proc/self/fd/{folder}/control")
-                _, descriptors, _, _ = socket.recv_fds(client, 1, 1)
-            return socket.socket(fileno=descriptors[0]) if descriptors else None
-        except OSError:
-            return None
-        finally:
-            os.close(folder)
-
     def _prune(self) -> None:
-        """Removes the leavings of earlier starts, but for the newest logs."""
+        """Removes the leavings of earlier starts, but for the newest logs, and for what runs."""
+        status = read(self._state)
+        running = Path(status["folder"]) if alive(status) else None
         starts = sorted(self._state.glob("start-*"), key=lambda folder: folder.stat().st_mtime)
-        for folder in (*(start / "run" for start in starts), *starts[: 1 - _KEPT_STARTS]):
-            remove_tree(folder)
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Holds off other runs; the system releases it when this process dies."""
-        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self._state / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def _status(self) -> dict[str, Any]:
-        try:
-            value: dict[str, Any] = json.loads((self._state / "status.json").read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except ValueError:
-            return {}  # left empty by a crash of the machine, which no service survives
-        return value
-
-    def _record(self, status: dict[str, Any]) -> None:
-        path = self._state / "status.json"
-        staging = path.with_suffix(f".{os.getpid()}")
-        staging.write_text(json.dumps(status))
-        staging.replace(path)
-
-
-def _alive(status: dict[str, Any]) -> bool:
-    """Whether the supervisor runs: the same process, not another one that got its number later or after a restart."""
-    if not status:
-        return False
-    try:
-        stat = Path(f"/proc/{status['pid']}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat[0] not in "ZX" and stat[19] == status["start_time"] and boot == status["boot"]
+        starts = [start for start in starts if start != running]
+        # What was killed before it began has no log.
+        begun = [start for start in starts if (start / "log").exists()]
+        for folder in starts:
+            remove_tree(folder / "run" if folder in begun[1 - _KEPT_STARTS :] else folder)
 
 
 def _takes_socket(argv: Sequence[str]) -> bool:

@@ -1,10 +1,11 @@
-"""STATE/status.json of a service that runs in a container engine: which engine, and whether it was stopped."""
+"""STATE of a local service: its lock, and the status.json of one in a container engine: which, and whether stopped."""
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,25 @@ if TYPE_CHECKING:
     from pipeline.engine.model import About
 
 _FIELDS = ("name", "version", "platform", "address")
+
+
+@contextmanager
+def guard(state: Path) -> Iterator[int]:
+    """Holds off other runs of this service. The system releases it when the last process has ended that has the
+    descriptor, which is given.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (state / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def put(state: Path, value: Any) -> None:
+    """Writes status.json anew, in one act; whoever does holds the guard."""
+    path = state / "status.json"
+    staging = path.with_suffix(".json.new")
+    staging.write_text(json.dumps(value))
+    staging.replace(path)
 
 
 def read(state: Path) -> dict[str, Any]:
@@ -34,14 +54,11 @@ def engine_of(state: Path) -> About | None:
 
 
 def record(state: Path, about: About, *, stopped: bool = False, images: Sequence[str] = ()) -> None:
-    """Writes the record anew, in one act. `images` are those that the service left in the engine, the newest first."""
+    """Writes the record. `images` are those that the service left in the engine, the newest first."""
     value: Mapping[str, Any] = {
         "engine": {field: getattr(about, field) for field in _FIELDS},
         "stopped": stopped,
         "images": list(images),
     }
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = state / "status.json"
-    staging = path.with_suffix(f".{os.getpid()}")
-    staging.write_text(json.dumps(value))
-    staging.replace(path)
+    put(state, value)

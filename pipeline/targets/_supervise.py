@@ -5,8 +5,9 @@
 FD holds a JSON object: `folder` (this start's own folder), `status` (the file that tells others about the service,
 and `facts` to put into it), `inside` (the sandbox's specification), `script` (`_inside.py`), `log_bytes`, `grace`
 (seconds between asking the service to end and ending it), `restart` (no, on-failure, always, unless-stopped: whether it
-is started again when it ends by itself), `ready_fd`, `socket_fd` (or -1), and `leash_fd` (or -1): a pipe, at whose end
-the service is asked to end.
+is started again when it ends by itself), `ready_fd`, `socket_fd` (or -1), `leash_fd` (or -1): a pipe, at whose end the
+service is asked to end; `before` (the status of the service that this one replaces, or nothing), and `lock_fd`, which
+holds other runs off until the status file tells of this service.
 
 It keeps the service's output in `folder`/log, never more than twice `log_bytes`; writes down the exit code; holds the
 listening socket and hands it to whoever connects to `folder`/control, so that a successor takes over without refusing
@@ -14,7 +15,7 @@ a caller. `ready_fd` closing after "ok" means that the service's program runs; a
 report. Like `_inside.py` it imports the standard library only.
 """
 
-# ruff: noqa: PTH105, PTH123, SIM115
+# ruff: noqa: PTH101, PTH105, PTH118, PTH123, SIM115
 # pathlib alone would take as long to import as all the rest.
 from __future__ import annotations
 
@@ -64,6 +65,30 @@ class Supervisor:
         self._log = Log("log", spec["log_bytes"])
         self._kill_at: float | None = None
         self._child = 0
+
+    def replace(self) -> None:
+        """Ends the service before: its supervisor is asked to, and killed when it takes too long."""
+        before = self._spec["before"]
+        try:
+            process = os.pidfd_open(before["pid"]) if before else -1
+        except ProcessLookupError:
+            return
+        # The number may have gone to another process meanwhile.
+        if process >= 0 and _start_time(before["pid"]) == before["start_time"]:
+            for number, seconds in ((signal.SIGTERM, self._spec["grace"] + 5), (signal.SIGKILL, 5)):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(process, number)
+                if select.select([process], [], [], seconds)[0]:
+                    break
+
+    def started(self) -> None:
+        """Tells of the service, and removes what the one before wrote; then other runs may go on."""
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        self.record(pid=os.getpid(), start_time=_start_time(os.getpid()), boot=boot, started=time.time())
+        if before := self._spec["before"]:
+            _remove(os.path.join(before["folder"], "run"))
+        os.close(self._spec["lock_fd"])
 
     def start(self) -> bytes:
         """Starts the service; `_inside.py`'s report, empty when the service's program runs."""
@@ -161,7 +186,7 @@ class Supervisor:
         """Writes the status file anew, in one act."""
         self._status.update(facts)
         path = self._spec["status"]
-        with open(f"{path}.{os.getpid()}", "w") as file:
+        with open(f"{path}.new", "w") as file:
             json.dump(self._status, file)
         os.replace(file.name, path)
 
@@ -202,17 +227,33 @@ class Supervisor:
             socket.send_fds(connection, [b"s"], [self._spec["socket_fd"]])
 
 
-def _start_time() -> str:
-    """When this process started, in the kernel's ticks since boot (proc_pid_stat(5), field 22)."""
-    with open("/proc/self/stat") as file:
-        return file.read().rpartition(")")[2].split()[19]
+def _start_time(pid: int) -> str:
+    """When a process started, in the kernel's ticks since boot (proc_pid_stat(5), field 22); empty for none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _remove(folder: str) -> None:
+    """Removes a folder, an overlay's work folder (of mode 0) included; what resists, the next start removes."""
+    import shutil
+
+    def enter(_function: object, path: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(path, 0o700)
+        shutil.rmtree(path, ignore_errors=True)
+
+    shutil.rmtree(folder, onerror=enter)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> NoReturn:
     with open(int(sys.argv[1])) as file:
         spec = json.load(file)
     ready = spec["ready_fd"]
-    for number in (ready, spec["socket_fd"], spec["leash_fd"]):
+    for number in (ready, spec["socket_fd"], spec["leash_fd"], spec["lock_fd"]):
         if number >= 0:
             os.set_inheritable(number, False)
     if os.fork():
@@ -220,6 +261,7 @@ def main() -> NoReturn:
     os.setsid()
     os.chdir(spec["folder"])
     supervisor = Supervisor(spec)
+    supervisor.replace()
     if report := supervisor.start():
         os.write(ready, report)
         os._exit(1)
@@ -227,9 +269,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, supervisor.ask_to_end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        boot = file.read().strip()
-    supervisor.record(pid=os.getpid(), start_time=_start_time(), boot=boot, started=time.time())
+    supervisor.started()
     os.write(ready, b"ok")
     os.close(ready)
     supervisor.run()
