@@ -148,7 +148,7 @@ def _free(place: Path) -> str:
     for folder in (place, *place.parents):
         with contextlib.suppress(OSError):
             found = os.statvfs(folder)
-            return f", {found.f_bavail * found.f_frsize / 1e6:.1f} MB free on the disk of {folder}"
+            return f", {found.f_bavail * found.f_frsize / 1e6:.1f} MB are free there"
     return ""
 
 

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from pipeline.digest import Digest, digest_of
-from pipeline.errors import AssembleError, StoreError
+from pipeline.errors import AssembleError, Lost, StoreError
 from pipeline.oci.descriptor import LAYER, LAYER_GZIP, LAYER_ZSTD, Descriptor, Layer
 from pipeline.store.roots import Roots, overlay_ready, remove_tree
 
@@ -201,8 +201,9 @@ def test_a_damaged_blob_is_an_error_and_leaves_nothing(
     layer = shelf.put(tar([member(f"f{n}", os.urandom(1000)) for n in range(9)]), media_type)
     blob = shelf.path(layer.blob.digest)
     blob.write_bytes(spoil(blob.read_bytes()))
-    with pytest.raises(StoreError, match="damaged on disk and is removed"):
+    with pytest.raises(Lost, match=r"damaged on disk .* set aside") as raised:
         shelf.roots.layer(layer)
+    assert raised.value.digest == layer.blob.digest
     assert [p for p in (shelf.folder / "roots").iterdir() if p.is_dir()] == []
     assert not blob.exists()
 
