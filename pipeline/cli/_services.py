@@ -51,7 +51,7 @@ def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
 def of_machine(shell: Shell) -> dict[str, Service]:
     """Every local service that was ever started here, by its name."""
     from pipeline.kinds import find
-    from pipeline.stages.gate import VerifiedFiles
+    from pipeline.stages.verified import VerifiedFiles
     from pipeline.store import Store
 
     state = shell.home.state

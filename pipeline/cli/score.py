@@ -45,13 +45,13 @@ def command(shell: Shell, service: tuple[str, ...], data: str | None, sets: Mapp
 
 def score(shell: Shell, service: Service, request: Any) -> None:
     """Prints the answer. Raises RolloutError when the service does not run or does not answer well."""
-    from pipeline.stages.gate import score_release
+    from pipeline.stages.scoring import endpoint_of, score_release
 
     seen = service.target.observe()
     if seen.state not in ("running", "starting"):
         detail = f": {seen.detail}" if seen.detail else ""
         raise RolloutError(f"{service.name} is {seen.state}{detail}", remedy="start it with 'pipeline run'")
-    got = score_release(seen.address, {"request": request}, clock=shell.clock)
+    got = score_release(endpoint_of(service.target, seen), {"request": request}, clock=shell.clock)
     if shell.json:
         shell.value({"service": service.name, "answer": got.answer, "milliseconds": round(got.milliseconds, 1)})
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline import kinds
 from pipeline.manifest import azure
 from pipeline.manifest.build import seconds
-from pipeline import kinds
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_
 from pipeline.manifest.words import shown, suggestion

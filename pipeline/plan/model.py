@@ -108,13 +108,17 @@ class TagWork:
 
 @noun
 class TargetWork:
-    """A step that makes an image live on a target, with the layers of the steps `mounts` beside it."""
+    """A step that makes an image live on a target, with the layers of the steps `mounts` beside it.
+
+    `pushed` is the step that pushed the image, for a target elsewhere; there is none for one on this machine.
+    """
 
     target: Entry
     image: Image
     built: str
     service: str
     mounts: tuple[str, ...] = ()
+    pushed: str = ""
 
 
 StepWork = LayerWork | ImageWork | PushWork | CheckWork | TagWork | TargetWork

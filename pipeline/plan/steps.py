@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.digest import CacheKey, cache_key
 from pipeline.facts import Facts
+from pipeline.kinds import is_remote
 from pipeline.manifest.model import Entry, Image, Manifest
 from pipeline.manifest.words import exact_size
 from pipeline.plan.inputs import config_inputs, flat, key_material, plain, recipe_inputs, short_text, texts
@@ -217,17 +218,20 @@ class _Maker:
         score = image.checks.score
         inputs = {built: self.steps[built].key[:12], "score": short_text(score), **flat("", target.spec)}
         mounts = self._mounted(image.name)
-        inputs |= {id_: key[:12] for id_, key in mounts.items()}
+        # Elsewhere, services run what was pushed.
+        pushed = (f"push {image.name}",) if is_remote(target.kind) else ()
+        also = {**mounts, **{id_: self.steps[id_].key for id_ in pushed}}
+        inputs |= {id_: key[:12] for id_, key in also.items()}
         step = Step(
             id=f"target {target.name}",
             kind="target",
             name=target.name,
             title=target.kind,
-            key=cache_key(["target", self.steps[built].key, plain(target.spec), score, *mounts.values()]),
+            key=cache_key(["target", self.steps[built].key, plain(target.spec), score, *also.values()]),
             inputs=inputs,
             # A tag stays where it is when only what is mounted changes, and then does not stand for the check.
-            needs=(f"tag {image.name}", *((f"check {image.name}",) if mounts else ()), *mounts),
-            work=TargetWork(target, image, built, f"{manifest.name}-{target.name}", tuple(mounts)),
+            needs=(f"tag {image.name}", *((f"check {image.name}",) if mounts else ()), *also),
+            work=TargetWork(target, image, built, f"{manifest.name}-{target.name}", tuple(mounts), "".join(pushed)),
             place=target.location,
         )
         self._add(step)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from pipeline import limit
 from pipeline.errors import Interrupted, StoreError
 from pipeline.home import Home
 from pipeline.indexes import Indexes
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Bench:
-    """A project opened for work. `say(step id, text)` shows progress, `warn` what the user should know; `halt` is set
-    when the user wants to stop.
+    """A project opened for work. `say(step id, text)` shows progress, `warn` what the user should know,
+    `retried(step id, text, seconds, known)` that something within a step is tried again, `known` when that was said
+    before; `halt` is set when the user wants to stop.
     """
 
     manifest: Manifest
@@ -45,8 +47,10 @@ class Bench:
     environ: Mapping[str, str]
     say: Callable[[str, str], None] = lambda _step, _text: None
     warn: Callable[[str], None] = lambda _text: None
+    retried: Callable[[str, str, float, bool], None] = lambda _step, _text, _seconds, _known: None
     halt: threading.Event = field(default_factory=threading.Event)
     _waited_for: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
 
     @cached_property
     def store(self) -> Store:
@@ -168,24 +172,35 @@ class Bench:
         self.frames.sweep()
 
     def stop(self) -> None:
-        """Raises Interrupted once the user wants to stop: called now and then by whatever takes long."""
+        """Raises Interrupted once the user wants to stop, and TimedOut once the step's time is over: called now and then
+        by whatever takes long.
+        """
         if self.halt.is_set():
             raise Interrupted("interrupted")
+        limit.check()
 
     def again(self, text: str, seconds: float) -> None:
-        """Tells that something is tried again after a pause: as a warning the first time, or fifty services that wait
-        for one registry would fill the screen.
+        """Tells that something is tried again after a pause, for the step of this thread if there is one: seen by all
+        the first time, or fifty services that wait for one registry would fill the screen.
         """
-        if text in self._waited_for:
-            self.say("", f"{text}; trying again in {seconds:.1f} s")
-            return
+        known = text in self._waited_for
         self._waited_for.add(text)
-        self.warn(f"{text}; trying again in {seconds:.1f} s")
+        if step := limit.current():
+            self.retried(step, text, seconds, known)
+        else:
+            (self.warn if not known else lambda said: self.say("", said))(f"{text}; trying again in {seconds:.1f} s")
+
+    def warn_once(self, text: str) -> None:
+        """Tells what the user should know, however often it is found out."""
+        if text not in self._told:
+            self._told.add(text)
+            self.warn(text)
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass; raises Interrupted as soon as the user wants to stop."""
-        if self.halt.wait(seconds):
+        """Lets time pass; raises Interrupted as soon as the user wants to stop, TimedOut when the step's time is over."""
+        if self.halt.wait(limit.left(seconds)):
             raise Interrupted("interrupted")
+        limit.check()
 
     def record(self, step: Step) -> dict[str, Any]:
         """What a step made, which must have ended well before."""

@@ -52,8 +52,14 @@ def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
     live = target_of(bench, step.work.target).observe()
     does: Does = "restarts" if live.state in ("running", "starting") else "starts"
     settings = tuple(change for change in plan.verdicts[step.id].changes if not names_step(change))
-    image = _image(step.work.built, plan, bench)
+    image = _pushed(step.work, plan, bench) if step.work.pushed else _image(step.work.built, plan, bench)
     return Effect(step.name, does, live.state, live.revision, live.image, image, settings)
+
+
+def _pushed(work: TargetWork, plan: Plan, bench: Bench) -> str:
+    """The digest of the image in its registry, once it is there."""
+    record = bench.store.database.record(plan.step(work.pushed).key) if plan.verdicts[work.pushed].hit else None
+    return str(record["image"]["digest"]) if record else ""
 
 
 def _image(built: str, plan: Plan, bench: Bench) -> str:

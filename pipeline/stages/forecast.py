@@ -157,7 +157,7 @@ def _runs(step: Step) -> bool:
     work = step.work
     if isinstance(work, CheckWork):
         return bool(work.image.serve or work.image.checks.imports)
-    return isinstance(work, TargetWork)
+    return isinstance(work, TargetWork) and not work.pushed
 
 
 # -- up -----------------------------------------------------------------------------------------------------------

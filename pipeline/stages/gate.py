@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from pipeline.errors import PipelineError, RolloutError
+from pipeline.errors import Interrupted, OutOfReach, PipelineError, UsageError
 from pipeline.noun import noun
 from pipeline.stages.explain import explain
+from pipeline.stages.scoring import Score, Unfit, endpoint_of, score_release
 from pipeline.targets.model import Observation, Release, Target
+from pipeline.targets.remote import RemoteTarget, Send, Verified
 
 DEADLINE = 60.0
 _LOG_LINES = 25
 _EXPLAINED_LINES = 100
-_PAUSE = 0.1
-_SCORE_TIMEOUT = 60.0
+_PAUSE, _REMOTE_PAUSE = 0.1, 1.0
 
-
-class Verified(Protocol):
-    """Remembers, for each service, the release that last passed the gate."""
-
-    def get(self, service: str) -> Release | None: ...
-    def put(self, release: Release) -> None: ...
-
-
-class VerifiedFiles:
-    """`Verified` in a folder, one JSON file for each service."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def get(self, service: str) -> Release | None:
-        try:
-            return Release.from_json(json.loads(self._path(service).read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError):
-            # A file that a crash of the machine left empty: nothing is known to have passed.
-            return None
-
-    def put(self, release: Release) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(release.service)
-        staging = path.with_suffix(f".{os.getpid()}")
-        # A target's environment may hold secrets, and putting a release back needs them.
-        staging.touch(mode=0o600)
-        staging.write_text(json.dumps(release.to_json()))
-        staging.replace(path)
-
-    def _path(self, service: str) -> Path:
-        from urllib.parse import quote
-
-        return self._folder / (quote(service, safe="") + ".json")
-
-
-class Answer(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-
-
-Post = Callable[[str, bytes, float], Answer]
-"""Sends JSON to a URL, waits at most so many seconds; raises OSError when no answer comes."""
-
-
-@noun
-class Score:
-    """What a scoring request got: the answer as JSON, and how long it took in milliseconds."""
-
-    answer: Any
-    milliseconds: float
+Place = Target | RemoteTarget
 
 
 @noun
@@ -84,10 +28,6 @@ class Outcome:
     observation: Observation
     seconds: float
     score: Score | None = None
-
-
-class Unfit(RolloutError):
-    """A release that does not pass the gate; `log` is the end of its service's output."""
 
 
 @noun
@@ -100,7 +40,7 @@ class _Pace:
 
 
 def release(
-    target: Target,
+    target: Place,
     wanted: Release,
     *,
     verified: Verified,
@@ -108,113 +48,69 @@ def release(
     score: Mapping[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
-    post: Post | None = None,
+    send: Send | None = None,
 ) -> Outcome:
     """Makes `wanted` live, as `prove` does, and keeps it in `verified`.
 
     When it does not pass, the release that passed last is put back, or the service stopped where there is none, and
-    Unfit says that, too.
+    Unfit says that, too. Of a target elsewhere that refuses to begin (UsageError), or that does not answer
+    (OutOfReach), nothing is put back.
     """
     try:
-        outcome = prove(target, wanted, deadline=deadline, score=score, clock=clock, wait=wait, post=post)
+        outcome = prove(target, wanted, deadline=deadline, score=score, clock=clock, wait=wait, send=send)
     except Unfit as error:
-        done = _restore(target, wanted, verified.get(wanted.service), _Pace(deadline, clock, wait))
+        done = _restore(target, wanted, _before(verified, wanted), _Pace(deadline, clock, wait))
         raise _unfit(f"{error.message}; {done}", error.remedy, error) from error
     verified.put(wanted)
     return outcome
 
 
 def prove(
-    target: Target,
+    target: Place,
     wanted: Release,
     *,
     deadline: float = DEADLINE,
     score: Mapping[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
-    post: Post | None = None,
+    send: Send | None = None,
 ) -> Outcome:
-    """Rolls `wanted` out and makes sure that it serves: healthy within `deadline` seconds, then one scoring request.
+    """Rolls `wanted` out and makes sure that it serves: healthy within `deadline` seconds, then one scoring request,
+    then the traffic, as far as the target hands that over step by step.
 
     `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. Raises Unfit (a
     RolloutError), which says why, as far as the log tells, and leaves the release as it is.
     """
-    begun = clock()
+    begun, pace = clock(), _Pace(deadline, clock, wait)
     try:
         target.rollout(wanted)
-        observation = _healthy(target, wanted, _Pace(deadline, clock, wait))
-        scored = score_release(observation.address, score, clock=clock, post=post) if score else None
+        observation = _healthy(target, wanted, pace)
+        scored = score_release(endpoint_of(target, observation), score, clock=clock, send=send) if score else None
+        if isinstance(target, RemoteTarget) and (strategy := target.strategy(wanted)):
+            from pipeline.stages.canary import hand_over
+
+            hand_over(target, wanted, strategy, score=score, clock=clock, wait=wait, send=send)
+            observation = _healthy(target, wanted, pace)
+    except Interrupted:
+        raise
     except PipelineError as error:
+        if isinstance(target, RemoteTarget) and isinstance(error, OutOfReach | UsageError):
+            raise
         raise _explained(target, wanted, error) from error
     return Outcome(observation, clock() - begun, scored)
 
 
-def is_live(target: Target, wanted: Release, verified: Verified) -> bool:
-    """Whether there is nothing to do: `wanted` has passed the gate, and runs and is healthy now."""
+def is_live(target: Place, wanted: Release, verified: Verified) -> bool:
+    """Whether there is nothing to do: `wanted` has passed the gate, and runs and is healthy now, as it was made."""
     passed = verified.get(wanted.service)
     if passed is None or passed.revision != wanted.revision:
         return False
     observation = target.observe()
-    return observation.state == "running" and observation.revision == wanted.revision
+    live = observation.state == "running" and observation.revision == wanted.revision
+    return live and not (isinstance(target, RemoteTarget) and target.differences(wanted))
 
 
-def score_release(
-    address: str,
-    score: Mapping[str, Any],
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    post: Post | None = None,
-) -> Score:
-    """Sends one scoring request to a service and checks the answer. Raises Unfit for any but the wanted."""
-    url = f"{address}/score"
-    begun = clock()
-    try:
-        answer = (post or post_json)(url, json.dumps(score.get("request")).encode(), _SCORE_TIMEOUT)
-    except OSError as error:
-        raise Unfit(f"POST {url} got no answer: {error}") from error
-    milliseconds = (clock() - begun) * 1000
-    text = answer.body.decode(errors="replace")
-    if answer.status != 200:
-        raise Unfit(f"POST {url} was answered with {answer.status}: {_cut(text)}")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        raise Unfit(f"POST {url} was not answered with JSON: {_cut(text)}") from None
-    if "expect" in score:
-        _check(value, score["expect"])
-    return Score(value, milliseconds)
-
-
-def post_json(url: str, body: bytes, timeout: float) -> Answer:
-    """`Post` over HTTP, never by a proxy."""
-    import http.client
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
-    try:
-        connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        return Answer(response.status, response.read())
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"{type(error).__name__}: {error}") from error
-    finally:
-        connection.close()
-
-
-def _check(value: Any, schema: Any) -> None:
-    from pipeline.manifest.validate import answer_flaw
-
-    where, flaw = answer_flaw(value, schema)
-    if flaw:
-        raise Unfit(
-            f"the answer{where} to the scoring request is not what `expect` says: {_cut(flaw)}",
-            remedy="correct run() in the entry script, or `expect` in the manifest",
-        )
-
-
-def _healthy(target: Target, wanted: Release, pace: _Pace) -> Observation:
+def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
     """The observation once the release answers; raises as soon as it cannot any more."""
     until = pace.clock() + pace.deadline
     while True:
@@ -227,14 +123,16 @@ def _healthy(target: Target, wanted: Release, pace: _Pace) -> Observation:
             raise Unfit(f"the service did not become healthy: {observation.detail or observation.state}")
         if pace.clock() >= until:
             detail = f": {observation.detail}" if observation.detail else ""
+            if observation.state == "unknown":
+                raise OutOfReach(f"how the service is cannot be told{detail}", remedy="run again to go on")
             raise Unfit(
                 f"the service was not healthy after {pace.deadline:g} s{detail}",
                 remedy="give the target a longer `health` deadline, or see its log",
             )
-        pace.wait(_PAUSE)
+        pace.wait(_REMOTE_PAUSE if isinstance(target, RemoteTarget) else _PAUSE)
 
 
-def _explained(target: Target, wanted: Release, error: PipelineError) -> Unfit:
+def _explained(target: Place, wanted: Release, error: PipelineError) -> Unfit:
     """The error with its cause as far as the log tells, and with the log's end."""
     lines: Sequence[str] = []
     if target.observe().revision == wanted.revision:
@@ -254,28 +152,40 @@ def _unfit(message: str, remedy: str, error: PipelineError) -> Unfit:
     return unfit
 
 
-def _restore(target: Target, wanted: Release, previous: Release | None, pace: _Pace) -> str:
+def _before(verified: Verified, wanted: Release) -> Release | None:
+    """What to put back: the release that passed last, else the one before it."""
+    passed = verified.get(wanted.service)
+    if passed is not None and passed.revision != wanted.revision:
+        return passed
+    return next((one for one in verified.history(wanted.service) if one.revision != wanted.revision), None)
+
+
+def _restore(target: Place, wanted: Release, previous: Release | None, pace: _Pace) -> str:
     """Restores what was live before; what was done, in words."""
     live = target.observe()
     if live.revision != wanted.revision and live.state in ("running", "starting"):
         return f"revision {live.revision} was not touched and is still live"
-    if previous is None or previous.revision == wanted.revision:
-        target.stop()
-        return "there is no earlier verified revision to put back, the service is stopped"
+    if previous is None:
+        return f"there is no earlier verified revision to put back, {_stopped(target)}"
     try:
         target.rollback(previous)
         _healthy(target, previous, pace)
+    except Interrupted:
+        raise
     except PipelineError as error:
-        target.stop()
-        return f"revision {previous.revision} could not be put back either ({error}), the service is stopped"
+        return f"revision {previous.revision} could not be put back either ({error}), {_stopped(target)}"
     return f"the last verified revision {previous.revision} is live again"
+
+
+def _stopped(target: Place) -> str:
+    try:
+        target.stop()
+    except PipelineError as error:
+        return f"and the service could not be stopped ({error})"
+    return "the service is stopped"
 
 
 def _environment(wanted: Release) -> dict[str, str]:
     pairs = (wanted.config.get("config") or {}).get("Env") or ()
     env = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     return {**env, **(wanted.settings.get("env") or {})}
-
-
-def _cut(text: str, length: int = 300) -> str:
-    return text if len(text) <= length else text[:length] + "…"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.errors import StoreError
+from pipeline import reference
+from pipeline.errors import OutOfReach, StoreError
 from pipeline.facts import Platform
-from pipeline.kinds import find
+from pipeline.kinds import find, is_remote
 from pipeline.manifest.model import Entry, Image
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import LayerWork, Plan, Step, TargetWork
@@ -16,26 +18,53 @@ from pipeline.stages import gate
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result, machine_platform
 from pipeline.stages.image import superseded
+from pipeline.stages.verified import VerifiedFiles
 from pipeline.store import Store
-from pipeline.store.lookup import Found, choose
+from pipeline.store.lookup import Found, choose, documents
 from pipeline.targets.model import Mount, Release, Target
+from pipeline.targets.remote import Account, Difference, RemoteTarget, Surroundings
+
+if TYPE_CHECKING:
+    from pipeline.targets.remote import Verified
 
 
 def target_of(bench: Bench, entry: Entry) -> Target:
     """The place that a manifest's target entry names."""
     service = service_name(bench, entry)
     kind = find("targets", entry.kind)
+    if is_remote(entry.kind):
+        return cast(Target, kind.target(service, entry.spec, surroundings(bench, entry)))
     made = kind.target(service, entry.spec, state=bench.home.state, roots=bench.store.roots, environ=bench.environ)
     return cast(Target, made)
+
+
+def surroundings(bench: Bench, entry: Entry) -> Surroundings:
+    """What kinds of targets elsewhere are given."""
+
+    def account(image: str) -> Account | None:
+        where = reference.parse(image)
+        found = bench.registries.given_credential(where)
+        return Account(where.registry, found.username, found.password) if found else None
+
+    return Surroundings(
+        state=bench.home.state,
+        folder=bench.manifest.path.parent,
+        environ=bench.environ,
+        account=account,
+        say=lambda text: bench.say(f"target {entry.name}", text),
+        clock=time.time,
+        wait=bench.pause,
+    )
 
 
 def service_name(bench: Bench, entry: Entry) -> str:
     return f"{bench.manifest.name}-{entry.name}"
 
 
-def verified(bench: Bench) -> gate.VerifiedFiles:
-    """What last passed the gate, for each service."""
-    return gate.VerifiedFiles(bench.home.state / "verified")
+def verified(bench: Bench, target: Target | None = None) -> Verified:
+    """What last passed the gate, for each service: kept where the target runs, else on this machine."""
+    there = target.verified() if isinstance(target, RemoteTarget) else None
+    return there or VerifiedFiles(bench.home.state / "verified")
 
 
 def mounts_of(ids: Sequence[str], plan: Plan, bench: Bench) -> tuple[Mount, ...]:
@@ -71,57 +100,113 @@ def release_of(
     )
 
 
+def remote_release(store: Store, work: TargetWork, pushed: Descriptor, where: str) -> Release:
+    """The release that puts what was pushed as `where` on a target elsewhere, all platforms of it."""
+    config = documents(store, pushed)[0].config
+    spec, serve = dict(work.target.spec), work.image.serve
+    exposed = (config.get("config") or {}).get("ExposedPorts") or {}
+    port = serve.port if serve else next((int(one.partition("/")[0]) for one in exposed), spec.get("port", 0))
+    return Release(
+        service=work.service,
+        image=pushed.digest,
+        layers=(),
+        config=config,
+        port=spec.get("port", port),
+        container_port=port,
+        settings=spec,
+        reference=where,
+    )
+
+
 def _wanted(step: Step, bench: Bench, record: Any) -> Release:
     assert isinstance(step.work, TargetWork)
     spec = dict(step.work.target.spec)
+    if step.work.pushed:
+        return remote_release(bench.store, step.work, Descriptor.from_json(record["pushed"]), record["reference"])
     built = Descriptor.from_json(record["image"])
     mounts = tuple(Mount.from_json(mount) for mount in record.get("mounts") or ())
-    name = service_name(bench, step.work.target)
-    return release_of(bench.store, step.work.image, built, name, spec["port"], spec, mounts)
+    return release_of(bench.store, step.work.image, built, step.work.service, spec["port"], spec, mounts)
+
+
+def _pinned(step: Step, bench: Bench, kept: Verified) -> Release | None:
+    """The release that is to stay, whatever the manifest says by now; None for none."""
+    assert isinstance(step.work, TargetWork)
+    service = step.work.service
+    if not (revision := kept.pinned(service)):
+        return None
+    lift = f"'pipeline rollback {bench.manifest.path.name} {step.name} --lift' lets runs roll out again"
+    bench.warn_once(f"target {step.name} is pinned to revision {revision}: {lift}")
+    release = next((one for one in kept.history(service) if one.revision == revision), None)
+    if release is None:
+        raise StoreError(
+            f"target {step.name} is pinned to revision {revision}, which is not kept any more", remedy=lift
+        )
+    return release
 
 
 def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     """Whether the release runs and is healthy now; the record under its key only says which image that is."""
-    record = bench.store.database.record(step.key)
     assert isinstance(step.work, TargetWork)
-    if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
-        return False
     try:
-        wanted = _wanted(step, bench, record)
-    except StoreError:
-        # The image is gone, or damaged: it is made again first.
+        target = target_of(bench, step.work.target)
+        kept = verified(bench, target)
+        if pinned := _pinned(step, bench, kept):
+            return gate.is_live(target, pinned, kept)
+        record = bench.store.database.record(step.key)
+        if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
+            return False
+        return gate.is_live(target, _wanted(step, bench, record), kept)
+    except (StoreError, OutOfReach):
+        # The image is gone or damaged, and made again first; or the rollout says what is out of reach.
         return False
-    return gate.is_live(target_of(bench, step.work.target), wanted, verified(bench))
 
 
 def lost(step: Step, bench: Bench) -> str:
     """What is live in place of what was rolled out."""
     assert isinstance(step.work, TargetWork)
-    seen = target_of(bench, step.work.target).observe()
+    target = target_of(bench, step.work.target)
+    seen = target.observe()
     if seen.state == "absent":
         return "nothing runs there"
+    if seen.state == "unknown":
+        return f"the target does not tell: {seen.detail}"
     if seen.state != "running":
         return f"the service is {seen.state}" + (f": {seen.detail}" if seen.detail else "")
-    passed = verified(bench).get(service_name(bench, step.work.target))
-    other = passed is None or passed.revision != seen.revision
-    return f"revision {seen.revision} is live, which passed no checks here" if other else "another revision is live"
+    passed = verified(bench, target).get(step.work.service)
+    if passed is None or passed.revision != seen.revision:
+        return f"revision {seen.revision} is live, which passed no checks here"
+    drift = target.differences(passed) if isinstance(target, RemoteTarget) else ()
+    return f"changed by others: {told(drift)}" if drift else "another revision is live"
+
+
+def told(differences: Sequence[Difference], most: int = 3) -> str:
+    """The first differences in one line."""
+    more = f" and {len(differences) - most} more" if len(differences) > most else ""
+    return ", ".join(str(one) for one in differences[:most]) + more
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, TargetWork)
     image = bench.record(plan.step(step.work.built))["image"]
     mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
-    wanted = _wanted(step, bench, {"image": image, "mounts": mounts})
-    outcome = gate.release(
-        target_of(bench, step.work.target),
-        wanted,
-        verified=verified(bench),
-        deadline=(step.work.target.spec.get("health") or {}).get("deadline", gate.DEADLINE),
-        score=step.work.image.checks.score,
-    )
+    record = {"image": image, "mounts": mounts}
+    if step.work.pushed:
+        pushed = bench.record(plan.step(step.work.pushed))
+        record |= {"pushed": pushed["image"], "reference": pushed["reference"]}
+    target = target_of(bench, step.work.target)
+    kept = verified(bench, target)
+    wanted = _pinned(step, bench, kept) or _wanted(step, bench, record)
+    outcome = roll_out(bench, step.work.target, target, wanted, kept, step.work.image)
     address = outcome.observation.address
     where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
     # Which revisions a service had is known by its records: the last ones stay when the store is cleared.
-    record = {"image": image, "address": address, "mounts": mounts, "service": wanted.service}
-    return Result(record, title=f"{address}  healthy{where}{scored}")
+    return Result({**record, "address": address, "service": wanted.service}, title=f"{address}  healthy{where}{scored}")
+
+
+def roll_out(bench: Bench, entry: Entry, target: Target, wanted: Release, kept: Verified, image: Image) -> gate.Outcome:
+    """Passes a release through the gate, within the time that the target gives it."""
+    health = entry.spec.get("health") or {}
+    deadline = health.get("deadline", getattr(find("targets", entry.kind), "DEADLINE", gate.DEADLINE))
+    wait = bench.pause if is_remote(entry.kind) else time.sleep
+    return gate.release(target, wanted, verified=kept, deadline=deadline, score=image.checks.score, wait=wait)

@@ -10,7 +10,8 @@ from pipeline.digest import Digest
 from pipeline.noun import noun
 from pipeline.oci.descriptor import Layer
 
-State = Literal["absent", "starting", "running", "stopped", "failed"]
+State = Literal["absent", "starting", "running", "stopped", "failed", "unknown"]
+"""`unknown`: whoever runs the service cannot be asked now."""
 
 
 @noun
@@ -40,6 +41,10 @@ class Release:
     `service` is unique on this machine (manifest name and target name); `image` the image manifest's digest; `config`
     the OCI image config (config.md, "Properties"); `port` is where clients call, `container_port` what the image serves
     on. `settings` is the target entry's own spec. Everything is JSON, so that a release can be kept and put back.
+
+    A target elsewhere (`pipeline.targets.remote`) gets the image by `reference`, registry/repository@digest as it was
+    pushed; `image` is that digest, of an index where there are several platforms, and there are no `layers`. `config`
+    is that of one of the platforms. `port` is 0 where neither the target nor the image names one.
     """
 
     service: str
@@ -50,6 +55,7 @@ class Release:
     container_port: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    reference: str = ""
 
     @property
     def revision(self) -> str:
@@ -57,7 +63,8 @@ class Release:
         from pipeline.digest import cache_key
 
         mounted = [[mount.place, *(layer.diff_id for layer in mount.layers)] for mount in self.mounts]
-        return cache_key([self.image, self.port, self.container_port, dict(self.settings), *mounted])[:12]
+        where = [self.reference] if self.reference else []
+        return cache_key([self.image, self.port, self.container_port, dict(self.settings), *mounted, *where])[:12]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,6 +76,7 @@ class Release:
             "container_port": self.container_port,
             "settings": dict(self.settings),
             "mounts": [mount.to_json() for mount in self.mounts],
+            "reference": self.reference,
         }
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ import pytest
 from pipeline.digest import digest_of
 from pipeline.errors import RolloutError
 from pipeline.stages.explain import explain
-from pipeline.stages.gate import Answer, Outcome, Unfit, VerifiedFiles, is_live, prove, release, score_release
+from pipeline.stages.gate import Outcome, is_live, prove, release
+from pipeline.stages.scoring import Unfit, score_release
+from pipeline.stages.verified import VerifiedFiles
 from pipeline.targets._memory import MemoryTarget
 from pipeline.targets.model import Observation, Release, State
+from pipeline.targets.remote import Answer, Endpoint, Send
 
 
 def wanted(name: str) -> Release:
@@ -61,8 +64,8 @@ def verified(tmp_path: Path) -> VerifiedFiles:
     return VerifiedFiles(tmp_path / "verified")
 
 
-def answering(status: int, body: bytes) -> Callable[[str, bytes, float], Answer]:
-    return lambda _url, _body, _timeout: Answer(status, body)
+def answering(status: int, body: bytes) -> Send:
+    return lambda _url, _body, _headers, _timeout: Answer(status, body)
 
 
 def roll(target: MemoryTarget, what: Release, verified: VerifiedFiles, **more: Any) -> Outcome:
@@ -93,12 +96,12 @@ def test_it_waits_until_healthy(verified: VerifiedFiles) -> None:
 def test_the_scoring_request_is_sent_and_its_answer_checked(verified: VerifiedFiles) -> None:
     sent: list[tuple[str, Any]] = []
 
-    def post(url: str, body: bytes, _timeout: float) -> Answer:
+    def post(url: str, body: bytes, _headers: object, _timeout: float) -> Answer:
         sent.append((url, json.loads(body)))
         return Answer(200, b"[1.5]")
 
     check = {"request": {"data": [[1]]}, "expect": {"type": "array"}}
-    outcome = roll(Target({}), GOOD, verified, score=check, post=post)
+    outcome = roll(Target({}), GOOD, verified, score=check, send=post)
     assert sent == [("http://127.0.0.1:8000/score", {"data": [[1]]})]
     assert outcome.score is not None
     assert outcome.score.answer == [1.5]
@@ -117,7 +120,7 @@ def test_a_bad_score_puts_the_last_good_one_back(verified: VerifiedFiles, status
     roll(target, GOOD, verified)
     check = {"request": {}, "expect": {"type": "array"}}
     with pytest.raises(RolloutError, match=said) as caught:
-        roll(target, BAD, verified, score=check, post=answering(status, body))
+        roll(target, BAD, verified, score=check, send=answering(status, body))
     assert f"the last verified revision {GOOD.revision} is live again" in str(caught.value)
     assert target.history == [("rollout", GOOD.revision), ("rollout", BAD.revision), ("rollback", GOOD.revision)]
     assert target.observe().revision == GOOD.revision
@@ -125,11 +128,11 @@ def test_a_bad_score_puts_the_last_good_one_back(verified: VerifiedFiles, status
 
 
 def test_no_answer_to_the_scoring_request_is_a_failure() -> None:
-    def post(_url: str, _body: bytes, _timeout: float) -> Answer:
+    def post(_url: str, _body: bytes, _headers: object, _timeout: float) -> Answer:
         raise ConnectionRefusedError(111, "Connection refused")
 
     with pytest.raises(RolloutError, match=r"got no answer: .*refused"):
-        score_release("http://127.0.0.1:1", {"request": 1}, post=post)
+        score_release(Endpoint("http://127.0.0.1:1/score"), {"request": 1}, send=post)
 
 
 def test_a_service_that_dies_fails_at_once_with_its_log_and_the_reason(verified: VerifiedFiles) -> None:
@@ -222,7 +225,7 @@ def test_another_runs_release_is_not_undone(verified: VerifiedFiles) -> None:
 @pytest.mark.parametrize("left", ["", "{", "[]", "{}"])
 def test_a_file_that_a_crash_left_broken_verifies_nothing(verified: VerifiedFiles, tmp_path: Path, left: str) -> None:
     verified.put(GOOD)
-    (file,) = (tmp_path / "verified").iterdir()
+    (file,) = (tmp_path / "verified").glob("*.json")
     file.write_text(left)
     assert verified.get("m/here") is None
     verified.put(NEXT)

@@ -1,0 +1,69 @@
+"""Hands traffic over to a new release in steps, and watches it: by scoring requests, and by its own health."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.stages.scoring import Unfit, score_release
+from pipeline.targets.model import Release
+from pipeline.targets.remote import RemoteTarget, Send, Strategy
+
+_EACH = 1.0
+"""Seconds between two scoring requests to a release that is watched."""
+
+
+def hand_over(
+    target: RemoteTarget,
+    wanted: Release,
+    strategy: Strategy,
+    *,
+    score: Mapping[str, Any] | None,
+    clock: Callable[[], float],
+    wait: Callable[[float], object],
+    send: Send | None = None,
+) -> None:
+    """Raises Unfit as soon as the new release fails, or after a step with more errors or waits than allowed."""
+    for percent in strategy.steps:
+        target.shift(wanted, percent)
+        if percent < 100 and strategy.pause:
+            _watch(target, wanted, strategy, percent, score, clock, wait, send)
+
+
+def _watch(
+    target: RemoteTarget,
+    wanted: Release,
+    strategy: Strategy,
+    percent: int,
+    score: Mapping[str, Any] | None,
+    clock: Callable[[], float],
+    wait: Callable[[float], object],
+    send: Send | None,
+) -> None:
+    until = clock() + strategy.pause
+    seconds: list[float] = []
+    errors: list[Unfit] = []
+    while clock() < until:
+        seen = target.observe()
+        if seen.state not in ("running", "unknown") or (seen.revision and seen.revision != wanted.revision):
+            raise Unfit(f"with {percent} % of the traffic it is {seen.state}: {seen.detail or seen.revision}")
+        if score and seen.state == "running":
+            try:
+                seconds.append(score_release(target.endpoint(seen), score, clock=clock, send=send).milliseconds / 1000)
+            except Unfit as error:
+                errors.append(error)
+        wait(min(_EACH, max(until - clock(), 0.01)))
+    _judge(strategy, percent, seconds, errors)
+
+
+def _judge(strategy: Strategy, percent: int, seconds: list[float], errors: list[Unfit]) -> None:
+    asked = len(seconds) + len(errors)
+    if asked and len(errors) / asked > strategy.errors:
+        share = f"{len(errors)} of {asked} scoring requests failed, and {strategy.errors:.1%} may"
+        raise Unfit(f"with {percent} % of the traffic {share}: {errors[-1].message}", remedy=errors[-1].remedy)
+    if strategy.latency is not None and seconds:
+        slow = sorted(seconds)[math.ceil(0.95 * len(seconds)) - 1]
+        if slow > strategy.latency:
+            limit = f"{strategy.latency * 1000:g} ms are allowed"
+            raise Unfit(f"with {percent} % of the traffic 95 % of answers took up to {slow * 1000:.0f} ms, and {limit}")
