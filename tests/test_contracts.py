@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "pipeline"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
+    "azure": ("azure/",),
     "rattler": ("indexes/conda_worker.py",),
     "yaml": ("manifest/source.py",),
     "jsonschema": ("manifest/validate.py",),
