@@ -263,14 +263,17 @@ def main() -> NoReturn:
     supervisor = Supervisor(spec)
     supervisor.replace()
     if report := supervisor.start():
-        os.write(ready, report)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ready, report)
         os._exit(1)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, supervisor.ask_to_end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervisor.started()
-    os.write(ready, b"ok")
+    # Whoever waited for it may have been killed.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(ready, b"ok")
     os.close(ready)
     supervisor.run()
     supervisor.record(ended=time.time())
