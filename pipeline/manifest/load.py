@@ -18,13 +18,11 @@ from pipeline.manifest import build, interpolate, paths, reader, script, source,
 from pipeline.manifest import schema as schemas
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Manifest, Path_, Secret
-from pipeline.manifest.nodes import Document
+from pipeline.manifest.nodes import Document, in_one_line
 from pipeline.manifest.secrets import mask, out_of_place, reveal, without_secrets
 from pipeline.manifest.sections import Schema
+from pipeline.manifest.source import MOST
 from pipeline.manifest.walk import fitting, transform, types_of
-
-MOST = 50
-"""More errors than this are counted, not shown."""
 
 _FEW = 20
 RULES = "2"
@@ -223,7 +221,9 @@ class _Loading:
         file = self.document.file
         ordered = sorted(every, key=lambda d: (d.location.file != file, d.location.file, d.location.line,
                                                d.location.column, d.message))  # fmt: skip
-        secrets = [reveal(secret) for secret in self.secrets]
+        # As they are, and as a diagnostic writes what has line breaks.
+        plain = [reveal(secret) for secret in self.secrets]
+        secrets = [*plain, *map(in_one_line, plain)]
         masked = [_masked(d, secrets) for d in ordered[:MOST]]
         if len(ordered) > MOST:
             masked.append(Diagnostic(Location(file), f"{len(ordered) - MOST} more errors are not shown"))

@@ -59,6 +59,11 @@ def resolve_plain(text: str) -> Any:
     return text
 
 
+def in_one_line(text: str) -> str:
+    """Words with what they quote of a manifest: its line breaks and control characters as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Document:
     """A parsed manifest: its tree, its lines, and the errors that did not stop the parser."""
@@ -111,7 +116,7 @@ class Document:
                 line = line[: column - 1] + "***" if location.column <= column else ""
             elif len(line) > _SHOWN:
                 line = line[:_SHOWN] + "…"
-        return Diagnostic(location, message, remedy, line)
+        return Diagnostic(location, in_one_line(message), in_one_line(remedy), line)
 
     def hide(self, path: Path_) -> None:
         """Shows the text of the value at `path` in no diagnostic."""

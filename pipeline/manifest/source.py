@@ -36,6 +36,9 @@ _PROBLEMS = (
     ("nesting", f"nested more than {DEPTH} levels deep", "make it flatter"),
 )  # fmt: skip
 
+MOST = 50
+"""More errors than this are counted, not shown."""
+
 
 def parse(text: str, file: str) -> Document:
     """The document that `text` holds; ManifestError when it is not one mapping.
@@ -50,7 +53,7 @@ def parse(text: str, file: str) -> Document:
         else:
             message = f"the manifest is {'a list' if isinstance(root.value, list) else 'a single value'}, not a mapping"
         remedy = "start with 'version: 1' and 'name: ...'"
-        raise ManifestError([*document.problems, document.diagnose(document.where(()), message, remedy)])
+        raise _refused(document, document.diagnose(document.where(()), message, remedy))
     return document
 
 
@@ -61,10 +64,18 @@ def parse_value(text: str, file: str) -> Document:
     try:
         _Composer(document, text).document()
     except yaml.MarkedYAMLError as error:
-        raise ManifestError([*document.problems, _syntax(document, error)]) from None
+        raise _refused(document, _syntax(document, error)) from None
     except yaml.YAMLError as error:
         raise ManifestError([Diagnostic(Location(file), f"is not YAML: {error}")]) from None
     return document
+
+
+def _refused(document: Document, last: Diagnostic) -> ManifestError:
+    """What stops the parser, after the problems that did not; it is shown however many those are."""
+    shown = document.problems[: MOST - 1]
+    hidden = len(document.problems) - len(shown)
+    more = [Diagnostic(Location(document.file), f"{hidden} more errors are not shown")] if hidden else []
+    return ManifestError([*shown, last, *more])
 
 
 def _syntax(document: Document, error: yaml.MarkedYAMLError) -> Diagnostic:
@@ -245,4 +256,4 @@ class _Composer:
     def _fail(self, event: Any, message: str, remedy: str) -> None:
         mark = event.start_mark
         place = Location(self._document.file, mark.line + 1, mark.column + 1)
-        raise ManifestError([*self._document.problems, self._document.diagnose(place, message, remedy)])
+        raise _refused(self._document, self._document.diagnose(place, message, remedy))

@@ -68,6 +68,17 @@ def test_bomb_is_refused_in_bounded_memory(depth: int) -> None:
         tracemalloc.stop()
 
 
+def test_what_is_quoted_stays_on_its_line_and_moves_no_cursor() -> None:
+    told = error('"a\\n\\e[2Jb": 1\n"a\\n\\e[2Jb": 2\nx: ]')
+    assert "duplicate key 'a\\n\\x1b[2Jb'" in told
+
+
+def test_no_more_than_fifty_problems_are_told_with_what_stopped_the_parser() -> None:
+    told = error("a: 1\n" * 200 + "b: ]")
+    assert told.count("duplicate key") == 49 and "m.yaml:201:4: a value is missing here" in told
+    assert told.endswith("150 more errors are not shown")
+
+
 def test_long_text_repeated_by_aliases_is_refused() -> None:
     assert "characters, aliases expanded" in error(f"a: &a {'x' * 500_000}\nb: [{'*a, ' * 20}]")
 

@@ -1,0 +1,134 @@
+"""What the fuzz tests share: a project to fuzz in, bounds that a hang or a leak passes, and how examples are chosen."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fuzz_texts import SECRET
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from offline import Offline
+
+from pipeline.errors import ManifestError, PipelineError
+from pipeline.home import Home
+from pipeline.manifest.load import load
+from pipeline.manifest.reader import lines_of
+from pipeline.manifest.source import MOST
+from pipeline.store import Store
+
+LONGEST_ERROR = 200_000
+"""Characters of all that is said of one manifest."""
+_SECONDS = 20.0
+_MEMORY = 400 << 20
+ENVIRON = {
+    "REGISTRY": "registry.example.com",
+    "REGISTRY_PASSWORD": SECRET,
+    "PASSWORD": SECRET,
+    "KEY_PASSWORD": f"first\nline {SECRET}\n",
+    "PORT": "5002",
+    "WORD": "many",
+    "ODD": "a: [b\n\t\x01 ${env:WORD} é",
+}
+_FILES = {
+    "src/score.py": "def init():\n    pass\n\n\ndef run(data):\n    return data\n",
+    "requirements.txt": "numpy>=1\n",
+    "environment.yml": "name: x\nchannels: [conda-forge]\ndependencies: [python=3.11]\n",
+    "Dockerfile": "FROM debian:12\nRUN true\n",
+    "weights.bin": "1 2 3\n",
+    "secret.txt": SECRET,
+    "ca.pem": "no certificate\n",
+}
+SEEDED = st.integers(0, 2**64).map(random.Random)
+
+
+class Hung(BaseException):
+    """Not an Exception: nothing in the product may catch it."""
+
+
+def _hung(_signal: int, _frame: FrameType | None) -> None:
+    raise Hung(f"more than {_SECONDS:.0f} s of processor time")
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Raises Hung where processor time passes the bound; what else the machine does has no part in it."""
+    before = signal.signal(signal.SIGVTALRM, _hung)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+class Shop:
+    """A project of files, with a store that nothing is put into."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / ".git").mkdir(parents=True)
+        for name, text in _FILES.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        self.path = folder / "fuzzed.yaml"
+        self.home = Home.of({"PIPELINE_HOME": str(folder / "home")})
+        self.store = Store(self.home.store)
+
+    def load(self, data: bytes, sets: Mapping[str, str] | None = None) -> Offline:
+        self.path.write_bytes(data)
+        manifest = load(self.path, environ=ENVIRON, sets=sets)
+        assert SECRET not in repr(manifest)
+        bench = Offline(manifest, self.home, ENVIRON)
+        bench.adopt(self.store)
+        return bench
+
+    def refused(self, data: bytes, error: ManifestError) -> None:
+        """Each diagnostic says what is wrong, and has its place in this file."""
+        sound(error)
+        assert 0 < len(error.diagnostics) <= MOST + 1
+        lines = lines_of(data.decode("utf-8", "replace").removeprefix("\ufeff"))
+        for one in error.diagnostics:
+            where = one.location
+            assert one.message.isprintable() and one.remedy.isprintable(), repr(one.message)
+            if "errors are not shown" in one.message or not Path(where.file).samefile(self.path):
+                continue
+            assert 1 <= where.line <= len(lines) + 1 and where.column >= 1, str(one)
+
+
+def sound(error: PipelineError) -> None:
+    """One error as a user may see it: words, no secret, not endless."""
+    text = str(error)
+    assert error.message.strip(), repr(error)
+    assert SECRET not in text
+    assert len(text) < LONGEST_ERROR, len(text)
+
+
+def fuzz(check: Callable[..., str], *examples: st.SearchStrategy[Any], number: int, shard: int = 0) -> Counter[str]:
+    """How often `check` ended how; the same examples each time, others with FUZZ_SEED, a number, in the environment.
+
+    The process may not grow by more than a fixed bound.
+    """
+    ends: Counter[str] = Counter()
+    chosen = os.environ.get("FUZZ_SEED", "")
+
+    @seed(int(chosen or 0) * 100 + shard)
+    @settings(max_examples=number, deadline=None, database=None, suppress_health_check=[*HealthCheck], print_blob=True)
+    @given(st.tuples(*examples))
+    def one(values: tuple[Any, ...]) -> None:
+        with bounded():
+            ends[check(*values)] += 1
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    one()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+    assert grown < _MEMORY, f"the process has grown by {grown >> 20} MiB"
+    return ends
