@@ -83,7 +83,8 @@ def prove(
     """
     begun, pace = clock(), _Pace(deadline, clock, wait)
     try:
-        target.rollout(wanted)
+        if not _is_begun(target, wanted):
+            target.rollout(wanted)
         observation = _healthy(target, wanted, pace)
         scored = score_release(endpoint_of(target, observation), score, clock=clock, send=send) if score else None
         if isinstance(target, RemoteTarget) and (strategy := target.strategy(wanted)):
@@ -98,6 +99,17 @@ def prove(
             raise
         raise _explained(target, wanted, error) from error
     return Outcome(observation, clock() - begun, scored)
+
+
+def _is_begun(target: Place, wanted: Release) -> bool:
+    """Whether a run that was killed has rolled out this very release, so that it is only to be proved.
+
+    To a target elsewhere it is rolled out again: that changes what others have changed there, and nothing else.
+    """
+    if isinstance(target, RemoteTarget):
+        return False
+    live = target.observe()
+    return live.revision == wanted.revision and live.state in ("running", "starting")
 
 
 def is_live(target: Place, wanted: Release, verified: Verified) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,14 @@ class VerifiedFiles:
     def _write(self, service: str, suffix: str, value: Any) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(service, suffix)
-        staging = path.with_name(f"{path.name}.{os.getpid()}")
-        # A target's environment may hold secrets, and putting a release back needs them.
-        staging.touch(mode=0o600)
-        staging.write_text(json.dumps(value))
-        staging.replace(path)
+        # One name for all processes: what a killed one leaves, the next one replaces.
+        staging = path.with_name(f"{path.name}.new")
+        with (self._folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # A target's environment may hold secrets, and putting a release back needs them.
+            staging.touch(mode=0o600)
+            staging.write_text(json.dumps(value))
+            staging.replace(path)
 
     def _path(self, service: str, suffix: str) -> Path:
         from urllib.parse import quote

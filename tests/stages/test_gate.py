@@ -86,6 +86,24 @@ def test_what_is_healthy_is_remembered(verified: VerifiedFiles) -> None:
     assert not is_live(target, GOOD, verified)
 
 
+def test_what_a_killed_run_has_started_is_proved_and_not_started_again(verified: VerifiedFiles) -> None:
+    target = Target({})
+    target.rollout(GOOD)
+    roll(target, GOOD, verified)
+    assert target.history == [("rollout", GOOD.revision)]
+    assert is_live(target, GOOD, verified)
+
+
+def test_what_a_killed_run_has_started_and_does_not_pass_is_put_back(verified: VerifiedFiles) -> None:
+    target = Target({})
+    roll(target, GOOD, verified)
+    target.rollout(BAD)
+    with pytest.raises(RolloutError, match="is live again"):
+        roll(target, BAD, verified, score={"request": {}}, send=answering(500, b"boom"))
+    assert [verb for verb, _ in target.history] == ["rollout", "rollout", "rollback"]
+    assert target.observe().revision == GOOD.revision
+
+
 def test_it_waits_until_healthy(verified: VerifiedFiles) -> None:
     clock = Clock()
     target = MemoryTarget(lambda _: "running" if clock.now > 5 else "starting")
