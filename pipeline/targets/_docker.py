@@ -15,7 +15,7 @@ from pipeline.engine.model import About, EngineError
 from pipeline.errors import OutOfReach, RolloutError
 from pipeline.oci.descriptor import Layer
 from pipeline.targets._runtime import Process, environment, last_lines, on_port, restart
-from pipeline.targets._status import read, record
+from pipeline.targets._status import guard, read, record
 from pipeline.targets.model import Release
 
 if TYPE_CHECKING:
@@ -52,22 +52,51 @@ class DockerRuntime:
 
     def start(self, release: Release, host: str) -> None:
         """Raises RolloutError for a port or a name that is taken, EngineError for a container that does not start."""
-        engine = self._engine()
-        akin = [image] if (image := (self._container() or {}).get("Config", {}).get("Image")) else []
-        image = self._load(engine, release, akin)
-        try:
-            self._replace(engine, release, host, image)
-        except EngineError as error:
-            if any(words in error.message for words in ("port is already allocated", "address already in use")):
-                raise _port_taken(host, release.port) from error
-            raise
+        with guard(self._state):
+            engine = self._engine()
+            self._check_name()
+            self._sweep(engine)
+            image = self._load(engine, release)
+            try:
+                self._replace(engine, release, host, image)
+            except EngineError as error:
+                if any(words in error.message for words in ("port is already allocated", "address already in use")):
+                    raise _port_taken(host, release.port) from error
+                raise
 
-    def _load(self, engine: DockerEngine, release: Release, akin: Iterable[str]) -> str:
+    def _check_name(self) -> None:
+        found = self._container()
+        if found and (found["Config"].get("Labels") or {}).get(SERVICE) != self._service:
+            raise RolloutError(
+                f"a container named {self._name} is there, and is no service of pipeline",
+                remedy=f"remove it ('docker rm {self._name}'), or give the manifest or the target another name",
+            )
+
+    def _sweep(self, engine: DockerEngine) -> None:
+        """Removes the containers of rollouts that were killed half way; one that took the service's name is its own."""
+        from pipeline.engine.docker import answering
+
+        with answering(self._about.address, f"the service {self._service}"):
+            for found in engine.api.containers(all=True, filters={"label": f"{SERVICE}={self._service}"}):
+                if f"/{self._name}" not in (found["Names"] or ()):
+                    engine.api.remove_container(found["Id"], v=True, force=True)
+
+    def _load(self, engine: DockerEngine, release: Release) -> str:
+        """The release's image, in the engine. Those that no release needs go first, but for the one to return to."""
         from pipeline.engine.images import load
 
         config = canonical(dict(release.config))
         image = f"{REPOSITORY}:{short(digest_of(config), 32)}"
+        known, container = read(self._state), self._container() or {}
+        live = container.get("Config", {}).get("Image")
+        images = list(dict.fromkeys([image, *([live] if live else ()), *(known.get("images") or ())]))
+        # Noted before it is there: what is loaded by a run that is then killed is not forgotten.
+        record(self._state, self._about, stopped=bool(known.get("stopped")), images=images)
+        for other in images[2:]:
+            engine.forget(other)
+        akin = [live] if live else []
         load(engine, image, config, release.layers, self._tar, lambda layer: sum(map(len, self._tar(layer))), akin)
+        record(self._state, self._about, stopped=bool(known.get("stopped")), images=images[:2])
         return image
 
     def _replace(self, engine: DockerEngine, release: Release, host: str, image: str) -> None:
@@ -75,11 +104,6 @@ class DockerRuntime:
         from pipeline.engine.docker import answering
 
         api, old = engine.api, self._container()
-        if old and (old["Config"].get("Labels") or {}).get(SERVICE) != self._service:
-            raise RolloutError(
-                f"a container named {self._name} is there, and is no service of pipeline",
-                remedy=f"remove it ('docker rm {self._name}'), or give the manifest or the target another name",
-            )
         with answering(self._about.address, f"the service {self._service}"):
             made = api.create_container(**self._creation(engine, release, host, image))["Id"]
             try:
@@ -87,24 +111,12 @@ class DockerRuntime:
                     api.stop(old["Id"], timeout=self._grace)
                     api.remove_container(old["Id"], v=True)
                 api.rename(made, self._name)
-                # The one before stays, for a quick return to it.
-                before = read(self._state).get("images") or []
-                kept = [image, *(one for one in before[:1] if one != image)]
-                record(self._state, self._about, images=[*kept, *(one for one in before if one not in kept)])
+                record(self._state, self._about, images=read(self._state)["images"])
                 api.start(made)
             except BaseException:
                 with suppress(Exception):
                     api.remove_container(made, v=True, force=True)
                 raise
-        self._forget(engine, kept)
-
-    def _forget(self, engine: DockerEngine, kept: Sequence[str]) -> None:
-        """Removes the images of earlier releases; one that another service runs stays."""
-        for image in read(self._state).get("images") or []:
-            if image not in kept:
-                engine.forget(image)
-        if kept:
-            record(self._state, self._about, images=kept)
 
     def _creation(self, engine: DockerEngine, release: Release, host: str, image: str) -> dict[str, Any]:
         """The arguments that make the service's container."""
@@ -160,6 +172,7 @@ class DockerRuntime:
             return None
         labels, state = found["Config"].get("Labels") or {}, found["State"]
         host, port = json.loads(labels.get(ADDRESS, '["127.0.0.1", 0]'))
+        started = _seconds(state.get("StartedAt", ""))
         # One that has ended and is about to be started again counts as ended: its exit code tells why.
         alive = bool(state.get("Running")) and not state.get("Restarting")
         return Process(
@@ -168,22 +181,23 @@ class DockerRuntime:
             image=labels.get(IMAGE, ""),
             host=host,
             port=port,
-            started=_seconds(state.get("StartedAt", "")),
-            exit_code=None if alive else state.get("ExitCode"),
+            started=started,
+            exit_code=None if alive or not started else state.get("ExitCode"),
             stopped=bool(read(self._state).get("stopped")),
             restarts=int(found.get("RestartCount") or 0),
             by=f"{self._about.name} {self._about.version}",
         )
 
     def stop(self) -> None:
-        found = self._container()
-        if found is None:
-            return
         from pipeline.engine.docker import answering
 
-        record(self._state, self._about, stopped=True, images=read(self._state).get("images") or [])
-        with answering(self._about.address, f"the service {self._service}"):
-            self._engine().api.stop(found["Id"], timeout=self._grace)
+        with guard(self._state):
+            self._sweep(self._engine())
+            if (found := self._container()) is None:
+                return
+            record(self._state, self._about, stopped=True, images=read(self._state).get("images") or [])
+            with answering(self._about.address, f"the service {self._service}"):
+                self._engine().api.stop(found["Id"], timeout=self._grace)
 
     def remove(self) -> None:
         from pipeline.engine.docker import answering
@@ -193,7 +207,9 @@ class DockerRuntime:
         self.stop()
         with answering(self._about.address, f"the service {self._service}"):
             self._engine().api.remove_container(found["Id"], v=True)
-        self._forget(self._engine(), ())
+        for image in read(self._state).get("images") or []:
+            # One that another service runs stays.
+            self._engine().forget(image)
 
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         found = self._container()
@@ -259,7 +275,8 @@ def _seconds(text: str) -> float:
     try:
         whole, _, rest = text.partition(".")
         zone = "+00:00" if text.endswith("Z") or not rest else rest.lstrip("0123456789")
-        return datetime.fromisoformat(whole.removesuffix("Z") + zone).timestamp()
+        # A container that was never started says the year 1.
+        return max(0.0, datetime.fromisoformat(whole.removesuffix("Z") + zone).timestamp())
     except ValueError:
         return 0.0
 

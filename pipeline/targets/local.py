@@ -94,6 +94,11 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
+def accelerators(spec: Mapping[str, Any]) -> frozenset[str]:
+    """What the target has of what base images may need."""
+    return frozenset({"cuda"}) if spec.get("gpus") else frozenset()
+
+
 class LocalTarget:
     """One service on this machine, run by `runtime`; `probe(host, port, path, timeout)` tells what is wrong with it."""
 
@@ -151,6 +156,8 @@ class LocalTarget:
     def _ended(self, process: Process) -> Observation:
         if process.stopped:
             return _observation("stopped", process)
+        if not process.started:
+            return _observation("failed", process, "it was not started: its rollout was broken off")
         if process.exit_code is None:
             return _observation("failed", process, "it ended without a word: killed, or the machine was restarted")
         return _observation("failed", process, _end(process))
