@@ -18,6 +18,7 @@ _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _AZURE = "azurecr.io"
+_AZURES = (_AZURE, "azurecr.us", "azurecr.cn")
 _LIKE = 0.84  # azurecr.us and azurecr.cn, which exist, are at 0.8
 _LONGEST_NAME = 255
 
@@ -117,6 +118,11 @@ def warnings(text: str) -> list[str]:
     if ":" not in text.rpartition("/")[2] and not found.digest:
         says.append(f"{text} has no tag: {found} is used, which moves")
     return says
+
+
+def is_azure(registry: str) -> bool:
+    """Whether a host is one of Azure's registries, in the public cloud or a national one."""
+    return registry.endswith(tuple(f".{domain}" for domain in _AZURES))
 
 
 def likely_host(registry: str) -> str:

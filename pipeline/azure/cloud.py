@@ -35,11 +35,6 @@ CLOUDS = (
 )
 
 
-def is_azure(registry: str) -> bool:
-    """Whether a host is one of Azure's registries."""
-    return any(registry.endswith(f".{cloud.suffix}") for cloud in CLOUDS)
-
-
 def cloud_of(environ: Mapping[str, str], registry: str = "") -> Cloud:
     """The cloud of a registry's host; AZURE_AUTHORITY_HOST and AZURE_RESOURCE_MANAGER_ENDPOINT come first."""
     authority = _url(environ.get("AZURE_AUTHORITY_HOST", ""))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.azure.cloud import Cloud
+from pipeline.azure.cloud import Cloud, cloud_of
 from pipeline.azure.extra import extra
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.manifest.model import Azure, Secret
@@ -124,6 +124,11 @@ class Identity:
         options: dict[str, Any] = {"authority": self.cloud.authority, **verification(self._environ)}
         # Else the libraries ask the public cloud whether this authority is one, which it does not know.
         return options if self.cloud.known else {**options, "disable_instance_discovery": True}
+
+
+def identity_of(azure: Azure, host: str, environ: Mapping[str, str]) -> Identity:
+    """Who signs in to a registry's host as these settings say."""
+    return Identity(azure, cloud_of(environ, host), environ)
 
 
 def verification(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.registry import Registries
-    from pipeline.registry.credentials import Credential
+    from pipeline.manifest.model import Azure
+    from pipeline.registry.credentials import Credential, Entra
     from pipeline.registry.publish import Transfer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,7 +51,13 @@ def registries(
     def waiting(text: str, seconds: float) -> None:
         shell.error_line(f"{text}; trying again in {seconds:.1f} s")
 
-    return Registries(shell.environ, given, extra, ca_files=dict.fromkeys(hosts, ca) if ca else {}, waiting=waiting)
+    def entra(azure: Azure, host: str) -> Entra:
+        from pipeline.azure.identity import identity_of
+
+        return identity_of(azure, host, shell.environ)
+
+    ca_files = dict.fromkeys(hosts, ca) if ca else {}
+    return Registries(shell.environ, given, extra, ca_files=ca_files, waiting=waiting, entra=entra)
 
 
 def target(text: str) -> Reference:

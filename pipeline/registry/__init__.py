@@ -8,21 +8,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline import reference
 from pipeline.http import Http, Transport
-from pipeline.manifest.model import Registry, Retry, Timeouts
+from pipeline.manifest.model import Azure, Registry, Retry, Timeouts
 from pipeline.reference import Reference
 from pipeline.registry.client import RegistryClient
 from pipeline.registry.credentials import Keychain
 from pipeline.registry.repository import Repository
 
 if TYPE_CHECKING:
-    from pipeline.registry.credentials import Credential
+    from pipeline.registry.credentials import Credential, Entra
 
 _CERTS_D = Path("/etc/docker/certs.d")
 
@@ -33,7 +33,8 @@ class Registries:
 
     `given` are the manifest's registries; an address that begins with `http://` allows plain HTTP. `ca_files` maps
     hosts to certificate authorities (PEM), beside Docker's own /etc/docker/certs.d/HOST/ca.crt. `transport` stands in
-    for the network. `waiting(text, seconds)` tells why a request waits before it is tried again.
+    for the network. `waiting(text, seconds)` tells why a request waits before it is tried again. `entra` gives the
+    identities that sign in to registries of Azure; without it nobody does.
     """
 
     environ: Mapping[str, str]
@@ -46,10 +47,11 @@ class Registries:
     clock: Callable[[], float] = time.time
     waiting: Callable[[str, float], None] = lambda _text, _seconds: None
     timeouts: Timeouts = field(default_factory=Timeouts)
+    entra: Callable[[Azure, str], Entra] | None = None
 
     def __post_init__(self) -> None:
         self.given = tuple(self.given)
-        self._keychain = Keychain(self.environ, self.given, self.extra)
+        self._keychain = Keychain(self.environ, self.given, self.extra, self.entra)
         self._clients: dict[str, RegistryClient] = {}
         self._https: list[Http] = []
         self._lock = threading.Lock()
@@ -82,7 +84,11 @@ class Registries:
 
     def given_credential(self, where: Reference) -> Credential | None:
         """What the manifest says for a repository, whatever Docker's config file does; for handing on."""
-        return self._keychain.given(where.registry, where.repository)
+        found = self._keychain.given(where.registry, where.repository)
+        if found is None or found.entra is None:
+            return found
+        token = self.client(where.registry, where.repository).identity_token()
+        return replace(found, password=token, entra=None)
 
     def close(self) -> None:
         """Closes all connections."""

@@ -12,16 +12,17 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from pipeline.digest import parsed
-from pipeline.errors import OutOfReach
+from pipeline.errors import OutOfReach, UsageError
 from pipeline.http import Body, Response, is_loopback, shown
 from pipeline.manifest.model import Secret
+from pipeline.manifest.secrets import mask
 from pipeline.noun import noun
+from pipeline.reference import is_azure
 from pipeline.registry.challenge import Challenge, parse
-from pipeline.registry.credentials import Credential
-from pipeline.registry.problems import Unauthorized, problem
+from pipeline.registry.credentials import ACR_USER, Credential
+from pipeline.registry.problems import Unauthorized, problem, said
 
 CLIENT_ID = "pipeline"
-_ACR_USER = "00000000-0000-0000-0000-000000000000"
 _DEFAULT_LIFE = 60.0
 _MARGIN = 10.0
 """Seconds: a token's life where the server names none (token.md), and how long before its end it is renewed."""
@@ -55,12 +56,19 @@ class Authentication:
         self._challenge: Challenge | None = None
         self._tokens: list[_Token] = []
         self._refresh = credential.identity_token if credential else Secret("")
+        self._nobody = credential is not None and credential.last_resort
         self._lock = threading.RLock()
 
     @property
     def who(self) -> str:
         """The credentials in words, without secrets; empty for none."""
         return str(self._credential) if self._credential else ""
+
+    @property
+    def by_azure(self) -> bool:
+        """Whether Azure says who may do what."""
+        by_entra = self._credential is not None and self._credential.entra is not None
+        return by_entra or is_azure(self._registry)
 
     def learn(self, header: str, origin: str) -> bool:
         """Takes a challenge; whether it is one that can be answered. The strongest scheme known here wins."""
@@ -97,32 +105,72 @@ class Authentication:
         """What to do about a 401 to a request that carried `sent`: True to try once more, with another header."""
         with self._lock:
             self._tokens = [token for token in self._tokens if f"Bearer {token.value.reveal()}" != sent]
+            self._nobody = self._nobody and not sent
             if not self.learn(header, origin):
                 return False
             return self.header(scopes) not in ("", sent)
 
-    def wrong(self) -> Unauthorized:
-        """The error for credentials that the registry, or its token server, does not take."""
+    def identity_token(self) -> Secret:
+        """The refresh token of the user that Entra vouches for; empty where the registry wants no tokens."""
+        with self._lock:
+            if self._challenge is None or self._challenge.scheme == "basic" or self._credential is None:
+                return Secret("")
+            if not self._refresh.reveal() and self._credential.entra is not None:
+                self._refresh = self._exchange(self._credential)
+            return self._refresh
+
+    def wrong(self, says: str = "") -> Unauthorized:
+        """The error for credentials that the registry, or its token server, does not take; `says` are its words."""
         if self._credential is None:
             return Unauthorized(
                 f"{self._registry} wants credentials, and there are none for it in the manifest or in Docker's config",
                 remedy=f"log in: pipeline login {self._registry}; or name it under registries",
             )
+        words = f": {mask(says, self._secrets())}" if says else ""
+        if self._credential.entra is not None:
+            fact, remedy = (
+                f"{self._registry} does not take {self._credential}{words}",
+                "check the tenant, and the roles",
+            )
+            return Unauthorized(fact, remedy=remedy)
         return Unauthorized(
-            f"{self._registry} refuses the name or the password of {self._credential}",
+            f"{self._registry} refuses the name or the password of {self._credential}{words}",
             remedy=f"correct them there, or log in again: pipeline login {self._registry}",
         )
+
+    def _secrets(self) -> list[str]:
+        return [self._credential.password, self._credential.identity_token, self._refresh] if self._credential else []
 
     # -- tokens -------------------------------------------------------------------------------------------------
 
     def _fetch(self, scopes: Scopes, now: float) -> _Token:
+        return self._token(self._asked(scopes), scopes, now)
+
+    def _asked(self, scopes: Scopes) -> dict[str, Any]:
         credential = self._credential
-        if credential and credential.entra_token.reveal() and not self._refresh.reveal():
-            self._refresh = self._exchange(credential)
-        if credential and credential.username == _ACR_USER and not self._refresh.reveal():
+        if credential and self._nobody:
+            # Whoever may be read by all learns of nobody who reads it.
+            try:
+                if not any("push" in scope or "delete" in scope for scope in scopes):
+                    return self._by_get(scopes, None)
+            except Unauthorized:
+                pass
+            self._nobody = False
+        if credential and credential.entra is not None:
+            return self._by_entra(scopes, credential)
+        if credential and credential.username == ACR_USER and not self._refresh.reveal():
             self._refresh = credential.password
-        value = self._by_refresh(scopes) if self._refresh.reveal() else self._by_get(scopes)
-        return self._token(value, scopes, now)
+        return self._by_refresh(scopes) if self._refresh.reveal() else self._by_get(scopes, credential)
+
+    def _by_entra(self, scopes: Scopes, credential: Credential) -> dict[str, Any]:
+        """With a refresh token that an identity of Entra was given; a new one when it has run out (after 3 hours)."""
+        if self._refresh.reveal():
+            try:
+                return self._by_refresh(scopes)
+            except Unauthorized:
+                self._refresh = Secret("")
+        self._refresh = self._exchange(credential)
+        return self._by_refresh(scopes)
 
     def _token(self, value: dict[str, Any], scopes: Scopes, now: float) -> _Token:
         token = value.get("access_token") or value.get("token")
@@ -132,20 +180,20 @@ class Authentication:
         seconds = float(life) if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE
         return _Token(Secret(token), scopes, now + max(seconds - _MARGIN, seconds / 2))
 
-    def _by_get(self, scopes: Scopes) -> dict[str, Any]:
+    def _by_get(self, scopes: Scopes, credential: Credential | None) -> dict[str, Any]:
         """token.md: GET with basic authentication, or without any."""
         query = [*self._service(), *(("scope", scope) for scope in sorted(scopes)), ("client_id", CLIENT_ID)]
         headers = {}
-        if self._credential:
-            headers["Authorization"] = _basic(self._credential)
-            query.append(("account", self._credential.username))
+        if credential:
+            headers["Authorization"] = _basic(credential)
+            query.append(("account", credential.username))
         realm = self._realm()
         url = realm + ("&" if "?" in realm else "?") + urlencode(query)
         with self._send("GET", url, headers) as response:
-            if self._credential is None or response.status not in (404, 405):
+            if credential is None or response.status not in (404, 405):
                 return self._answer(response, realm)
-        password = {"grant_type": "password", "username": self._credential.username}
-        return self._post(realm, password | {"password": self._credential.password.reveal()}, scopes)
+        password = {"grant_type": "password", "username": credential.username}
+        return self._post(realm, password | {"password": credential.password.reveal()}, scopes)
 
     def _by_refresh(self, scopes: Scopes) -> dict[str, Any]:
         """oauth.md: POST of a refresh token, which the server may replace."""
@@ -157,8 +205,18 @@ class Authentication:
 
     def _exchange(self, credential: Credential) -> Secret:
         """ACR's POST /oauth2/exchange: an Entra ID access token for a refresh token of the registry."""
+        assert credential.entra is not None
         realm = urlsplit(self._realm())
-        fields = {"grant_type": "access_token", "access_token": credential.entra_token.reveal()}
+        try:
+            token = credential.entra()
+        except (OutOfReach, UsageError) as error:
+            if error.transient or not credential.last_resort:
+                raise
+            fact = (
+                f"{self._registry} wants credentials, and there are none for it in the manifest or in Docker's config"
+            )
+            raise Unauthorized(f"{fact}; {error.message}", remedy=error.remedy) from error
+        fields = {"grant_type": "access_token", "access_token": token.reveal()}
         if credential.tenant:
             fields["tenant"] = credential.tenant
         value = self._post(f"{realm.scheme}://{realm.netloc}/oauth2/exchange", fields, frozenset())
@@ -176,7 +234,7 @@ class Authentication:
 
     def _answer(self, response: Response, url: str) -> dict[str, Any]:
         if response.status in (400, 401, 403):
-            raise self.wrong()
+            raise self.wrong(said(response))
         if response.status != 200:
             raise problem(response, shown(url), self.who, self._clock)
         try:

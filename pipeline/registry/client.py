@@ -11,17 +11,18 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import OutOfReach, PipelineError
 from pipeline.http import Body, NoTLS, Response, Transport, is_loopback, shown
-from pipeline.manifest.model import Retry
+from pipeline.manifest.model import Retry, Secret
 from pipeline.noun import noun
 from pipeline.reference import likely_host
 from pipeline.registry.authentication import Authentication, Scopes
 from pipeline.registry.credentials import Credential
-from pipeline.registry.problems import Refused, problem
+from pipeline.registry.problems import Denied, Refused, denied, problem
 from pipeline.retry import retrying
 
 T = TypeVar("T")
 _MOST_REDIRECTS = 5
 _LARGEST_DOCUMENT = 8 << 20
+_ROLES = {"push": "AcrPush", "pull": "AcrPull", "delete": "AcrDelete"}
 _WORTH_ANOTHER_TRY = 8 << 20
 """Bytes: a transfer that got so far since it last broke off does not count as having failed."""
 
@@ -121,6 +122,10 @@ class RegistryClient:
             if not self._origin:
                 self._origin = self._connect()
             return self._origin
+
+    def identity_token(self) -> Secret:
+        """What stands for the user in place of a password, as Azure's registries give it; empty where none is given."""
+        return self.retry(lambda: (self._reached(), self.authentication.identity_token())[1])
 
     def call(self, request: Request) -> Answer:
         """An answer whose body is small, tried again for passing reasons."""
@@ -247,8 +252,17 @@ class RegistryClient:
         if response.status not in request.good:
             if request.method == "HEAD":
                 response = replace(response, chunks=lambda: iter(()))
-            raise problem(response, request.where, self.authentication.who, self._clock)
+            error = problem(response, request.where, self.authentication.who, self._clock)
+            raise self._with_role(error, request) if isinstance(error, Denied) else error
         return response
+
+    def _with_role(self, error: Denied, request: Request) -> Denied:
+        """Names the right that is missing where it is not named; and the role that has it, as Azure calls it."""
+        reading = request.method in ("GET", "HEAD")
+        found = denied(error.message, error.action or ("pull" if reading else "push"))
+        if self.authentication.by_azure:
+            found.remedy += f" (Azure's role {_ROLES[found.action]})"
+        return found
 
     @contextmanager
     def _send_counted(self, method: str, url: str, headers: Mapping[str, str], body: Body = None) -> Iterator[Response]:

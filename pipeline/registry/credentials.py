@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.errors import OutOfReach, UsageError
-from pipeline.manifest.model import Registry, Secret
+from pipeline.manifest.model import Azure, Registry, Secret
 from pipeline.noun import noun
-from pipeline.reference import DOCKER_HUB
+from pipeline.reference import DOCKER_HUB, is_azure
 
 TOKEN_USER = "<token>"
 """The user name by which a credential helper says that its secret is an identity token."""
+ACR_USER = "00000000-0000-0000-0000-000000000000"
+"""The user name by which Azure's registries take a refresh token as the password."""
 _HUB_KEY = "https://index.docker.io/v1/"
 _HELPER_TIMEOUT = 60
 _NONE = "credentials not found"
@@ -23,9 +25,11 @@ _NONE = "credentials not found"
 
 @noun
 class Credential:
-    """A user's name and password, or an identity token (OAuth2 refresh token), or an Entra ID access token.
+    """A user's name and password, or an identity token (OAuth2 refresh token), or what gives access tokens of Entra.
 
-    `registry` is the host, and perhaps a path prefix, that it is for; `source` says where it came from.
+    `registry` is the host, and perhaps a path prefix, that it is for; `source` says where it came from. `entra` is
+    asked whenever a token is needed, and may raise OutOfReach or UsageError; with `last_resort` only for what is not
+    open to everybody.
     """
 
     registry: str
@@ -33,8 +37,9 @@ class Credential:
     username: str = ""
     password: Secret = field(default=Secret(""), repr=False)
     identity_token: Secret = field(default=Secret(""), repr=False)
-    entra_token: Secret = field(default=Secret(""), repr=False)
+    entra: Callable[[], Secret] | None = field(default=None, repr=False)
     tenant: str = ""
+    last_resort: bool = False
 
     @property
     def key(self) -> str:
@@ -42,18 +47,38 @@ class Credential:
         return f"{self.registry} {self.username} {self.source}"
 
     def __str__(self) -> str:
+        if self.entra is not None:
+            return self.source
         who = f"user {self.username!r}" if self.username and self.username != TOKEN_USER else "the token"
         return f"{who} from {self.source}"
 
 
+class Entra(Protocol):
+    """An identity of Microsoft Entra; its text says whose."""
+
+    @property
+    def tenant(self) -> str: ...
+
+    def token(self) -> Secret:
+        """An access token for registries. OutOfReach with the service's words, UsageError."""
+        ...
+
+
 class Keychain:
-    """Finds the credentials for a registry: those given by the caller, then the manifest's, then Docker's."""
+    """Finds the credentials for a registry: those given by the caller, then the manifest's, then Docker's; at last, for
+    a registry of Azure, the user's own identity. `entra` gives identities for settings and a host.
+    """
 
     def __init__(
-        self, environ: Mapping[str, str], registries: Iterable[Registry] = (), extra: Iterable[Credential] = ()
+        self,
+        environ: Mapping[str, str],
+        registries: Iterable[Registry] = (),
+        extra: Iterable[Credential] = (),
+        entra: Callable[[Azure, str], Entra] | None = None,
     ) -> None:
         self._environ = environ
-        self._given = [*extra, *(found for entry in registries if (found := _of_manifest(entry)))]
+        self._entra = entra
+        self._given = [*extra, *(found for entry in registries if (found := self._of_manifest(entry)))]
         self._found: dict[str, Credential | None] = {}
 
     def find(self, registry: str, path: str = "") -> Credential | None:
@@ -61,8 +86,21 @@ class Keychain:
         if given := self.given(registry, path):
             return given
         if registry not in self._found:
-            self._found[registry] = of_docker(registry, self._environ)
+            self._found[registry] = of_docker(registry, self._environ) or self._own(registry)
         return self._found[registry]
+
+    def _of_manifest(self, entry: Registry) -> Credential | None:
+        if entry.azure is None or self._entra is None:
+            return _of_manifest(entry)
+        address = _address(entry)
+        who = self._entra(entry.azure, address.partition("/")[0])
+        return _entra(address, who, f"{who}, as registries.{entry.name} of the manifest says")
+
+    def _own(self, registry: str) -> Credential | None:
+        if self._entra is None or not is_azure(registry):
+            return None
+        who = self._entra(Azure(), registry)
+        return replace(_entra(registry, who, str(who)), last_resort=True)
 
     def given(self, registry: str, path: str = "") -> Credential | None:
         """The same of those that the caller and the manifest give alone."""
@@ -72,7 +110,6 @@ class Keychain:
 
 
 def _of_manifest(entry: Registry) -> Credential | None:
-    address = entry.address.partition("://")[2] or entry.address
     if not entry.username and entry.password is None:
         return None
     source = f"registries.{entry.name} of the manifest"
@@ -80,10 +117,18 @@ def _of_manifest(entry: Registry) -> Credential | None:
         missing = "password" if entry.username else "username"
         raise UsageError(
             f"registries.{entry.name}: the {missing} is missing",
-            remedy=f"give both username and password, or neither, for {address}",
+            remedy=f"give both username and password, or neither, for {_address(entry)}",
             place=entry.location if entry.location.file else None,
         )
-    return Credential(address.strip("/").lower(), source, entry.username, entry.password)
+    return Credential(_address(entry), source, entry.username, entry.password)
+
+
+def _address(entry: Registry) -> str:
+    return (entry.address.partition("://")[2] or entry.address).strip("/").lower()
+
+
+def _entra(address: str, who: Entra, source: str) -> Credential:
+    return Credential(address, source, ACR_USER, entra=who.token, tenant=who.tenant)
 
 
 def config_file(environ: Mapping[str, str]) -> Path:

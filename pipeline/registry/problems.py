@@ -12,6 +12,8 @@ from pipeline.http import Response, retry_after
 
 LONGEST_WAIT = 300.0
 """Seconds: a registry that asks for a longer wait ends the run instead."""
+_MOST = 1 << 16
+"""Bytes of an error's text that are looked at."""
 
 
 class NotFound(ResolveError):
@@ -23,7 +25,9 @@ class Unauthorized(OutOfReach):
 
 
 class Denied(OutOfReach):
-    """The credentials are good, but not for this."""
+    """The credentials are good, but not for this; `action` is the right that is missing, where the registry says it."""
+
+    action = ""
 
 
 class Refused(PipelineError):
@@ -42,12 +46,13 @@ class Damaged(PipelineError):
 def problem(response: Response, where: str, who: str, clock: Callable[[], float]) -> PipelineError:
     """The error for a status that is no success. `where` names the repository, `who` the credentials in use."""
     status = response.status
-    codes, says = _errors(response)
+    data = response.read(_MOST)
+    codes, says = _errors(data, status)
     fact = f"{where}: {says or 'no reason given'} ({status}{''.join(', ' + code for code in codes)})"
     if status == 429 or status >= 500 or status == 408:
         return _busy(response, where, fact, clock)
     if status in (401, 403) and who:
-        return Denied(f"{fact}, for {who}", remedy="ask whoever runs the registry for the right to do this")
+        return denied(f"{fact}, for {who}", _action(data))
     if status in (401, 403):
         return Unauthorized(fact, remedy=f"log in: pipeline login {where.partition('/')[0]}")
     if status == 404 and not any(code.endswith("BLOB_UNKNOWN") and code != "BLOB_UNKNOWN" for code in codes):
@@ -73,9 +78,38 @@ def _busy(response: Response, where: str, fact: str, clock: Callable[[], float])
     return error
 
 
-def _errors(response: Response) -> tuple[tuple[str, ...], str]:
+def said(response: Response) -> str:
+    """A token server's own words: in the form of a registry's errors, or of OAuth's (RFC 6749, section 5.2)."""
+    data = response.read(_MOST)
+    says = _errors(data, response.status)[1]
+    if says and says != _STATUS.get(response.status):
+        return says
+    try:
+        found: Any = parsed(data)
+        return _printable(str(found.get("error_description") or found.get("error") or ""))[:300]
+    except (ValueError, AttributeError):
+        return ""
+
+
+def denied(fact: str, action: str) -> Denied:
+    """The error for good credentials that lack the right to do something: push, pull or delete."""
+    missing = f"the right to {action}" if action else "the right to do this"
+    error = Denied(fact, remedy=f"ask whoever runs the registry for {missing}")
+    error.action = action
+    return error
+
+
+def _action(data: bytes) -> str:
+    """What was to be allowed, as registries with tokens tell it in an error's detail; the rarest of several."""
+    try:
+        wanted = {entry["Action"] for error in parsed(data)["errors"] for entry in error.get("detail") or ()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""
+    return next((action for action in ("delete", "push", "pull") if action in wanted), "")
+
+
+def _errors(body: bytes, status: int) -> tuple[tuple[str, ...], str]:
     """The codes and the messages of an error answer, whatever it looks like."""
-    body = response.read(1 << 16)
     if _PLAIN_HTTP in body:
         return (), _NEEDS_TLS
     try:
@@ -86,7 +120,7 @@ def _errors(response: Response) -> tuple[tuple[str, ...], str]:
         says = "; ".join(dict.fromkeys(str(error.get("message") or error.get("code")) for error in found))
         return codes, _printable(says)[:300]
     except (ValueError, TypeError, KeyError, AttributeError):
-        return (), _STATUS.get(response.status, "")
+        return (), _STATUS.get(status, "")
 
 
 def _printable(text: str) -> str:

@@ -14,7 +14,7 @@ from pipeline import limit
 from pipeline.errors import Interrupted, StoreError
 from pipeline.home import Home
 from pipeline.indexes import Indexes
-from pipeline.manifest.model import Manifest
+from pipeline.manifest.model import Azure, Manifest
 from pipeline.manifest.paths import within
 from pipeline.noun import noun
 from pipeline.plan.model import Plan, Step
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.indexes import Dockerfiles, Images
     from pipeline.oci.descriptor import Layer
     from pipeline.registry import Registries
+    from pipeline.registry.credentials import Entra
     from pipeline.registry.origins import Origins
     from pipeline.stages.sightings import Sightings
 
@@ -103,7 +104,13 @@ class Bench:
             sleep=self.pause,
             waiting=self.again,
             timeouts=self.manifest.timeouts,
+            entra=self._identity,
         )
+
+    def _identity(self, azure: Azure, host: str) -> Entra:
+        from pipeline.azure.identity import identity_of
+
+        return identity_of(azure, host, self.environ)
 
     @cached_property
     def origins(self) -> Origins:

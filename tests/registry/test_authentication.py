@@ -133,7 +133,7 @@ def test_a_server_that_takes_posts_only() -> None:
 
 def test_azure_exchanges_an_entra_token_once() -> None:
     with tokens(entra_tokens={"e1": "bob"}) as (address, server):
-        registries = as_user(address, entra_token=Secret("e1"), tenant="t1")
+        registries = as_user(address, entra=lambda: Secret("e1"), tenant="t1")
         registries.repository(f"{address}/a").tags()
         registries.repository(f"{address}/b").tags()
         assert [how for _, how, _ in server.asked] == [f"exchange t1 {address}", "refresh_token", "refresh_token"]
