@@ -17,8 +17,8 @@ from pipeline.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.registry import Registries
     from pipeline.manifest.model import Azure
+    from pipeline.registry import Registries
     from pipeline.registry.credentials import Credential, Entra
     from pipeline.registry.publish import Transfer
 
