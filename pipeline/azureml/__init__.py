@@ -1,0 +1,1 @@
+"""Azure ML's Python API and its files, without Azure."""

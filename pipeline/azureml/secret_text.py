@@ -1,0 +1,31 @@
+"""Secrets of Azure ML's files: kept in memory, and written as a reference to an environment variable."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.manifest.model import Secret
+from pipeline.manifest.secrets import reveal
+
+_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-[^}]*)?\}")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text only says where a secret is: ${env:NAME} or ${file:PATH}."""
+    return re.fullmatch(r"\$\{(env|file):[^}]+\}", reveal(text)) is not None
+
+
+def as_secret(text: str) -> str:
+    """A Secret, unless it is a reference."""
+    return text if is_reference(text) else Secret(reveal(text))
+
+
+def reference(text: str, variable: str) -> str:
+    """What stands for a secret in a file: the reference that it is, or one to `variable`."""
+    return text if is_reference(text) else f"${{env:{variable}}}"
+
+
+def variable_of(text: str) -> str:
+    """The environment variable that a reference names, or nothing."""
+    found = _VARIABLE.fullmatch(reveal(text))
+    return found[1] if found else ""
