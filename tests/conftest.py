@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import kinds
 from pipeline.home import Home
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,8 @@ def _environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     for name in os.environ:
         if name in _SURPRISES or (name.startswith("PIPELINE_") and name != "PIPELINE_HOME"):
             monkeypatch.delenv(name)
+    # Another test may have had a plug-in's kinds beside the project's own.
+    kinds.names.cache_clear()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.bases import _foreign as shared
-from pipeline.errors import ResolveError
+from pipeline.errors import ResolveError, UsageError
 from pipeline.facts import Facts
 from pipeline.kinds import Files, Held
 from pipeline.recipe import Json, Recipe
@@ -39,6 +39,17 @@ SCHEMA: dict[str, Any] = {
 
 def _settings(spec: Any) -> Mapping[str, str]:
     return {"reference": spec} if isinstance(spec, str) else spec
+
+
+def accelerator(spec: Any) -> str:
+    """What the image is known to need of a machine, such as cuda; empty for what is not known, or needs nothing."""
+    from pipeline.bases import _catalogue
+
+    try:
+        known = _catalogue.find(_settings(spec)["reference"])
+    except UsageError:
+        return ""
+    return known.accelerator if known and known.accelerator != _catalogue.NONE else ""
 
 
 def request(spec: Any, files: Files) -> Json:  # noqa: ARG001

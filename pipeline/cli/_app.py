@@ -86,6 +86,7 @@ NAMES = (
     "lock",
     "validate",
     "schema",
+    "bases",
     "image",
     "push",
     "pull",

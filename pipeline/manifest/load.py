@@ -173,7 +173,7 @@ class _Loading:
     def validate(self) -> None:
         """The checks that need the whole schema and slow libraries."""
         from pipeline.manifest import references, validate
-        from pipeline.manifest.kind_flaws import kind_flaws
+        from pipeline.manifest.kind_flaws import accelerator_flaws, kind_flaws
 
         whole = schemas.compose({section: schemas.every(section) for section in schemas.SECTIONS})
         self.findings += validate.check(self.data, whole, self._text_of)
@@ -181,6 +181,7 @@ class _Loading:
         self.findings += itertools.islice(stack.flaws(self.data), validate.MOST)
         broken = {finding.path[:length] for finding in self.findings for length in (2,)}
         self.findings += itertools.islice(kind_flaws(self.data, broken), validate.MOST)
+        self.findings += itertools.islice(accelerator_flaws(self.data, broken), validate.MOST)
         images = self.data.get("images")
         for name, image in images.items() if isinstance(images, dict) else ():
             checks = image.get("checks") if isinstance(image, dict) else None

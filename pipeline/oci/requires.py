@@ -97,12 +97,35 @@ def _system(specs: Sequence[str], evidence: Evidence) -> Iterator[Lack]:
     yield Lack(f"the operating system {' or '.join(specs)}", _told(found, "conda") or "no os-release")
 
 
-def _told(found: Sequence[Found], world: World) -> str:
-    """What is there, each version once, the highest first."""
+def found_of(name: str, evidence: Evidence) -> list[Found]:
+    """Each version of what a requirement's name stands for, the highest first, as far as files tell it exactly."""
+    world = _WORLDS.get(name, "conda")
+    return _ordered(_exact(list(evidence.finder(name)())), world)
+
+
+def _ordered(found: Sequence[Found], world: World) -> list[Found]:
+    """Each version once, the highest first."""
     unique = {each.version: each for each in reversed(found)}
     ordered: list[Found] = []
     while unique:
         ordered.append(unique.pop(highest(world, unique)))
+    return ordered
+
+
+def is_told(name: str, said: str | bool, found: Sequence[Found]) -> bool:
+    """Whether what was found is what a table says: `openmpi 3.1.2`, or a version as far as the table has it."""
+    if said is True:
+        return bool(found)
+    label, _, version = str(said).rpartition(" ")
+    wanted = _LABELS.get(label, label)
+    return any(
+        (not wanted or each.name in (wanted, label)) and f"{each.version}.".startswith(f"{version}.") for each in found
+    ) or (name == "os" and not label and any(each.name == version for each in found))
+
+
+def _told(found: Sequence[Found], world: World) -> str:
+    """What is there, each version once, the highest first."""
+    ordered = _ordered(found, world)
     more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
     return ", ".join(str(each) for each in ordered[:_SHOWN]) + more
 
