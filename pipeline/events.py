@@ -62,10 +62,15 @@ class StepWaits:
 
 @noun
 class StepRetried:
+    """Something failed and is tried again after `wait` seconds: the step itself, or, with `attempt` 0, a request that
+    it makes. `known`: the same was told before, of another step.
+    """
+
     step: str
     attempt: int
     wait: float
     error: str
+    known: bool = False
 
 
 @noun

@@ -5,28 +5,32 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 from pipeline.errors import TimedOut
-from pipeline.noun import noun
 
+P = ParamSpec("P")
 T = TypeVar("T")
 GRACE = 5.0
 """Seconds that a step has to end by itself when its time is over, before it is left behind."""
+SLOWEST = 1 << 10
+"""Bytes a second: what comes more slowly, for as long as the time-out of reading, is as good as a stall."""
 
 
-@noun
+@dataclass(frozen=True, slots=True)
 class Limit:
     """The step that this thread works for, and when it has to be over: seconds of time.monotonic, infinite for never.
 
-    `seconds` is how long it may take in all.
+    `seconds` is how long it may take in all; `left` is set when nobody waits for it any more.
     """
 
     step: str
     until: float = float("inf")
     seconds: float = 0.0
+    left: threading.Event = field(default_factory=threading.Event)
 
     def over(self) -> TimedOut:
         took = f"{self.step} did not end within {_words(self.seconds)} and was ended"
@@ -46,10 +50,10 @@ def current() -> str:
 def left(most: float = float("inf")) -> float:
     """Seconds that this thread may wait for something, `most` at most. Raises TimedOut when the step's time is over."""
     limit = _CURRENT.get()
-    if limit is None or limit.until == float("inf"):
+    if limit is None:
         return most
     rest = limit.until - time.monotonic()
-    if rest <= 0:
+    if rest <= 0 or limit.left.is_set():
         raise limit.over()
     return min(most, rest)
 
@@ -59,16 +63,38 @@ def check() -> None:
     left()
 
 
+def paced(chunks: Iterator[bytes], read: float) -> Iterator[bytes]:
+    """The chunks as they come; TimeoutError when nearly nothing came in `read` seconds of waiting for them."""
+    waited, got = 0.0, 0
+    while True:
+        began = time.monotonic()
+        if (data := next(chunks, None)) is None:
+            return
+        waited += time.monotonic() - began
+        got += len(data)
+        yield data
+        if waited > read:
+            if got < SLOWEST * read:
+                raise TimeoutError
+            waited, got = 0.0, 0
+        left()
+
+
 def passed() -> bool:
     """Whether the step's time is over."""
     limit = _CURRENT.get()
-    return limit is not None and time.monotonic() >= limit.until
+    return limit is not None and (time.monotonic() >= limit.until or limit.left.is_set())
 
 
-def inherited(call: Callable[[], T]) -> Callable[[], T]:
-    """`call` for another thread that works for the same step as this one."""
+def inherited(call: Callable[P, T]) -> Callable[P, T]:
+    """`call` for other threads that work for the same step as this one."""
     context = copy_context()
-    return lambda: context.run(call)
+
+    def called(*args: P.args, **options: P.kwargs) -> T:
+        # A context is for one thread at a time.
+        return context.copy().run(call, *args, **options)
+
+    return called
 
 
 def within(step: str, seconds: float, call: Callable[[], T], grace: float = GRACE) -> T:
@@ -98,6 +124,8 @@ def within(step: str, seconds: float, call: Callable[[], T], grace: float = GRAC
         values, error = ended.get(timeout=seconds + grace)
     except queue.Empty:
         raise limit.over() from None
+    finally:
+        limit.left.set()
     if error:
         raise error
     return values[0]
@@ -109,4 +137,4 @@ def _words(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-__all__ = ["GRACE", "check", "current", "inherited", "left", "passed", "within"]
+__all__ = ["GRACE", "check", "current", "inherited", "left", "paced", "passed", "within"]

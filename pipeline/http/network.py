@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pipeline import limit
 from pipeline.errors import OutOfReach
@@ -143,7 +143,7 @@ class Http:
         context = self._trust() if to.scheme == "https" else None
         host, port = (proxy.host, proxy.port) if proxy else (to.host, to.port)
         # As bytes: to put a text into ASCII Python would load its tables of all letters of the world.
-        name = cast("str", host.encode("ascii" if host.isascii() else "idna"))
+        name = host.encode("ascii" if host.isascii() else "idna")
         sock = connected(name, port, limit.left(connect))
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -23,8 +23,6 @@ _WORTH_READING_ON = 1 << 14
 """Bytes: so much of an answer that nobody reads is read to its end, which costs less than another connection."""
 _WORTH_WAITING = 0.5
 """Seconds that this may take."""
-_SLOWEST = 1 << 10
-"""Bytes a second: what comes more slowly, for as long as the time-out of reading, is as good as a stall."""
 _TAKEN_IN = 16 << 20
 """Bytes of an upload that a server puts away in a second at least, before it answers."""
 
@@ -195,18 +193,7 @@ class Connection:
 
     def body(self) -> Iterator[bytes]:
         """The answer's body as it comes. Raises OSError where it breaks off, or does not get on."""
-        waited, got, pieces = 0.0, 0, self._pieces()
-        while True:
-            began = time.monotonic()
-            if not (data := next(pieces, b"")):
-                return
-            waited += time.monotonic() - began
-            got += len(data)
-            yield data
-            if waited > self._read:
-                if got < _SLOWEST * self._read:
-                    raise TimeoutError
-                waited, got = 0.0, 0
+        return limit.paced(self._pieces(), self._read)
 
     def _pieces(self) -> Iterator[bytes]:
         if self._chunked:

@@ -10,6 +10,7 @@ from pipeline.errors import ResolveError
 from pipeline.facts import Platform
 from pipeline.home import Home
 from pipeline.kinds import Files
+from pipeline.manifest.model import Timeouts
 from pipeline.recipe import Json
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Indexes:
         dockerfiles: Callable[[], Dockerfiles] | None = None,
         images: Callable[[], Images] | None = None,
         warn: Callable[[str], None] | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.files = files
         self._dockerfiles = dockerfiles
@@ -61,6 +63,7 @@ class Indexes:
         self._environ = environ
         self._say = say
         self.warn = warn or say
+        self._timeouts = timeouts or Timeouts()
 
     @property
     def dockerfiles(self) -> Dockerfiles:
@@ -80,16 +83,18 @@ class Indexes:
     def debian(self) -> DebianArchives:
         from pipeline.indexes.debian import DebianArchives
 
-        return DebianArchives(self._home.cache / "debian", self._environ, self._say, warn=self.warn)
+        return DebianArchives(
+            self._home.cache / "debian", self._environ, self._say, warn=self.warn, timeouts=self._timeouts
+        )
 
     @cached_property
     def pypi(self) -> PyPI:
         from pipeline.indexes.pypi import PyPI
 
-        return PyPI(self._environ, self._say, warn=self.warn)
+        return PyPI(self._environ, self._say, warn=self.warn, timeouts=self._timeouts)
 
     @cached_property
     def conda(self) -> Conda:
         from pipeline.indexes.conda import Conda
 
-        return Conda(self._home.cache / "conda", self._environ, self._say, warn=self.warn)
+        return Conda(self._home.cache / "conda", self._environ, self._say, warn=self.warn, timeouts=self._timeouts)

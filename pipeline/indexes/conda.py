@@ -6,17 +6,18 @@ rattler does both, in a process of its own (conda_worker.py).
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import AssembleError, ResolveError
+from pipeline import programs
+from pipeline.errors import AssembleError, OutOfReach, ResolveError
 from pipeline.indexes.conda_channels import Channel, Settings, channels, located, public, read_settings
 from pipeline.indexes.conda_errors import explain
 from pipeline.kinds import Files
 from pipeline.layers._environment import Environment
+from pipeline.manifest.model import Timeouts
 
 WORKER = Path(__file__).with_name("conda_worker.py")
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -33,12 +34,14 @@ class Conda:
         *,
         warn: Callable[[str], None] | None = None,
         etc: Path = Path("/etc"),
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._cache = cache
         self._environ = environ
         self._say = say
         self._warn = warn or say
         self._etc = etc
+        self._timeouts = timeouts or Timeouts()
 
     def solve(
         self,
@@ -138,9 +141,12 @@ class Conda:
         text = json.dumps({**question, "cache": str(self._cache), "verify": settings.verify.lower() != "false"})
         # -P: the folder of the worker holds modules with the names of libraries.
         command = [sys.executable, "-P", str(WORKER)]
-        done = subprocess.run(
-            command, input=text, env=_environment(self._environ, settings), capture_output=True, text=True, check=False
-        )
+        env = _environment(self._environ, settings)
+        try:
+            # rattler has a time-out for a request as a whole, and none for one that stalls.
+            done = programs.run(command, input=text, env=env, patience=self._timeouts.read)
+        except programs.Stalled:
+            raise _silent(question, self._timeouts.read) from None
         try:
             answer: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
@@ -151,6 +157,16 @@ class Conda:
         if "error" in answer:
             raise explain(answer["error"], specs, question.get("subdir", ""))
         return answer
+
+
+def _silent(question: Mapping[str, Any], seconds: float) -> OutOfReach:
+    asked = [*question.get("channels", ()), *question.get("addresses", ())]
+    asked += [record["address"] for record in question.get("packages", ())]
+    # A file's address has its channel, and then the platform and its name.
+    channels = [address if address in question.get("channels", ()) else address.rsplit("/", 2)[0] for address in asked]
+    where = ", ".join(dict.fromkeys(public(address) for address in channels))
+    remedy = "check the network and the proxy, or set channel_alias in ~/.condarc to a mirror"
+    return OutOfReach(f"{where} does not answer: nothing came for {seconds:g} s", remedy=remedy, transient=True)
 
 
 def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:

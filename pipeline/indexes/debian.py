@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 
 from pipeline.dpkg import COMPONENTS, ArchiveSettings
@@ -23,6 +24,8 @@ from pipeline.indexes.debian_packages import PackageFile, Universe
 from pipeline.indexes.debian_release import Archive, Release, fetch_release
 from pipeline.indexes.debian_solver import Solver
 from pipeline.indexes.debian_version import Relation
+from pipeline.limit import inherited
+from pipeline.manifest.model import Timeouts
 from pipeline.recipe import Json
 
 KEEP_DAYS = 30
@@ -45,6 +48,7 @@ class DebianArchives:
         etc: Path = Path("/etc"),
         keyrings: Path = Path("/usr/share/keyrings"),
         now: Callable[[], float] = time.time,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._cache = cache
         self._environ = environ
@@ -53,6 +57,7 @@ class DebianArchives:
         self._etc = etc
         self._keyrings = keyrings
         self._now = now
+        self._timeouts = timeouts or Timeouts()
 
     @cached_property
     def _apt(self) -> AptSettings:
@@ -60,7 +65,7 @@ class DebianArchives:
 
     @cached_property
     def _fetcher(self) -> Fetcher:
-        return Fetcher(self._apt, self._environ)
+        return Fetcher(self._apt, self._environ, self._timeouts)
 
     @cached_property
     def _debs(self) -> Debs:
@@ -126,7 +131,7 @@ class DebianArchives:
             return universe, {}
         uris = addresses(settings, architecture, self._apt)
         with ThreadPoolExecutor(DOWNLOADS, "deb") as pool:
-            had = list(pool.map(lambda row: self._had(row, uris, settings), rows))
+            had = list(pool.map(inherited(self._had), rows, repeat(uris), repeat(settings)))
         read_ = (read(row, self._debs.path(row)) for row, there in zip(rows, had, strict=True) if there)
         packages = [package for package in read_ if package]
         there = {package.name for package in packages}
@@ -172,13 +177,13 @@ class DebianArchives:
     def _universe(self, settings: ArchiveSettings, architecture: str) -> Universe:
         found = self._archives(settings, architecture)
         with ThreadPoolExecutor(len(found), "index") as pool:
-            releases = list(pool.map(lambda a: fetch_release(a, self._fetcher, self._now()), found))
+            releases = list(pool.map(inherited(fetch_release), found, repeat(self._fetcher), repeat(self._now())))
             for number, release in enumerate(releases):
                 # Of the distribution's own suites the first one tells for all.
                 if number == 0 or release.archive.name not in ("main", "security"):
                     _check_offers(release, architecture, release.archive.components)
             wanted = _once((r, path) for r in releases for path in _package_indexes(r, architecture))
-            data = list(pool.map(lambda each: self._packages(*each), wanted))
+            data = list(pool.map(inherited(self._packages), [r for r, _ in wanted], [path for _, path in wanted]))
         files = [
             PackageFile(text, release.archive.name, release.is_automatic)
             for text, (release, _) in zip(data, wanted, strict=True)

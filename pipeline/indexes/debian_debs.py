@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pipeline.dpkg import ArchiveSettings
 from pipeline.errors import ResolveError
 from pipeline.indexes.debian_http import Fetcher, NotThere
+from pipeline.limit import inherited
 
 Row = Mapping[str, Any]
 DOWNLOADS = 8
@@ -59,7 +60,7 @@ class Debs:
             missing = {p["sha256"]: p for p in packages if not self.has(p)}
             if missing:
                 say(f"fetching {len(missing)} packages, {sum(p['size'] for p in missing.values()) / 1e6:.1f} MB")
-            for _ in pool.map(fetched, sorted(missing.values(), key=lambda p: -int(p["size"]))):
+            for _ in pool.map(inherited(fetched), sorted(missing.values(), key=lambda p: -int(p["size"]))):
                 pass
 
     def fetch(self, package: Row, uris: Mapping[str, Sequence[str]], settings: ArchiveSettings) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from pipeline import limit
 from pipeline.errors import OutOfReach, ResolveError, StoreError
 from pipeline.indexes.debian_apt import AptSettings, login_for
+from pipeline.manifest.model import Timeouts
 
 if TYPE_CHECKING:
     import httpx
 
 CHUNK = 1 << 18
-TIMEOUT = 30.0
-"""Seconds without a byte, or to connect."""
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -55,7 +55,8 @@ def atomic_file(target: Path) -> Iterator[IO[bytes]]:
 class Fetcher:
     """Reads http, https and file addresses. One client is shared by all threads and made when first needed."""
 
-    def __init__(self, settings: AptSettings, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: AptSettings, environ: Mapping[str, str], timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
         self._settings = settings
         self._environ = environ
         self._lock = threading.Lock()
@@ -103,11 +104,13 @@ class Fetcher:
         try:
             with self._client_for().stream("GET", url, auth=self._auth(url)) as response:
                 _check_status(response.status_code, url)
-                yield response.iter_bytes(CHUNK)
+                yield limit.paced(response.iter_bytes(), self._timeouts.read)
         except httpx.InvalidURL as error:
             raise ResolveError(f"{shown(url)} is no address: {error}", remedy="check `mirror`") from None
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
+        except (httpx.HTTPError, TimeoutError) as error:
+            limit.check()
+            late = isinstance(error, httpx.TimeoutException | TimeoutError)
+            reason = "no answer in time" if late else str(error) or type(error).__name__
             raise OutOfReach(
                 f"{parts.scheme}://{parts.hostname} does not answer: {reason}",
                 remedy="check the network and the proxy settings, or name another `mirror`",
@@ -131,9 +134,10 @@ class Fetcher:
         mounts: dict[str, httpx.BaseTransport | None] = {}
         for pattern, proxy in proxies(self._settings.options, self._environ).items():
             mounts[pattern] = httpx.HTTPTransport(verify=verify, proxy=proxy) if proxy else None
+        timeout = httpx.Timeout(self._timeouts.read, connect=self._timeouts.connect)
         headers = {"User-Agent": "pipeline", "Accept-Encoding": "identity"}
         return httpx.Client(
-            verify=verify, mounts=mounts, trust_env=False, timeout=TIMEOUT, follow_redirects=True, headers=headers
+            verify=verify, mounts=mounts, trust_env=False, timeout=timeout, follow_redirects=True, headers=headers
         )
 
     def _certificates(self) -> Any:

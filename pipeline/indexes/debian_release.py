@@ -16,6 +16,7 @@ from pipeline.dpkg import stanza
 from pipeline.errors import ResolveError
 from pipeline.indexes.debian_http import Fetcher, NotThere, shown
 from pipeline.indexes.debian_openpgp import BadSignature, certificates, verified
+from pipeline.limit import inherited
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _verified_text(archive: Archive, fetcher: Fetcher, certs: Sequence[Any]) -> 
         return verified(fetcher.read(archive.url("InRelease")), certs)
     except NotThere as missing:
         with ThreadPoolExecutor(2) as pool:
-            files = [pool.submit(fetcher.read, archive.url(name)) for name in ("Release", "Release.gpg")]
+            files = [pool.submit(inherited(fetcher.read), archive.url(name)) for name in ("Release", "Release.gpg")]
         try:
             text = files[0].result()
         except NotThere:

@@ -6,7 +6,6 @@ The only module that runs uv. A folder that it hands out lies in uv's own cache 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -15,8 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline import programs
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
 from pipeline.indexes.pypi_ahead import Ahead, Wheel
 from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
@@ -27,6 +27,10 @@ from pipeline.indexes.pypi_settings import has_wheels, pip_conf, uv_settings
 from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, project_of, public, requirement_flaw
+from pipeline.manifest.model import Timeouts
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class PyPI:
@@ -45,6 +49,7 @@ class PyPI:
         etc: Path = Path("/etc"),
         prefix: Path = Path(sys.prefix),
         links: Path = Path("/dev/shm"),
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._environ = environ
         self._say = say
@@ -52,6 +57,7 @@ class PyPI:
         self._etc, self._prefix = etc, prefix
         self._links = links if os.access(links, os.W_OK) else None
         self._guard = threading.Lock()
+        self._timeouts = timeouts or Timeouts()
         self._ahead = Ahead()
         self._binary = ""
         self._private: tempfile.TemporaryDirectory[str] | None = None
@@ -224,6 +230,9 @@ class PyPI:
     def _uv(self, arguments: list[str], wanted: Requested, files: Files) -> subprocess.CompletedProcess[str]:
         """Runs uv in the project, where it reads uv.toml and pyproject.toml as it does for the user."""
         env, options = uv_settings(self._environ, wanted, files, etc=self._etc, prefix=self._prefix)
+        if self._timeouts.read != Timeouts().read:
+            # Else pip's own setting, or uv's, which is the same as ours.
+            env["UV_HTTP_TIMEOUT"] = str(max(1, round(self._timeouts.read)))
         if self._environ.get("UV_NO_CACHE", "0").lower() not in ("", "0", "false", "no"):
             # Links need something to point at: a cache of this process's own.
             with self._guard:
@@ -233,9 +242,7 @@ class PyPI:
             # The first look into sysconfig is not for several threads at once (Python 3.11): some see it half filled.
             self._binary = self._binary or _uv_binary(self._environ)
         command = [self._binary, *arguments, *options, "--quiet", "--python", sys.executable]
-        return subprocess.run(
-            command, cwd=files.path("."), env=env, capture_output=True, text=True, errors="replace", check=False
-        )
+        return programs.run(command, cwd=str(files.path(".")), env=env)
 
 
 def _uv_binary(environ: Mapping[str, str]) -> str:

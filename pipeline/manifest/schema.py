@@ -83,6 +83,7 @@ def compose(settings: Mapping[Section, Mapping[str, Schema]]) -> Schema:
             },
             "targets": kinds_of("targets", "Where images are served, by name."),
             "retry": sections.retry(),
+            "timeouts": sections.timeouts(),
             "build": sections.build(),
             "cache": sections.cache(),
         },

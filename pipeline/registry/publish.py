@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pipeline.errors import Interrupted
+from pipeline.limit import inherited
 from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.blobs import Progress, Source, upload
 from pipeline.registry.documents import Document
@@ -75,7 +76,10 @@ def each(items: Sequence[T], work: Callable[[T, Progress], None], parallel: int,
                 stop.set()
 
     # Not concurrent.futures: importing it takes as long as two requests.
-    threads = [threading.Thread(target=take, name=f"transfer {n}") for n in range(min(parallel, len(items)) - 1)]
+    threads = [
+        threading.Thread(target=inherited(take), name=f"transfer {n}", daemon=True)
+        for n in range(min(parallel, len(items)) - 1)
+    ]
     for thread in threads:
         thread.start()
     take()

@@ -97,7 +97,8 @@ def titled(title: str) -> str:
 def retried(event: StepRetried, name_width: int = NAME) -> str:
     kind, _, name = event.step.partition(" ")
     first = event.error.splitlines()[0] if event.error else "failed"
-    text = f"attempt {event.attempt}: {first}; trying again in {seconds(event.wait)}"
+    head = f"attempt {event.attempt}: " if event.attempt else ""
+    text = f"{head}{first}; trying again in {seconds(event.wait)}"
     return columns(kind, name, text, name_width)
 
 

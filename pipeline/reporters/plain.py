@@ -86,6 +86,8 @@ class Plain:
             case StepWaits():
                 kind, _, name = event.step.partition(" ")
                 self._out(lines.columns(kind, name, f"waits for {event.holder}", self._width))
+            case StepRetried(known=True) if not self._verbose:
+                pass
             case StepRetried():
                 self._err(lines.retried(event, self._width))
             case Locked():

@@ -149,6 +149,7 @@ class Bench:
             self._dockerfiles,
             self._images,
             lambda text: self.warn(text),
+            self.manifest.timeouts,
         )
 
     def _images(self) -> Images:
@@ -179,8 +180,8 @@ class Bench:
         self.frames.sweep()
 
     def stop(self) -> None:
-        """Raises Interrupted once the user wants to stop, and TimedOut once the step's time is over: called now and then
-        by whatever takes long.
+        """Raises Interrupted once the user wants to stop, TimedOut once the step's time is over: called now and then by
+        whatever takes long.
         """
         if self.halt.is_set():
             raise Interrupted("interrupted")
@@ -204,7 +205,7 @@ class Bench:
             self.warn(text)
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass; raises Interrupted as soon as the user wants to stop, TimedOut when the step's time is over."""
+        """Lets time pass; raises Interrupted as soon as the user wants to stop, TimedOut when the step's time is up."""
         if self.halt.wait(limit.left(seconds)):
             raise Interrupted("interrupted")
         limit.check()

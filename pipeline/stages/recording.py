@@ -107,6 +107,7 @@ class Recorder:
         self._continues: int | None = None
         self._log: RunLog | None = None
         self._warned: list[str] = []
+        self._tries: dict[str, int] = {}
         self._problem = ""
 
     # -- the run as a whole -------------------------------------------------------------------------------------
@@ -179,10 +180,7 @@ class Recorder:
             case StepEnded():
                 self._step_ended(event)
             case StepRetried():
-                now = self._journal.now()
-                tried = Attempt(event.attempt, now, event.wait, event.error)
-                self._journal.attempt(self._begin(), event.step, tried)
-                self._write(event.step, f"attempt {event.attempt} failed: {event.error}")
+                self._tried(event)
             case StepSaid():
                 self._write(event.step, event.text)
             case Warned() if self.id is None:
@@ -199,6 +197,15 @@ class Recorder:
                 report = event.report
                 counts = {name: getattr(report, name) for name in ("made", "hits", "failed", "skipped", "size")}
                 self._counts = replace(self._counts, **counts)
+
+    def _tried(self, event: StepRetried) -> None:
+        """Tries of a step, and those of its requests, are counted together."""
+        if event.step not in self._began and event.step not in self._tries:
+            # What asks indexes is no step of the plan, and begins without a word.
+            self._journal.step(self._begin(), self._known(event.step))
+        number = self._tries[event.step] = self._tries.get(event.step, 0) + 1
+        self._journal.attempt(self._begin(), event.step, Attempt(number, self._journal.now(), event.wait, event.error))
+        self._write(event.step, f"attempt {number} failed: {event.error}")
 
     def _step_started(self, event: StepStarted) -> None:
         id_ = self._begin()

@@ -13,6 +13,7 @@ from pipeline.assemble import PACKER
 from pipeline.errors import AssembleError, Diagnostic, Location, ManifestError, PipelineError, ResolveError, UsageError
 from pipeline.facts import Facts, Platform
 from pipeline.kinds import BuildKind, Held, build_kind
+from pipeline.limit import within
 from pipeline.lock.asked import otherwise, readable
 from pipeline.lock.model import Lock, LockEntry, entry_id, head, head_of, request_hash
 from pipeline.lock.upgrade import Upgrade
@@ -220,12 +221,19 @@ class _Resolver:
     def _asked(self, id_: str, ask: Callable[[Held], Any], held: Held) -> Any:
         from pipeline.retry import retrying
 
-        def again(attempt: int, wait: float, error: Exception) -> None:
-            self._bench.again(f"{id_}, attempt {attempt}: {error}", wait)
-
+        bench = self._bench
         started = time.monotonic()
-        self._bench.say("", f"resolving {head_of(id_)}")
-        locked = retrying(self._bench.manifest.retry.of("lock"), lambda: ask(held), again, self._bench.pause)
+        bench.say("", f"resolving {head_of(id_)}")
+        locked = within(
+            f"lock {head_of(id_)}",
+            bench.manifest.timeouts.of("lock"),
+            lambda: retrying(
+                bench.manifest.retry.of("lock"),
+                lambda: ask(held),
+                lambda _attempt, wait, error: bench.again(str(error), wait),
+                bench.pause,
+            ),
+        )
         self._bench.say("", f"resolved {head_of(id_)} in {time.monotonic() - started:.1f} s")
         self._result.asked += 1
         return locked
