@@ -60,13 +60,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(users: Mapping[str, str] | None = None, tls: bool = False) -> Iterator[RealRegistry]:
-    """A registry on a free port of this machine, with its own storage, ended afterwards."""
+def running(users: Mapping[str, str] | None = None, tls: bool = False, auth: str = "") -> Iterator[RealRegistry]:
+    """A registry on a free port of this machine, with its own storage, ended afterwards; `auth` is its own setting."""
     registry = program()
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         ca = certificate(folder) if tls else None
-        (folder / "config.yml").write_text(_config(folder, port, users, ca))
+        (folder / "config.yml").write_text(_config(folder, port, users, ca) + (f"auth: {auth}\n" if auth else ""))
         with (folder / "log").open("w") as log:
             process = subprocess.Popen([registry, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
         try:
