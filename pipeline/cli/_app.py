@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +50,9 @@ class Commands(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._names:
             return None
-        found: click.Command = importlib.import_module(f"{self._package}.{cmd_name}").command
+        # A command whose name is a word of Python's, or has a dash: import, acr-task.
+        name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
+        found: click.Command = importlib.import_module(f"{self._package}.{name}").command
         return found
 
     def resolve_command(
@@ -87,6 +90,7 @@ NAMES = (
     "validate",
     "schema",
     "bases",
+    "import",
     "image",
     "push",
     "pull",
