@@ -11,6 +11,7 @@ from pipeline.errors import StaleLock
 from pipeline.events import (
     Report,
     Reporter,
+    StepRetried,
     StepSaid,
     Warned,
 )
@@ -34,7 +35,7 @@ def open_bench(
     from pipeline.store import Store
 
     home = Home.of(environ)
-    store = Store(home.store)
+    store = Store(home.store, mend=True)
     manifest = load(
         path,
         environ=environ,
@@ -47,6 +48,7 @@ def open_bench(
     if report:
         bench.say = lambda step, text: report(StepSaid(step, text))
         bench.warn = lambda text: report(Warned(text))
+        bench.retried = lambda step, text, seconds, known: report(StepRetried(step, 0, seconds, text, known))
     return bench
 
 

@@ -23,6 +23,7 @@ from pipeline.events import (
     StepWaits,
     entry_of,
 )
+from pipeline.limit import within
 from pipeline.plan.model import Plan, Step, StepKind
 from pipeline.stages.bench import Bench, Result
 
@@ -90,6 +91,8 @@ class Runner:
         for step in hits:
             if known.get(f"{self.plan.name} {step.id}") != step.key:
                 self._note_one(step)
+            if step.kind == "image":
+                stage("image").name_again(step, self.bench)
 
     def _note_one(self, step: Step) -> None:
         database = self.bench.store.database
@@ -128,17 +131,10 @@ class Runner:
         return list(known)
 
     def _perform(self, step: Step) -> bool:
-        from pipeline.retry import retrying
-
         self.report(StepStarted(step.id, step.kind, step.name))
         began = time.monotonic()
         try:
-            result, made = retrying(
-                self.bench.manifest.retry.of(step.kind),
-                lambda: self._mended(step),
-                lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
-                self.bench.pause,
-            )
+            result, made = within(step.id, self.bench.manifest.timeouts.of(step.kind), lambda: self._tried(step))
         except PipelineError as error:
             if self.bench.halt.is_set():
                 # A program that the step runs got the terminal's Ctrl-C, too: that it ended is no failure.
@@ -150,6 +146,16 @@ class Runner:
         title = result.title or self._title(step)
         self._end(step, "made" if made else "hit", began, title=title, size=result.size if made else 0)
         return True
+
+    def _tried(self, step: Step) -> tuple[Result, bool]:
+        from pipeline.retry import retrying
+
+        return retrying(
+            self.bench.manifest.retry.of(step.kind),
+            lambda: self._mended(step),
+            lambda n, wait, error: self.report(StepRetried(step.id, n, wait, str(error))),
+            self.bench.pause,
+        )
 
     def _mended(self, step: Step) -> tuple[Result, bool]:
         """As `_guarded`; what turns out to be lost in the store on the way is made again first."""

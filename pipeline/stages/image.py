@@ -23,6 +23,13 @@ def done(step: Step, _plan: Plan | None, bench: Bench) -> bool:
     return all(bench.store.blobs.has(blob.digest, blob.size) or bench.cache.lends(blob.digest) for blob in blobs)
 
 
+def name_again(step: Step, bench: Bench) -> None:
+    """Names an image that is there already, where its name was forgotten or lost."""
+    name = f"{bench.manifest.name}/{step.name}"
+    if not bench.store.is_named(name):
+        bench.store.name_image(name, Descriptor.from_json(bench.record(step)["image"]))
+
+
 def superseded(digest: str, built: str, plan: Plan | None, bench: Bench) -> bool:
     """Whether the image step `built` made another image since than the one of this digest.
 

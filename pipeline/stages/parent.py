@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from pipeline.oci import image as documents
 from pipeline.oci.descriptor import Layer
 from pipeline.store import Store
 from pipeline.store.archive import unpacked
+from pipeline.store.seal import opened
 
 REPOSITORY = "pipeline.local/parent"
 _LABELS = {"pipeline.parent": "true"}
@@ -56,8 +56,8 @@ def retire(engine: Engine, store: Store, step: str, name: str) -> None:
     before = store.database.memo(memo)
     store.database.remember(memo, name)
     if before and before != name:
-        used = store.database.execute("SELECT value FROM memos WHERE key GLOB 'parent of *'")
-        if before not in {json.loads(value) for (value,) in used}:
+        used = store.database.execute("SELECT key, value FROM memos WHERE key GLOB 'parent of *'")
+        if before not in {opened(key, value) for key, value in used}:
             engine.forget(before)
 
 

@@ -20,6 +20,7 @@ from pipeline.store.blobs import Blobs
 from pipeline.store.database import Database
 from pipeline.store.quarantine import FOLDER, set_aside
 from pipeline.store.scratch import writing
+from pipeline.store.seal import opened, sealed
 from pipeline.store.uses import Uses
 
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """Everything that builds keep, under one folder. Safe against kills and against other processes at work in it."""
+    """Everything that builds keep, under one folder. Safe against kills and against other processes at work in it.
 
-    def __init__(self, folder: Path) -> None:
+    With `mend`, for whoever makes what is missing, a damaged database is set aside.
+    """
+
+    def __init__(self, folder: Path, mend: bool = False) -> None:
         self.folder = folder
         self.uses = Uses(folder / "uses")
         self.blobs = Blobs(folder / "blobs", folder / "scratch", self.uses.publishing)
-        self.database = Database(folder / "store.db")
+        self.database = Database(folder / "store.db", mend)
         self.describe: Callable[[Layer], None] = lambda _layer: None
 
     @cached_property
@@ -146,22 +150,30 @@ class Store:
     def name_image(self, name: str, image: Descriptor) -> None:
         """Remembers the newest image of a name; no tag moves."""
         self.database.execute(
-            "INSERT OR REPLACE INTO images VALUES (?, ?, ?)", name, json.dumps(image.to_json()), time.time()
+            "INSERT OR REPLACE INTO images VALUES (?, ?, ?)", name, sealed(name, image.to_json()), time.time()
         )
 
     def images(self) -> dict[str, tuple[Descriptor, float]]:
         """The newest image of each name, and when it was made (Unix time in seconds)."""
         rows = self.database.execute("SELECT name, digest, made FROM images ORDER BY name")
-        return {name: (Descriptor.from_json(json.loads(image)), made) for name, image, made in rows}
+        found = {name: (opened(name, image), made) for name, image, made in rows}
+        return {name: (Descriptor.from_json(image), made) for name, (image, made) in found.items() if image}
+
+    def is_named(self, name: str) -> bool:
+        """Whether there is a newest image of a name."""
+        rows = self.database.execute("SELECT digest FROM images WHERE name = ?", name)
+        return bool(rows) and opened(name, rows[0][0]) is not None
 
     def move_tag(self, name: str, tag: str, image: Descriptor) -> None:
         self.database.execute(
-            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)", name, tag, json.dumps(image.to_json()), time.time()
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)",
+            *(name, tag, sealed(f"{name}:{tag}", image.to_json()), time.time()),
         )
 
     def tags(self) -> dict[tuple[str, str], Descriptor]:
         rows = self.database.execute("SELECT name, tag, digest FROM tags ORDER BY name, tag")
-        return {(name, tag): Descriptor.from_json(json.loads(image)) for name, tag, image in rows}
+        found = {(name, tag): opened(f"{name}:{tag}", image) for name, tag, image in rows}
+        return {key: Descriptor.from_json(image) for key, image in found.items() if image}
 
 
 def _number(file: IO[bytes]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +17,9 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.noun import noun
+from pipeline.store.quarantine import FOLDER, set_aside
+from pipeline.store.scratch import cannot_write, is_full
+from pipeline.store.seal import opened, sealed
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, record TEXT NOT NULL, made REAL NOT NULL);
@@ -44,7 +49,9 @@ DROP TABLE steps;
 """
 """Version 1 kept the last inputs alone, and by other names: all that is left of them is that there were some. Up to
 version 2 there was a table `journal` that nothing used."""
-_VERSION = 3
+_SEALED = {"keys": "record", "memos": "value", "images": "digest", "tags": "digest", "files": "digest"}
+"""Columns that were plain texts up to version 3: all of JSON, but for the last one."""
+_VERSION = 4
 
 
 @noun
@@ -88,30 +95,58 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 class Database:
-    """Tables of JSON by key. One connection, shared by the threads of a run; WAL, so a kill loses nothing committed."""
+    """Tables of JSON by key. One connection, shared by the threads of a run; WAL, so a kill loses nothing committed.
 
-    def __init__(self, path: Path) -> None:
+    With `mend` a file that is damaged is set aside, and one without anything takes its place: `mended` says so.
+    """
+
+    def __init__(self, path: Path, mend: bool = False) -> None:
         self._lock = threading.RLock()
         self._path = path
+        self._mend = mend
+        self.mended = ""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version < _VERSION:
-                with _alone(path.parent):
-                    self._create()
-                version = _VERSION
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"the store's database {path} cannot be used: {error}",
-                remedy="check the folder's permissions, or move the file away and run again",
-            ) from error
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if not (mend and _is_damage(error)):
+                raise self._failed(error) from error
+            self._set_aside()
+            self._reopened()
+        except OSError as error:
+            raise cannot_write(error, path.parent) from error
+
+    def _reopened(self) -> None:
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
+        # What a disk has altered is told by a row's checksum, and is no reason to fail.
+        self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version < _VERSION:
+            with _alone(self._path.parent):
+                self._create()
+        self._inode = self._path.stat().st_ino
         if version > _VERSION:
             raise StoreError(
-                f"the store's database {path} was written by a newer version of pipeline",
+                f"the store's database {self._path} was written by a newer version of pipeline",
                 remedy="use that version, or another PIPELINE_HOME",
             )
+
+    def _set_aside(self) -> None:
+        """Moves the damaged file away, unless another process has put a new one in its place."""
+        folder = self._path.parent / FOLDER
+        with contextlib.suppress(OSError), _alone(self._path.parent):
+            if getattr(self, "_inode", None) in (None, self._path.stat().st_ino):
+                for end in ("-shm", "-wal", ""):
+                    set_aside(self._path.with_name(self._path.name + end), folder)
+                fact = f"the store's database was damaged, and is set aside in {folder}"
+                self.mended = f"{fact}: what it knew is made anew"
 
     def _create(self) -> None:
         """Makes the tables, or brings them up to date; several processes may be at it."""
@@ -120,8 +155,22 @@ class Database:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         for statement in f"{_SCHEMA} {_FROM_1 if version == 1 else ''}".split(";"):
             self._connection.execute(statement)
+        if 0 < version < _VERSION:
+            self._seal()
         self._connection.execute(f"PRAGMA user_version={max(version, _VERSION)}")
         self._connection.execute("COMMIT")
+
+    def _seal(self) -> None:
+        """Gives the rows of version 3 their checksums."""
+        for table, column in _SEALED.items():
+            if table == "files":
+                self._connection.execute("DELETE FROM files")
+                continue
+            key = "name || ':' || tag" if table == "tags" else "name" if table == "images" else "key"
+            for row, name, text in self._connection.execute(f"SELECT rowid, {key}, {column} FROM {table}").fetchall():
+                if opened(name, text) is None:
+                    statement = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+                    self._connection.execute(statement, (sealed(name, json.loads(text)), row))
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
@@ -133,10 +182,19 @@ class Database:
     def _failed(self, error: sqlite3.Error) -> StoreError:
         text = f"the store's database {self._path} failed: {error}"
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StoreError(text, remedy="move the file away and run again: what it knew is found out anew")
+        if _is_damage(error):
+            if self._mend:
+                self._set_aside()
+            return StoreError(text, remedy="run the build again: the file is set aside, and what it knew made anew")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreError(text, remedy="wait for the other run to end", transient=True)
+        if code == sqlite3.SQLITE_CANTOPEN and not is_full(self._path.parent):
+            remedy = f"check that it is a file, and the permissions of {self._path.parent}"
+            return StoreError(text, remedy=remedy)
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            return cannot_write(PermissionError(errno.EACCES, str(error)), self._path.parent, text.partition(": ")[0])
+        if code == sqlite3.SQLITE_FULL or is_full(self._path.parent):
+            return cannot_write(OSError(errno.ENOSPC, str(error)), self._path.parent, text.partition(": ")[0])
         return StoreError(text, remedy="check the space and the permissions of the store's disk")
 
     @contextmanager
@@ -164,17 +222,18 @@ class Database:
     def record(self, key: str) -> dict[str, Any] | None:
         """What a cache key made."""
         rows = self.execute("SELECT record FROM keys WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else None
+        found: dict[str, Any] | None = opened(key, rows[0][0]) if rows else None
+        return found
 
     def adopt(self, key: str, record: Mapping[str, Any]) -> None:
         """Takes over what another machine made; no step is noted as having ended here."""
-        self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, json.dumps(record), time.time())
+        self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, sealed(key, record), time.time())
 
     def keep(self, key: str, record: Mapping[str, Any], step: str, inputs: Mapping[str, str]) -> None:
         """Commits a step's result, and its inputs for the next plan to compare with."""
         now = time.time()
         with self.transaction():
-            self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, json.dumps(record), now)
+            self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, sealed(key, record), now)
             self.note(key, step, inputs, now)
 
     def note(self, key: str, step: str, inputs: Mapping[str, str], at: float) -> None:
@@ -194,7 +253,7 @@ class Database:
     def last_inputs(self, step: str) -> dict[str, str] | None:
         """The inputs with which a step ended well last; none of them where they were not kept."""
         rows = self.execute("SELECT inputs FROM lineage WHERE step = ?", step)
-        return json.loads(rows[0][0]) if rows else None
+        return _read(rows[0][0]) if rows else None
 
     def last_keys(self, prefix: str) -> dict[str, str]:
         """The key of what each step last was whose name begins so, by the step's name."""
@@ -209,13 +268,26 @@ class Database:
         if not rows:
             return None
         _, key, inputs, made, key_before, inputs_before, made_before = rows[0]
-        before = Made(key_before, json.loads(inputs_before), made_before) if key_before else None
-        return Lineage(Made(key, json.loads(inputs), made), before)
+        before = Made(key_before, _read(inputs_before), made_before) if key_before else None
+        return Lineage(Made(key, _read(inputs), made), before)
 
     def memo(self, key: str) -> Any:
         """A remembered value, or None. Memos save time only: losing all of them changes no result."""
         rows = self.execute("SELECT value FROM memos WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else None
+        return opened(key, rows[0][0]) if rows else None
 
     def remember(self, key: str, value: Any) -> None:
-        self.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", key, json.dumps(value))
+        self.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", key, sealed(key, value))
+
+
+def _read(inputs: str) -> dict[str, str]:
+    """Inputs as they were; none of them where a disk has altered them: they only tell why something is done."""
+    try:
+        found = json.loads(inputs)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

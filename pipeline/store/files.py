@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.errors import ResolveError
 from pipeline.store.database import Database
 from pipeline.store.globs import keeper
+from pipeline.store.seal import opened, sealed
 
 CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000
@@ -52,13 +53,15 @@ class ProjectFiles:
                 self._database
                 and (rows := self._database.execute("SELECT stamp, digest FROM files WHERE path = ?", str(path)))
                 and rows[0][0] == stamp
+                and (known := opened(f"{path} {stamp}", rows[0][1]))
             ):
-                return rows[0][1], info.st_size
+                return known, info.st_size
             digest = _hash(path)
         except OSError as error:
             raise _unreadable(path, error) from error
         if self._database and self._now_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _RACY_NS:
-            self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", str(path), stamp, digest)
+            kept = sealed(f"{path} {stamp}", digest)
+            self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", str(path), stamp, kept)
         return digest, info.st_size
 
     def tree(self, relative: str, ignore: Sequence[str] = ()) -> list[Mapping[str, Any]]:

@@ -226,8 +226,16 @@ class Journal:
 
 def _step(row: Sequence[Any], attempts: tuple[Attempt, ...]) -> RunStep:
     _, step, started, ended, outcome, key, inputs, output, title, size, why, error = row
-    kept = json.loads(inputs), json.loads(output)
+    kept = _read(inputs) or {}, _read(output)
     return RunStep(step, started, ended, outcome, key, *kept, title, size, why, error, attempts)
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        # A disk has altered it.
+        return None
 
 
 def _values(value: Asked | Counts) -> list[Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.noun import noun
 from pipeline.store import Store
 from pipeline.store.projects import projects, steps_of
+from pipeline.store.seal import opened
 from pipeline.store.uses import Leased
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -99,7 +100,7 @@ def _revisions(store: Store, count: int) -> list[str]:
     rows = store.database.execute("SELECT key, record FROM keys WHERE record LIKE '%\"service\"%' ORDER BY made DESC")
     kept: dict[str, list[str]] = {}
     for key, record in rows:
-        if service := json.loads(record).get("service"):
+        if service := (opened(key, record) or {}).get("service"):
             kept.setdefault(service, []).append(key)
     return [key for keys in kept.values() for key in keys[:count]]
 

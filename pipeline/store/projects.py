@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.digest import cache_key
 from pipeline.noun import noun
 from pipeline.store.database import Database
+from pipeline.store.seal import opened
 
 _DAY = 86400.0
 _PROJECT, _STEPS = "project ", "steps "
@@ -40,8 +40,8 @@ def note(database: Database, name: str, path: Path, steps: Sequence[str], now: f
 def projects(database: Database) -> dict[str, Project]:
     """The manifests that ran here, by name."""
     rows = database.execute("SELECT key, value FROM memos WHERE key >= 'project ' AND key < 'project!'")
-    found = {key.removeprefix(_PROJECT): json.loads(value) for key, value in rows}
-    return {name: Project(value["path"], value["at"]) for name, value in found.items()}
+    found = {key.removeprefix(_PROJECT): opened(key, value) for key, value in rows}
+    return {name: Project(value["path"], value["at"]) for name, value in found.items() if value}
 
 
 def steps_of(database: Database, name: str) -> frozenset[str] | None:

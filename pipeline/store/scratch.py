@@ -137,10 +137,22 @@ def cannot_write(error: OSError, what: Path, fact: str = "") -> StoreError:
         return StoreError(f"{fact}: {error.strerror}{_free(place)}", remedy=FULL)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(f"{fact}: {error.strerror}", remedy=f"take the right to write {what}, or set PIPELINE_HOME")
-    return StoreError(f"{fact}: {error.strerror or error}", remedy="check the disk")
+    return StoreError(f"{fact}: {error.strerror or error}", remedy=f"check {what}, or set PIPELINE_HOME")
 
 
 FULL = "make room there: 'pipeline gc --older 0s' removes what nothing needs; or set PIPELINE_HOME to another disk"
+
+
+def is_full(folder: Path) -> bool:
+    """Whether nothing more fits on the disk of a folder that is there."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _SCANT
+
+
+_SCANT = 1 << 16
 
 
 def _free(place: Path) -> str:

@@ -90,25 +90,81 @@ def test_threads_share_one_database(tmp_path: Path) -> None:
     assert database.execute("SELECT count(*) FROM keys") == [(200,)]
 
 
-@pytest.mark.parametrize("content", [b"this is no database, and longer than a header" * 30, b"\0" * 5000])
-def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "store.db").write_bytes(content)
-    with pytest.raises(StoreError, match=r"store\.db cannot be used: .*move the file away"):
-        Database(tmp_path / "store.db")
-    assert (tmp_path / "store.db").read_bytes() == content
-
-
-def test_damage_inside_is_told_with_its_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"this is no database, and longer than a header" * 30, b"\0" * 5000, b"SQLite"])
+def test_a_file_that_is_no_database_is_set_aside_by_who_makes_it_anew(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "store.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"store\.db failed: .*run the build again"):
+        Database(path)
+    assert path.read_bytes() == content
+    database = Database(path, mend=True)
+    assert "set aside" in database.mended
+    database.remember("a", 1)
+    assert (tmp_path / "damaged/store.db").read_bytes() == content
+    assert Database(path, mend=True).memo("a") == 1
+
+
+def _filled(path: Path) -> None:
     first = Database(path)
     for number in range(300):
         first.remember(f"memo {number}", "x" * 200)
     first.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def test_damage_inside_is_told_with_its_remedy_and_mended_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    _filled(path)
     data = bytearray(path.read_bytes())
     data[8192:] = b"\xff" * (len(data) - 8192)
     path.write_bytes(data)
-    with pytest.raises(StoreError, match="move the file away"):
+    with pytest.raises(StoreError, match="run the build again"):
         Database(path).execute("SELECT * FROM memos")
+    with pytest.raises(StoreError, match="set aside"):
+        Database(path, mend=True).execute("SELECT * FROM memos")
+    assert Database(path).execute("SELECT * FROM memos") == []
+
+
+def test_a_new_database_of_another_process_stays(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    _filled(path)
+    old = Database(path, mend=True)
+    for end in ("-shm", "-wal", ""):
+        (tmp_path / f"store.db{end}").rename(tmp_path / f"elsewhere{end}")
+    Database(path).remember("new", 1)
+    data = bytearray((tmp_path / "elsewhere").read_bytes())
+    data[8192:] = b"\xff" * (len(data) - 8192)
+    (tmp_path / "elsewhere").write_bytes(data)
+    with pytest.raises(StoreError):
+        old.execute("SELECT * FROM memos")
+    assert Database(path).memo("new") == 1
+
+
+def test_a_text_that_a_disk_altered_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    first = Database(path)
+    first.remember("memo", "sha256:aaaa")
+    first.keep("key", {"digest": "sha256:aaaa"}, "step", {"input": "aaaa"})
+    first.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    del first
+    path.write_bytes(path.read_bytes().replace(b"sha256:aaaa", b"sha256:aaab").replace(b'"input"', b'"in\xffut"'))
+    database = Database(path)
+    assert (database.memo("memo"), database.record("key")) == (None, None)
+    assert database.last_inputs("step") is not None
+
+
+def test_a_database_of_version_3_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    Database(path).execute("PRAGMA journal_mode=DELETE")
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO keys VALUES ('key', '{\"made\": 1}', 5)")
+    connection.execute("INSERT INTO memos VALUES ('m', '[1]')")
+    connection.execute("INSERT INTO files VALUES ('/a', 'stamp', 'sha256:a')")
+    connection.execute("PRAGMA user_version=3")
+    connection.commit()
+    connection.close()
+    database = Database(path)
+    assert (database.record("key"), database.made("key"), database.memo("m")) == ({"made": 1}, 5, [1])
+    assert database.execute("SELECT * FROM files") == []
 
 
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
@@ -122,7 +178,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_in_its_place_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "store.db").mkdir()
-    with pytest.raises(StoreError, match="cannot be used"):
+    with pytest.raises(StoreError, match=r"unable to open .*check that it is a file"):
         Database(tmp_path / "store.db")
 
 

@@ -13,6 +13,7 @@ from pipeline.errors import ResolveError
 from pipeline.store.database import Database
 from pipeline.store.files import ProjectFiles
 from pipeline.store.globs import keeper
+from pipeline.store.seal import sealed
 
 
 def opened(folder: Path, database: Database | None = None, later: int = 10) -> ProjectFiles:
@@ -24,7 +25,8 @@ def test_a_digest_is_remembered_while_the_file_is_the_same(tmp_path: Path) -> No
     database, file = Database(tmp_path / "db"), tmp_path / "file"
     file.write_bytes(b"one")
     assert opened(tmp_path, database).digest("file") == (digest_of(b"one"), 3)
-    database.execute("UPDATE files SET digest = 'remembered'")
+    [(path, stamp)] = database.execute("SELECT path, stamp FROM files")
+    database.execute("UPDATE files SET digest = ?", sealed(f"{path} {stamp}", "remembered"))
     assert opened(tmp_path, database).digest("file") == ("remembered", 3)
     file.write_bytes(b"two")
     assert opened(tmp_path, database).digest("file") == (digest_of(b"two"), 3)

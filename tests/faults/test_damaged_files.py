@@ -1,0 +1,102 @@
+"""Every file of a home is damaged after a run, one at a time: a run that reads it makes it again, and the same images."""
+
+from __future__ import annotations
+
+import gc
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faultlab import PLUGINS, Lab
+from registry_server import RealRegistry, running
+
+from pipeline.cli._door import run
+
+Make = Callable[..., Lab]
+Figure = Callable[[str, int], None]
+
+
+@pytest.fixture(scope="module")
+def own_registry() -> Iterator[RealRegistry]:
+    """One that can be emptied, so that every blob is read to be sent again."""
+    with running() as found:
+        yield found
+
+
+class Shop:
+    """A project that ran once, and can be run again with a registry that has forgotten everything."""
+
+    def __init__(self, folder: Path, registry: RealRegistry) -> None:
+        self.lab = Lab(folder, registry.address)
+        self._registry = registry
+        assert self.run() == (0, ""), self.said
+        self.sound = self.lab.result()
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """Its exit code, and what was wrong; nothing may be taken for a bug."""
+        out, err = io.StringIO(), io.StringIO()
+        code = run(args or ("run", str(self.lab.manifest)), environ=self.lab.environ, out=out, err=err)
+        self.said = out.getvalue() + err.getvalue()
+        # As at the end of a process: what is left open holds on to files that are to be damaged.
+        gc.collect()
+        assert "Traceback" not in self.said and "bug:" not in self.said, self.said
+        return code, err.getvalue()
+
+    def emptied(self) -> None:
+        for part in ("repositories", "blobs"):
+            shutil.rmtree(self._registry.folder / "docker/registry/v2" / part, ignore_errors=True)
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    if data:
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def files(home: Path) -> list[Path]:
+    return sorted(path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@pytest.mark.parametrize("damage", [flipped, truncated, deleted])
+def test_a_run_survives_any_damaged_file(
+    tmp_path: Path,
+    own_registry: RealRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: Figure,
+    damage: Callable[[Path], None],
+) -> None:
+    for plugin in PLUGINS:
+        monkeypatch.syspath_prepend(str(plugin))
+    shop = Shop(tmp_path / "lab", own_registry)
+    names = [path.relative_to(shop.lab.home) for path in files(shop.lab.home)]
+    for name in names:
+        path = shop.lab.home / name
+        # SQLite has these in its memory while it works, and has removed them where nobody does.
+        if not path.is_file() or name.name.endswith(("-wal", "-shm")):
+            continue
+        damage(path)
+        shop.emptied()
+        code, _ = shop.run()
+        assert code in (0, 3), f"{name}: {shop.said}"
+        if code:
+            print(name, shop.said)
+            assert shop.run()[0] == 0, f"{name}: {shop.said}"
+        assert shop.lab.tags() == shop.sound.tags, f"{name}: {shop.said}"
+        # What nobody had to read is found by who reads everything.
+        assert shop.run("store", "verify")[0] in (0, 3)
+        assert shop.run()[0] == 0, f"{name}: {shop.said}"
+        assert shop.run("store", "verify")[0] == 0, f"{name}: {shop.said}"
+        found = shop.lab.result()
+        assert (found.images, found.tags) == (shop.sound.images, shop.sound.tags), name
+    figure("store files damaged", len(names))
