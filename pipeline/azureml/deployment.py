@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.azureml.deployment_rules import flaws_of_aci, flaws_of_aks, flaws_of_local
 from pipeline.azureml.document import Document, load
@@ -53,6 +53,10 @@ class DeploymentConfig:
     COMPUTE_TYPE: ClassVar[str] = ""
     SETTINGS: ClassVar[tuple[Setting, ...]] = ()
     NAMES: ClassVar[tuple[str, ...]] = ("description", "tags", "properties")
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, **settings: Any) -> None:
         known = (*(each.attribute for each in self.SETTINGS), *self.NAMES)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.azureml.deployment import DeploymentConfig
 from pipeline.azureml.environment import Environment
@@ -19,7 +19,7 @@ from pipeline.azureml.importing_packages import packages_of
 from pipeline.azureml.importing_parts import Parts, entry_name, literal
 from pipeline.azureml.importing_target import target_of
 from pipeline.azureml.inference import InferenceConfig
-from pipeline.azureml.yaml_text import Comment, dump
+from pipeline.azureml.yaml_text import dump
 from pipeline.manifest.model import Secret
 from pipeline.manifest.paths import project_root
 from pipeline.manifest.secrets import names_a_secret
@@ -28,8 +28,7 @@ from pipeline.noun import noun
 APP = "/var/azureml-app"
 
 
-@noun
-class ModelFiles:
+class ModelFiles(NamedTuple):
     """A model to serve: its registered name and version, and the file or folder that it is."""
 
     name: str
@@ -55,7 +54,7 @@ class Imported:
 def imported(
     inference: InferenceConfig,
     deployment: DeploymentConfig | None,
-    models: Sequence[ModelFiles] = (),
+    models: Sequence[tuple[str, int, Path]] = (),
     *,
     name: str,
     folder: Path,
@@ -126,12 +125,12 @@ def _near(folder: Path) -> Any:
     return near
 
 
-def _models(models: Sequence[ModelFiles], parts: Parts, near: Any) -> None:
-    for model in models:
-        if not model.path.exists():
-            raise UserErrorException(f"the model {model.name} is not there: {model.path}", remedy="give NAME:V=PATH")
-        spec = {"name": model.name, "version": model.version, "path": near(model.path)}
-        parts.add_layer(f"model-{model.name}", {"model": spec})
+def _models(models: Sequence[tuple[str, int, Path]], parts: Parts, near: Any) -> None:
+    for name, version, path in models:
+        if not path.exists():
+            raise UserErrorException(f"the model {name} is not there: {path}", remedy="name a file or a folder")
+        spec = {"name": name, "version": version, "path": near(path)}
+        parts.add_layer(f"model-{name}", {"model": spec})
 
 
 def _code(inference: InferenceConfig, parts: Parts, near: Any, manifest: Path) -> dict[str, Any]:
@@ -195,8 +194,7 @@ def _told(environment: Environment, parts: Parts) -> None:
 
 
 def _image(parts: Parts, serve: Mapping[str, Any], environment: Environment) -> dict[str, Any]:
-    image: dict[str, Any] = {"base": "base", "layers": list(parts.layers), "serve": Comment(dict(serve), "")}
-    image["serve"] = dict(serve)
+    image: dict[str, Any] = {"base": "base", "layers": list(parts.layers), "serve": dict(serve)}
     if parts.env:
         image["env"] = dict(parts.env)
     platform = environment.docker.platform
