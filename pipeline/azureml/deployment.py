@@ -57,6 +57,7 @@ class DeploymentConfig:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, **settings: Any) -> None:
         known = (*(each.attribute for each in self.SETTINGS), *self.NAMES)
