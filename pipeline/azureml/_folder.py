@@ -12,6 +12,7 @@ from pipeline.azureml import _versions
 from pipeline.azureml._blobs import Blobs
 from pipeline.azureml._environments import Environments
 from pipeline.azureml._models import Models
+from pipeline.azureml._services import Services
 from pipeline.azureml.exceptions import UserErrorException
 from pipeline.noun import noun
 from pipeline.store.scratch import Scratch, writing
@@ -51,9 +52,9 @@ class WorkspaceFolder:
     def environments(self) -> Environments:
         return Environments(self.path / "environments", self.scratch)
 
-    @property
-    def services(self) -> Path:
-        return self.path / "services"
+    @cached_property
+    def services(self) -> Services:
+        return Services(self.path / "services", self.scratch)
 
     def facts(self) -> dict[str, Any]:
         return _versions.read_json(self.path / _FACTS) or {}

@@ -21,6 +21,7 @@ from pipeline.azureml.elements import Element, Field, mapping
 from pipeline.azureml.exceptions import UserErrorException
 from pipeline.azureml.frameworks import DatabricksSection, RSection, SparkSection
 from pipeline.azureml.python_section import PythonSection
+from pipeline.azureml.registering import Registered
 from pipeline.manifest.model import Path_
 
 RESERVED = ("Microsoft", "AzureML")
@@ -29,7 +30,7 @@ RESERVED = ("Microsoft", "AzureML")
 _CONDA_FILE, _DOCKERFILE, _DEFINITION = "conda_dependencies.yml", "BaseDockerfile", "azureml_environment.json"
 
 
-class Environment(Element):
+class Environment(Registered, Element):
     """Base image, packages and variables of an image."""
 
     FIELDS = (

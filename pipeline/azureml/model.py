@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.azureml.deployment import DeploymentConfig
     from pipeline.azureml.inference import InferenceConfig
     from pipeline.azureml.webservice import Webservice
-
     from pipeline.azureml.workspace import Workspace
 
 MODELS_FOLDER = "azureml-models"
@@ -142,8 +141,8 @@ class Model:
         return [
             Model._of(workspace, stored)
             for stored in found
-            if _has(stored.labels.tags, tags or ())
-            and _has(stored.labels.properties, properties or ())
+            if has(stored.labels.tags, tags or ())
+            and has(stored.labels.properties, properties or ())
             and (not model_framework or stored.framework == model_framework)
             and (not latest or stored.version == newest[stored.name])
         ]
@@ -259,10 +258,10 @@ class Model:
         Returns when it serves or has failed: `wait_for_deployment` tells. Raises WebserviceException for wrong
         arguments and for an image that cannot be made.
         """
-        from pipeline.azureml import deploy
+        from pipeline.azureml.deploying import Wanted, deploy
 
-        wanted = deploy.Wanted(name, tuple(models), inference_config, deployment_config, deployment_target, overwrite)
-        return deploy.deploy(workspace, wanted, show_output=show_output)
+        wanted = Wanted(name, models, inference_config, deployment_config, deployment_target, overwrite)
+        return deploy(workspace, wanted, show_output=show_output)
 
     def __repr__(self) -> str:
         return f"Model(workspace={self.workspace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
@@ -274,7 +273,7 @@ def _texts(value: Mapping[str, str] | None, what: str) -> dict[str, str]:
     return {str(key): str(text) for key, text in (value or {}).items()}
 
 
-def _has(found: Mapping[str, str], wanted: Filter) -> bool:
+def has(found: Mapping[str, str], wanted: Filter) -> bool:
     pairs = [(one,) if isinstance(one, str) else tuple(one) for one in wanted]
     return all(pair[0] in found and (len(pair) < 2 or found[pair[0]] == pair[1]) for pair in pairs)
 

@@ -29,6 +29,9 @@ class Workspace:
     and the like) is taken and not used.
     """
 
+    _subscription_id: str
+    _resource_group: str
+
     def __init__(
         self,
         subscription_id: str = "",
@@ -49,6 +52,8 @@ class Workspace:
     def _open(self, named: Named, environ: Mapping[str, str]) -> None:
         self.contents = WorkspaceFolder(named.folder)
         self.environ = environ
+        # What scripts give in clear is kept in memory alone.
+        self.secrets: dict[str, str] = {}
         self._named = named
         facts = self.contents.facts()
         self._subscription_id = named.subscription_id or str(facts.get("subscription_id") or "")

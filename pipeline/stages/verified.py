@@ -53,6 +53,11 @@ class VerifiedFiles:
         else:
             self._path(service, ".pin").unlink(missing_ok=True)
 
+    def forget(self, service: str) -> None:
+        """Nothing of it is to be put back any more."""
+        for suffix in (".json", ".history", ".pin"):
+            self._path(service, suffix).unlink(missing_ok=True)
+
     def _read(self, service: str, suffix: str) -> Any:
         try:
             return json.loads(self._path(service, suffix).read_bytes())

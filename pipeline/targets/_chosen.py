@@ -63,6 +63,7 @@ class ChosenRuntime:
 
     def remove(self) -> None:
         self._runtime(self._started_in()).remove()
+        (self._state / "status.json").unlink(missing_ok=True)
 
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
         return self._runtime(self._started_in()).logs(follow=follow, lines=lines)

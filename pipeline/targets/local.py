@@ -153,6 +153,10 @@ class LocalTarget:
         self._runtime.stop()
         return self.observe()
 
+    def remove(self) -> None:
+        """Ends the service and leaves nothing of it on this machine but its log."""
+        self._runtime.remove()
+
     def _ended(self, process: Process) -> Observation:
         if process.stopped:
             return _observation("stopped", process)

@@ -1,0 +1,283 @@
+"""Deploys models as a service: checks what is asked for, writes it and its files down as a manifest, and runs it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.azureml import performing, snapshot
+from pipeline.azureml._names import check_service, parse_model_id
+from pipeline.azureml._services import MANIFEST, Failure, Record, Services, now, own_process
+from pipeline.azureml.compute import ComputeTarget
+from pipeline.azureml.deployment import (
+    AksServiceDeploymentConfiguration,
+    DeploymentConfig,
+    LocalWebserviceDeploymentConfiguration,
+    read_deployment,
+)
+from pipeline.azureml.exceptions import ModelNotFoundException, UserErrorException, WebserviceException, told_as
+from pipeline.azureml.inference import InferenceConfig, read_inference
+from pipeline.azureml.model import Model
+from pipeline.azureml.registering import without_secrets
+from pipeline.errors import PipelineError, RolloutError
+from pipeline.manifest.secrets import reveal
+from pipeline.noun import noun
+
+if TYPE_CHECKING:
+    from pipeline.azureml.webservice import Webservice
+    from pipeline.azureml.workspace import Workspace
+
+INFERENCE, DEPLOYMENT = "inferenceconfig.json", "deploymentconfig.json"
+_TYPES = {"local": "Local", "aci": "ACI", "aks": "AKS"}
+
+
+@noun
+class Wanted:
+    """What is to be deployed. Models are models, ids, or paths, which are registered first."""
+
+    name: str
+    models: Sequence[Model | str] = ()
+    inference: InferenceConfig | None = None
+    deployment: DeploymentConfig | None = None
+    target: ComputeTarget | None = None
+    overwrite: bool = False
+
+
+def deploy(
+    workspace: Workspace,
+    wanted: Wanted,
+    *,
+    labels: Mapping[str, Any] | None = None,
+    show_output: bool = False,
+    perform: performing.Perform | None = None,
+) -> Webservice:
+    """Builds and starts a service; one that does not come up is returned as failed, and keeps why.
+
+    `labels` are tags, properties and description. Raises WebserviceException for what cannot be asked for, and for an
+    image that cannot be made.
+    """
+    from pipeline.azureml.webservice import Webservice
+
+    inference, deployment = checked(workspace, wanted)
+    models = resolved(workspace, wanted.models)
+    if show_output:
+        _tell(models, inference, deployment)
+    with workspace.contents.services.guard(wanted.name):
+        record = _record(workspace, wanted, deployment, models, labels)
+        part = write(workspace, record, inference, deployment, models)
+        environ = {**workspace.environ, **workspace.secrets}
+        _performed(workspace.contents.services, record, environ, perform or performing.perform_aloud)
+        workspace.contents.services.tidy(wanted.name, part)
+    return Webservice(workspace, wanted.name)
+
+
+def checked(workspace: Workspace, wanted: Wanted) -> tuple[InferenceConfig, DeploymentConfig]:
+    """The configurations, once all is known to be right. Raises WebserviceException for what is not."""
+    check_service(wanted.name)
+    if wanted.inference is None:
+        remedy = "give an InferenceConfig, with an entry script and an environment"
+        raise WebserviceException("there is no code to serve the models with", remedy=remedy)
+    if not isinstance(wanted.inference, InferenceConfig):
+        raise WebserviceException(f"{type(wanted.inference).__name__} is no InferenceConfig")
+    wanted.inference.validate_configuration()
+    deployment = copy.copy(wanted.deployment) if wanted.deployment is not None else _default(wanted)
+    if not isinstance(deployment, DeploymentConfig):
+        remedy = "as LocalWebservice.deploy_configuration(port=8890) makes one"
+        raise WebserviceException(f"{type(deployment).__name__} is no deployment configuration", remedy=remedy)
+    deployment.validate_configuration()
+    if wanted.target is not None:
+        if not isinstance(deployment, AksServiceDeploymentConfiguration):
+            remedy = "take AksWebservice.deploy_configuration(), or leave the target out"
+            raise WebserviceException(f"a {deployment.COMPUTE_TYPE} service has no compute target", remedy=remedy)
+        deployment.compute_target_name = wanted.target.name
+    _check_taken(workspace.contents.services, wanted, deployment)
+    return wanted.inference, deployment
+
+
+def _default(wanted: Wanted) -> DeploymentConfig:
+    if wanted.target is not None:
+        return AksServiceDeploymentConfiguration()
+    return LocalWebserviceDeploymentConfiguration()
+
+
+def _check_taken(services: Services, wanted: Wanted, deployment: DeploymentConfig) -> None:
+    """A local service is replaced by the next of its name, as in the SDK; one elsewhere only where that is said."""
+    found = services.find(wanted.name)
+    if found is None or wanted.overwrite:
+        return
+    kind = _TYPES[deployment.COMPUTE_TYPE]
+    if found.compute_type != "Local" or kind != "Local":
+        remedy = "choose another name, say overwrite=True, or delete it first"
+        raise WebserviceException(
+            f"there is a service {wanted.name} already, a {found.compute_type} one", remedy=remedy
+        )
+
+
+def resolved(workspace: Workspace, models: Sequence[Model | str]) -> list[Model]:
+    """Models by their ids; files and folders are registered. Raises WebserviceException for what is neither."""
+    found = []
+    for model in [models] if isinstance(models, str | Model) else models:
+        if isinstance(model, Model):
+            found.append(model)
+        elif not isinstance(model, str):
+            raise WebserviceException(f"a model is a Model or its id, not {type(model).__name__}")
+        elif Path(model).exists():
+            found.append(_registered(workspace, model))
+        else:
+            found.append(_known(workspace, model))
+    names = [model.name for model in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise WebserviceException(f"model {twice} is given twice", remedy="a service has one version of each model")
+    return found
+
+
+def _known(workspace: Workspace, text: str) -> Model:
+    try:
+        parse_model_id(text)
+    except WebserviceException as error:
+        message = f"{text!r} is neither a model's id nor a file or folder"
+        raise ModelNotFoundException(f"ModelNotFound: {message}", remedy=error.remedy) from error
+    return Model(workspace, id=text)
+
+
+def _registered(workspace: Workspace, path: str) -> Model:
+    """The file's or folder's newest version where it is equal to it, else a new one."""
+    name = Path(path).resolve().name[:30]
+    models = workspace.contents.models
+    before = models.find(name)
+    made = Model.register(workspace, path, name)
+    if before and before.content == made._stored.content:
+        made.delete()
+        return Model(workspace, name, version=before.version)
+    return made
+
+
+def _record(
+    workspace: Workspace,
+    wanted: Wanted,
+    deployment: DeploymentConfig,
+    models: Sequence[Model],
+    labels: Mapping[str, Any] | None,
+) -> Record:
+    """What is to be known of the service from now on; the port is chosen where none is asked for."""
+    before = workspace.contents.services.find(wanted.name)
+    if isinstance(deployment, LocalWebserviceDeploymentConfiguration) and not deployment.port:
+        deployment.port = _port_of(workspace, before) or snapshot.free_port()
+    given = {key: getattr(deployment, key, None) for key in ("tags", "properties", "description")} | dict(labels or {})
+    record = before or Record(wanted.name, "", created=now())
+    return replace(
+        record,
+        compute_type=_TYPES[deployment.COMPUTE_TYPE],
+        models=[model.id for model in models],
+        updated=now(),
+        process=own_process(),
+        failure=None,
+        **{key: value for key, value in given.items() if value},
+    )
+
+
+def _port_of(workspace: Workspace, record: Record | None) -> int | None:
+    """The port that a local service has now, so that it stays where its callers look for it."""
+    if record is None or record.compute_type != "Local":
+        return None
+    path = workspace.contents.services.place(record.name) / DEPLOYMENT
+    port = getattr(read_deployment(path), "port", None) if path.is_file() else None
+    return int(port) if port else None
+
+
+def write(
+    workspace: Workspace,
+    record: Record,
+    inference: InferenceConfig,
+    deployment: DeploymentConfig,
+    models: Sequence[Model],
+) -> Path:
+    """Puts code, models, configurations and at last the manifest into the service's folder; the folder of its files."""
+    from pipeline.azureml.importing import imported
+
+    services = workspace.contents.services
+    part = snapshot.taken(workspace, record.name, inference, models)
+    folder = services.place(record.name)
+    inside = snapshot.inside(inference, part)
+    made = imported(inside, deployment, snapshot.files_of(part, models), name=record.name, folder=folder, file=MANIFEST)
+    workspace.secrets |= {name: reveal(text) for name, text in made.secrets.items()}
+    services.write(record.name, INFERENCE, json.dumps(kept(inference), indent=4) + "\n")
+    services.write(record.name, DEPLOYMENT, json.dumps(deployment.to_json(), indent=4) + "\n")
+    services.keep(record)
+    for name, text in made.files.items():
+        services.write(record.name, name, text)
+    services.write(record.name, MANIFEST, made.text)
+    for note in made.notes:
+        print(f"note: {note}", flush=True)
+    return part
+
+
+def kept(inference: InferenceConfig) -> dict[str, Any]:
+    """The configuration with paths that hold wherever it is read from, and without secrets."""
+    found = inference.to_json()
+    if inference.environment is not None:
+        found["environment"] = without_secrets(found["environment"])
+    if inference.source_directory:
+        return {**found, "sourceDirectory": str(Path(inference.source_directory).absolute())}
+    return {**found, "entryScript": str(Path(inference.entry_script).absolute())}
+
+
+def _performed(services: Services, record: Record, environ: Mapping[str, str], perform: performing.Perform) -> None:
+    """Runs the manifest; what came of it is kept, however it ends."""
+    try:
+        perform(services.place(record.name) / MANIFEST, environ)
+    except RolloutError as error:
+        # The image is right: whoever waits for the service hears of it.
+        services.keep(replace(record, process="", updated=now(), failure=Failure.of(error)))
+    except PipelineError as error:
+        services.keep(replace(record, process="", updated=now(), failure=Failure.of(error)))
+        raise told_as(WebserviceException, error) from error
+    except BaseException:
+        services.keep(replace(record, process="", updated=now(), failure=Failure("the deployment was interrupted")))
+        raise
+    else:
+        services.keep(replace(record, process="", updated=now()))
+
+
+def updated(
+    workspace: Workspace,
+    record: Record,
+    models: Sequence[Model | str] | None,
+    inference: InferenceConfig | None,
+    deployment: DeploymentConfig | None,
+    settings: Mapping[str, Any],
+) -> Wanted:
+    """A service as it was deployed, with what is given in place of what was."""
+    folder = workspace.contents.services.place(record.name)
+    find = _find(workspace)
+    inference = inference or read_inference(folder / INFERENCE, find)
+    before = read_deployment(folder / DEPLOYMENT)
+    wanted = deployment or before
+    if wanted.COMPUTE_TYPE != before.COMPUTE_TYPE:
+        remedy = "delete it, and deploy it there"
+        raise WebserviceException(f"{record.name} is a {record.compute_type} service and stays one", remedy=remedy)
+    for name, value in settings.items():
+        if name not in {each.attribute for each in wanted.SETTINGS}:
+            raise UserErrorException(f"a {record.compute_type} service has no setting {name}")
+        if value is not None:
+            setattr(wanted, name, value)
+    wanted.validate_configuration()
+    return Wanted(record.name, record.models if models is None else models, inference, wanted, overwrite=True)
+
+
+def _find(workspace: Workspace) -> Any:
+    from pipeline.azureml.environment import Environment
+
+    return lambda name, version: Environment.get(workspace, name, version or None)
+
+
+def _tell(models: Sequence[Model], inference: InferenceConfig, deployment: DeploymentConfig) -> None:
+    print(f"Models: {', '.join(model.id for model in models) or 'none'}")
+    print(f"Entry script: {inference.script}")
+    if environment := inference.environment:
+        print(f"Environment: {environment.name}, base image: {environment.docker.base_image or 'of its own'}")
+    print(f"Target: {deployment.COMPUTE_TYPE}", flush=True)

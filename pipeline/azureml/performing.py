@@ -1,0 +1,72 @@
+"""Runs a manifest as `pipeline run` does, for scripts: with the journal, and lines that tell how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.events import Event
+
+if TYPE_CHECKING:
+    from pipeline.plan.model import Plan
+    from pipeline.stages.bench import Bench
+
+Perform = Callable[[Path, Mapping[str, str]], None]
+"""Makes everything that the manifest at a path asks for, in this environment. Raises PipelineError."""
+
+
+def perform_quietly(manifest: Path, environ: Mapping[str, str]) -> None:
+    """Without a word."""
+    perform_manifest(manifest, environ, lambda _event: None)
+
+
+def perform_aloud(manifest: Path, environ: Mapping[str, str]) -> None:
+    """With a line on standard output for each step."""
+    from pipeline.reporters.plain import Plain
+
+    with closing(Plain(_said, _said)) as plain:
+        perform_manifest(manifest, environ, plain)
+
+
+def _said(text: str) -> None:
+    # Cells of a notebook show what was flushed.
+    print(text, flush=True)
+
+
+def perform_manifest(manifest: Path, environ: Mapping[str, str], show: Callable[[Event], None]) -> None:
+    """Resolves, plans and performs; `show` is told of all that happens, with secrets masked."""
+    from pipeline.reporters.masks import Masks
+    from pipeline.run import open_bench, perform, prepare
+    from pipeline.stages.recording import Recorder, asked, journal_of
+
+    masks = Masks()
+
+    def report(event: Event) -> None:
+        event = masks.value(event)
+        recorder(event)
+        show(event)
+
+    bench = open_bench(manifest, environ, {}, lambda event: show(masks.value(event)))
+    masks.add(bench.manifest.secrets)
+    one = asked(manifest.absolute(), bench.manifest.name, "azureml deploy", environ)
+    recorder = Recorder(journal_of(bench.store, bench.home), one, show, masks.text, 0.0, bench.sweep)
+    try:
+        with bench.store.uses.run() as lease, recorder:
+            plan = recorder.plan = prepare(bench, report)
+            _count_on(bench, plan, lease)
+            perform(bench, plan, report)
+    finally:
+        bench.halt.set()
+
+
+def _count_on(bench: Bench, plan: Plan, lease: Callable[[Iterable[str]], None]) -> None:
+    """Tells whoever clears the store meanwhile, or later, what is needed."""
+    from pipeline.store import projects
+
+    ids = [step.id for step in plan.steps]
+    projects.note(bench.store.database, plan.name, bench.manifest.path, ids, time.time())
+    if not all(verdict.hit for verdict in plan.verdicts.values()):
+        lease(step.key for step in plan.steps)
