@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: make run, make test.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-long lint types contracts schema unit bench bench-peers clean setup setup-dev
+.PHONY: help run test test-long lint types contracts schema unit bench bench-peers clean setup setup-dev judges
 
 MANIFEST := manifests/quickstart.yaml
 PORT ?=
@@ -46,7 +46,7 @@ bench-peers: setup ## measure the same work with docker buildx bake (ARGS=--quic
 	@$(BIN)/python -m bench.peers $(ARGS)
 
 clean: ## remove what make made here (images and services stay: pipeline stop, docs/local-service.md)
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-azure build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:
@@ -54,3 +54,6 @@ setup:
 
 setup-dev:
 	@sh tools/setup.sh dev
+
+judges: setup-dev ## Azure ML's own libraries, apart from the rest: with them make test also has them judge files
+	@sh tools/setup.sh judges

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Makes .venv and installs what `make run` (or, with the word dev, `make test`) needs; does nothing when that is there.
+# With the word judges: .venv-azure (see judges.sh).
 set -eu
 cd "$(dirname "$0")/.."
 want=${1:-run}
+[ "$want" != judges ] || exec sh tools/judges.sh
 
 # Where PYTHONDONTWRITEBYTECODE is set, every start of the command would compile the package anew: half of its time.
 compile() {
