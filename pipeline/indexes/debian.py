@@ -195,6 +195,8 @@ class DebianArchives:
         sha256, _ = release.hashes[path]
         kept = self._cache / "indexes" / f"{sha256}.packages"
         if data := _read_kept(kept):
+            # Left by a process that was killed when it had kept the other form.
+            kept.with_suffix("").unlink(missing_ok=True)
             return data
         from pipeline.compression import Damaged, decompress, suffix_kind
 

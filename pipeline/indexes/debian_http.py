@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -36,20 +36,37 @@ def shown(url: str) -> str:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write, put in `target`'s place by one rename if all went well. StoreError if it cannot be written."""
-    name = ""
+    """A file to write, put in `target`'s place by one rename if all went well. StoreError if it cannot be written.
+
+    Until then it has a name of its own, which is always the same: what a killed process has left is written anew.
+    """
+    staging = target.with_name(f".incoming-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
+        with _locked(staging) as file:
+            try:
+                yield file
+                file.flush()
+                staging.chmod(0o644)
+                staging.replace(target)
+            except BaseException:
+                staging.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}", remedy="check the folder and the disk") from None
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """An empty file that no other thread or process writes until it is closed."""
+    while True:
+        file = path.open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                file.truncate(0)
+                return file
+        # Who had it has put it in its place.
+        file.close()
 
 
 class Fetcher:

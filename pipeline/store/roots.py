@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -38,6 +38,9 @@ class Roots:
         name = layer.diff_id.removeprefix("sha256:")
         folder = self.folder / name
         if folder.is_dir():
+            # Left by a process that was killed at its very end.
+            with suppress(OSError):
+                self._lock(name).unlink(missing_ok=True)
             return folder
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._guard(name):
@@ -129,9 +132,12 @@ class Roots:
         name = f"layer {short(layer.diff_id)} (blob {short(layer.blob.digest)})"
         return damaged(self._blob_path(layer.blob.digest), layer.blob.digest, f"{name} is damaged: {why}", why)
 
+    def _lock(self, name: str) -> Path:
+        return self.folder / f".{name}.lock"
+
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:
-        path = self.folder / f".{name}.lock"
+        path = self._lock(name)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -30,7 +30,7 @@ def small_image() -> bytes:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-        for path in sorted(_with_libraries()):
+        for path in sorted(with_libraries()):
             tar.add(path, path.lstrip("/"))
     content = layer.getvalue()
     config = {"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"], "Labels": {}}}
@@ -46,7 +46,7 @@ def small_image() -> bytes:
     return archive.getvalue()
 
 
-def _with_libraries() -> set[str]:
+def with_libraries() -> set[str]:
     """The programs as /bin/NAME, and what the dynamic linker says that they need."""
     found: set[str] = set()
     for name in PROGRAMS:
