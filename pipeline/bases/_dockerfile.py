@@ -7,7 +7,7 @@ Format: docs.docker.com, "Dockerfile reference": parser directives, here-documen
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 
 from pipeline.errors import ResolveError
@@ -161,12 +161,18 @@ def _is_image(stages: Sequence[Stage], name: str) -> bool:
     return _stage(stages, name) is None and not name.isdecimal() and name != "scratch"
 
 
-def _reached(stages: Sequence[Stage], target: str) -> set[int]:
-    """The stages that the target needs, itself included: no other is built."""
+def _last(stages: Sequence[Stage], target: str) -> int:
+    """The stage that makes the image. ResolveError for a target that is no stage."""
     last = _stage(stages, target) if target else len(stages) - 1
     if last is None:
         names = [stage.name for stage in stages if stage.name]
         raise ResolveError(f"there is no build stage {target!r}", remedy=suggestion(target, names, "there are"))
+    return last
+
+
+def _reached(stages: Sequence[Stage], target: str) -> set[int]:
+    """The stages that the target needs, itself included: no other is built."""
+    last = _last(stages, target)
     reached: set[int] = set()
     waiting = [last] if stages else []
     while waiting:
@@ -178,6 +184,22 @@ def _reached(stages: Sequence[Stage], target: str) -> set[int]:
         below = [start, *(_stage(stages, name) for name in stages[number].sources)]
         waiting += [one for one in below if one is not None]
     return reached
+
+
+def shown_in_history(dockerfile: Dockerfile, target: str, names: Collection[str]) -> set[str]:
+    """Which of these arguments the image's history would show: those of its own stage, and of what that starts from."""
+    chain: set[int] = set()
+    at: int | None = _last(dockerfile.stages, target) if dockerfile.stages else None
+    while at is not None:
+        chain.add(at)
+        at = _stage(dockerfile.stages[:at], dockerfile.stages[at].start)
+    found: set[str] = set()
+    number = -1
+    for one in dockerfile.found:
+        number += one.name == "FROM"
+        if one.name == "ARG" and number in chain:
+            found |= {word.partition("=")[0] for word in one.rest.split()} & set(names)
+    return found
 
 
 def _stage(stages: Sequence[Stage], name: str) -> int | None:

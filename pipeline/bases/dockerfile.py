@@ -74,14 +74,19 @@ def context_of(spec: Mapping[str, Any]) -> str:
 
 
 def _context(spec: Mapping[str, Any], files: Files) -> str:
-    """The hash of every file that the build may copy (docs.docker.com, "Build context", ".dockerignore files")."""
+    """The hash of every file that the build may copy."""
+    return cache_key(context_members(spec, files))
+
+
+def context_members(spec: Mapping[str, Any], files: Files) -> list[Mapping[str, Any]]:
+    """Every file that the build may copy (docs.docker.com, "Build context", ".dockerignore files")."""
     folder, own = context_of(spec), f"{spec['path']}.dockerignore"
     ignore = next((path for path in (own, f"{folder}/.dockerignore") if files.path(path).is_file()), None)
     rules = files.text(ignore).splitlines() if ignore else []
     members = files.tree(folder, rules)
     names = {member["path"] for member in members}
     # A run writes the lock beside a manifest, and what it says of this context with it: it cannot count itself.
-    return cache_key([member for member in members if not _is_lock(member["path"], names)])
+    return [member for member in members if not _is_lock(member["path"], names)]
 
 
 def _is_lock(path: str, names: Collection[str]) -> bool:
@@ -103,7 +108,7 @@ def needs(spec: Mapping[str, Any], parent: Facts) -> Mapping[str, str]:  # noqa:
     return {}
 
 
-def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:  # noqa: ARG001
+def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any, held: Held) -> Json:
     """What the images are that it starts from. ResolveError for one that neither a registry nor the engine has."""
     known = held.versions("parents")
     locals_ = {one["name"] for one in (held.locked or {}).get("parents", ()) if one.get("engine")}
@@ -113,7 +118,9 @@ def resolve(spec: Mapping[str, Any], request: Json, parent: Facts, indexes: Any,
             found.append(exact(name, known[name], name in locals_))
         else:
             found.append(indexes.dockerfiles.parent(name))
-    return {"parents": found, "dockerfile": digest_of(request["dockerfile"].encode()), "context": request["context"]}
+    locked = {"parents": found, "dockerfile": digest_of(request["dockerfile"].encode()), "context": request["context"]}
+    built = indexes.dockerfiles.built(spec, request, found, parent.platform)
+    return {**locked, "built": built} if built else locked
 
 
 def exact(name: str, digest: str, in_engine: bool) -> Json:
@@ -127,7 +134,7 @@ def complete(spec: Mapping[str, Any], request: Json, locked: Json, parent: Facts
     """The image's layers, config and facts: it is built here when it is not in the store, for only the result tells
     what layers on top may rely on.
     """
-    return indexes.dockerfiles.image(spec, request, locked["parents"], parent.platform)
+    return indexes.dockerfiles.image(spec, request, locked["parents"], parent.platform, locked.get("built", ""))
 
 
 def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noqa: ARG001
@@ -137,4 +144,5 @@ def facts(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Facts:  # noq
 def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Recipe]:
     summary = f"{posixpath.basename(spec['path'])}, {len(locked['layers'])} layers"
     found = facts(spec, locked, parent)
-    return (Borrow(tuple(locked["layers"]), locked["config"], facts=found, summary=summary),)
+    sources = {"from": "registry", "reference": locked["image"]} if "image" in locked else {}
+    return (Borrow(tuple(locked["layers"]), locked["config"], sources, facts=found, summary=summary),)

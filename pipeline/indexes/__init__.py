@@ -26,8 +26,16 @@ class Dockerfiles(Protocol):
         """What an image that a Dockerfile starts from is now: {name, version} with its digest (or ID) as version."""
         ...
 
-    def image(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
-        """The image's layers, config and facts (JSON), from exactly these parents; built when the store has none."""
+    def built(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> str:
+        """The image's digest where a registry builds it, for the lock; empty where this machine does."""
+        ...
+
+    def image(
+        self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform, built: str = ""
+    ) -> Json:
+        """The image's layers, config and facts (JSON), from exactly these parents; built when the store has none. What
+        a registry has `built` is of that digest, and stays in the `image` that is named.
+        """
         ...
 
 

@@ -158,9 +158,17 @@ class Bench:
         return ForeignImages(self)
 
     def _dockerfiles(self) -> Dockerfiles:
+        if self.manifest.build.engine == "acr":
+            return self._remote
         from pipeline.stages.dockerfiles import Dockerfiles
 
         return Dockerfiles(self)
+
+    @cached_property
+    def _remote(self) -> Dockerfiles:
+        from pipeline.stages.remote import RemoteDockerfiles
+
+        return RemoteDockerfiles(self)
 
     @cached_property
     def engine(self) -> Engine:

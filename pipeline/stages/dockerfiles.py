@@ -63,7 +63,18 @@ class Dockerfiles:
             # The lock can be made where nothing can be built.
             return None
 
-    def image(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> Json:
+    def built(self, spec: Mapping[str, Any], request: Json, parents: Sequence[Json], platform: Platform) -> str:  # noqa: ARG002
+        """Empty: what this machine builds has no digest of its own in a registry."""
+        return ""
+
+    def image(
+        self,
+        spec: Mapping[str, Any],
+        request: Json,
+        parents: Sequence[Json],
+        platform: Platform,
+        built: str = "",  # noqa: ARG002
+    ) -> Json:
         """{layers, config, facts}; built when neither the store nor the shared cache has it. EngineError when that
         fails; OutOfReach.
         """
