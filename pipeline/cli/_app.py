@@ -88,6 +88,7 @@ NAMES = (
     "runs",
     "lock",
     "validate",
+    "export",
     "schema",
     "bases",
     "import",

@@ -54,6 +54,12 @@ def variables(text: str) -> frozenset[str]:
     return frozenset(name for name in _REFERENCE.findall(text) if _NAME.fullmatch(name))
 
 
+def needed(text: str) -> frozenset[str]:
+    """The environment's variables that a manifest's text cannot do without: `${env:NAME}` with no default."""
+    names = (name.removeprefix("env:") for name in _REFERENCE.findall(text) if name.startswith("env:"))
+    return frozenset(name for name in names if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name))
+
+
 def resolve(document: Document, sources: Sources) -> Resolved:
     """The document's data with its references replaced; errors are collected, each with its place."""
     resolved = Resolved()

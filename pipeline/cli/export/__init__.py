@@ -1,4 +1,4 @@
-"""`pipeline export`: what other tools need of a manifest."""
+"""`pipeline export`: what others need to do, or to know, what a manifest says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ import click
 from pipeline.cli._app import Commands
 
 EXAMPLES = """
-pipeline export azureml manifests/prod.yaml --v2 -o azureml/
+pipeline export azure-pipelines manifests/prod.yaml -o azure-pipelines.yml
+pipeline export github-actions manifests/prod.yaml --schedule '0 3 * * 1'
+pipeline export systemd manifests/prod.yaml --schedule '30 2 * * *'
 """
 
 
-@click.group("export", cls=Commands, package=__name__, names=(), examples=EXAMPLES)
+@click.group(
+    "export",
+    cls=Commands,
+    package=__name__,
+    names=("azure-pipelines", "github-actions", "gitlab-ci", "cron", "systemd"),
+    examples=EXAMPLES,
+)
 def command() -> None:
-    """Write files for other tools from a manifest."""
+    """Write what other programs need to run a manifest: jobs of schedulers, files of Azure ML.
+
+    Nothing of it holds a secret: variables are named, for the scheduler to give.
+    """

@@ -1,0 +1,66 @@
+"""What the exports to schedulers share: their options, and the job that a manifest is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from pipeline.cli._app import command as command_
+from pipeline.cli._files import write_text
+from pipeline.cli._find import find_manifest
+from pipeline.cli._options import MANIFEST_HELP
+from pipeline.cli._shell import Shell
+from pipeline.errors import UsageError
+from pipeline.jobs.model import Job, cron
+
+
+def exporting(name: str, help_: str, example: str) -> click.Command:
+    """The command `pipeline export NAME`, whose text is that of the module `pipeline.jobs.NAME`."""
+
+    @command_(name=name, help=help_, arguments=MANIFEST_HELP, examples=example)
+    @click.argument("manifest", required=False, type=click.Path(path_type=Path))
+    @click.option("--schedule", metavar="CRON", help="Also by the clock, in UTC on a host of Git: '0 3 * * 1'.")
+    @click.option("--branch", default="main", show_default=True, help="The branch that is deployed.")
+    @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Where to; default: here.")
+    @click.pass_obj
+    def made(shell: Shell, manifest: Path | None, schedule: str | None, branch: str, output: Path | None) -> None:
+        text: Callable[[Job], str] = import_module(f"pipeline.jobs.{_module(name)}").text
+        write_text(shell, text(_job(manifest, schedule, branch)), output)
+
+    return made
+
+
+def _module(name: str) -> str:
+    return "crontab" if name == "cron" else name.replace("-", "_")
+
+
+def _job(manifest: Path | None, schedule: str | None, branch: str) -> Job:
+    """Raises UsageError for what is no schedule, and for a manifest that cannot be read or is outside the project."""
+    from pipeline.lock.model import path_of
+    from pipeline.manifest.interpolate import needed
+    from pipeline.manifest.paths import project_root
+
+    path = manifest or find_manifest(Path.cwd())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="name a manifest") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text", remedy="name a manifest") from error
+    whole = path.resolve()
+    root = project_root(whole)
+    relative = whole.relative_to(root)
+    return Job(
+        name=relative.stem,
+        manifest=relative.as_posix(),
+        lock=path_of(relative).as_posix(),
+        variables=tuple(sorted(needed(text))),
+        schedule=cron(schedule) if schedule else None,
+        branch=branch,
+        folder=str(root),
+        program=str(Path(sys.argv[0]).resolve()) if sys.argv[0].endswith("pipeline") else "pipeline",
+    )
