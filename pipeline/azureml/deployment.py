@@ -52,7 +52,8 @@ class DeploymentConfig:
 
     COMPUTE_TYPE: ClassVar[str] = ""
     SETTINGS: ClassVar[tuple[Setting, ...]] = ()
-    NAMES: ClassVar[tuple[str, ...]] = ("description", "tags", "properties")
+    NAMES: ClassVar[tuple[str, ...]] = ("description", "tags", "properties", "location", *SECRETS)
+    """Attributes that every one has, as in the SDK."""
 
     if TYPE_CHECKING:
 
@@ -60,7 +61,7 @@ class DeploymentConfig:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, **settings: Any) -> None:
-        known = (*(each.attribute for each in self.SETTINGS), *self.NAMES)
+        known = dict.fromkeys((*(each.attribute for each in self.SETTINGS), *self.NAMES))
         for name in settings:
             if name not in known:
                 hint = suggestion(name, known, label="there are")

@@ -23,7 +23,7 @@ class Comment:
 
 def dump(value: Mapping[str, Any]) -> str:
     """Block style; lists of plain values on one line where they are short."""
-    return "\n".join(_mapping(value, "")) + "\n"
+    return "\n".join(_mapping(value, "") if value else ["{}"]) + "\n"
 
 
 def scalar(value: Any) -> str:
