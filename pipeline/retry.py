@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from pipeline import limit
 from pipeline.errors import CheckError, CommandFailed, OutOfReach, PipelineError, RolloutError
+from pipeline.http import after, long
 from pipeline.manifest.model import Retry
 
 if TYPE_CHECKING:
@@ -84,7 +86,12 @@ def _again(
         return max(seconds, error.retry_after if isinstance(error, OutOfReach) else 0.0)
 
     def stop(state: tenacity.RetryCallState) -> bool:
-        late = bool(policy.deadline) and passed() + state.upcoming_sleep > policy.deadline
+        wait = state.upcoming_sleep
+        late = wait >= limit.left() or (bool(policy.deadline) and passed() + wait > policy.deadline)
+        error = _error(state, first)
+        if late and isinstance(error, OutOfReach) and error.retry_after:
+            asked = f"it asks to wait {long(error.retry_after)}, longer than may be waited"
+            error.remedy = f"{asked}: run again {after(error.retry_after, time.time())}"
         return tries >= policy.attempts or late
 
     return tenacity.Retrying(

@@ -8,7 +8,7 @@ than such a run may last.
 from __future__ import annotations
 
 from pipeline.http.address import is_loopback
-from pipeline.http.model import Body, NoTLS, Response, Transport, retry_after, shown
+from pipeline.http.model import Body, NoTLS, Response, Transport, after, long, retry_after, shown
 from pipeline.http.network import Http
 
-__all__ = ["Body", "Http", "NoTLS", "Response", "Transport", "is_loopback", "retry_after", "shown"]
+__all__ = ["Body", "Http", "NoTLS", "Response", "Transport", "after", "is_loopback", "long", "retry_after", "shown"]

@@ -17,6 +17,8 @@ class NoTLS(OutOfReach):
 
 
 Body = bytes | Iterable[bytes] | None
+LONGEST = 100 * 365 * 86400.0
+"""Seconds: nobody waits longer, whatever a server asks for."""
 
 
 @noun
@@ -59,10 +61,26 @@ def shown(url: str) -> str:
 def retry_after(value: str, now: float) -> float:
     """Seconds to wait by a Retry-After header (RFC 9110, section 10.2.3), a number or a date; 0 for nonsense."""
     if value.strip().isdecimal():
-        return float(value)
+        return min(float(value), LONGEST)
     from email.utils import parsedate_to_datetime
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return 0.0
+
+
+def long(seconds: float) -> str:
+    """A time to wait in words: `20 s`, `5 min`, `3 h`, `40 days`."""
+    for whole, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * whole:
+            return f"{seconds / whole:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def after(seconds: float, now: float) -> str:
+    """When a wait that begins at the Unix time `now` is over, in words: `after 21:05 UTC`, with the day if not soon."""
+    import time
+
+    form = "%H:%M UTC" if seconds < 43200 else "%Y-%m-%d %H:%M UTC"
+    return f"after {time.strftime(form, time.gmtime(now + seconds))}"

@@ -12,7 +12,7 @@ from pipeline.http.model import NoTLS
 if TYPE_CHECKING:
     import ssl
 
-_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def failure(error: Exception, where: object) -> OutOfReach:
@@ -35,7 +35,7 @@ def certificates(environ: Mapping[str, str], ca_file: Path | None = None) -> ssl
     """Whom to trust: the bundle that `environ` names, else the system's, and `ca_file`."""
     import ssl
 
-    file = next((environ[name] for name in _CERTIFICATES if environ.get(name)), None)
+    file = next((environ[name] for name in CERTIFICATES if environ.get(name)), None)
     wanted = str(ca_file or file or "the system's certificates")
     try:
         folder = file if file and Path(file).is_dir() else environ.get("SSL_CERT_DIR")

@@ -11,15 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.errors import OutOfReach, StoreError
+from pipeline.errors import OutOfReach, PipelineError, StoreError
 from pipeline.oci.descriptor import Descriptor
-from pipeline.registry.problems import Damaged, Refused
+from pipeline.registry.problems import Damaged, NotFound, Refused, twice
 from pipeline.registry.repository import Repository, UploadSession
 from pipeline.store.blobs import Blobs, damaged, lost, missing, spoiled
 
 CHUNK = 1 << 17
 SMALL_REQUEST = 16 << 20
 """Bytes of one request to a registry, or a proxy before it, that refuses larger ones."""
+LARGE, LEAST_PIECE, MOST_PIECES = 32 << 20, 16 << 20, 16
+"""Bytes of a blob that is sent in pieces, so that an upload that breaks off goes on after the last that was answered;
+bytes of such a piece at least, and how many there are at most.
+"""
+NOT_THERE, TOO_LARGE = 404, 413
+_LOST = (NOT_THERE, 416)
+_MOST_ANEW = 3
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just moved; what it raises ends the transfer."""
@@ -79,45 +86,96 @@ class FromRepository:
         return self.repository.open_blob(self.digest, offset)
 
 
-class _Upload:
-    """One blob on its way into a repository."""
+class Notes(Protocol):
+    """Where uploads under way are noted, so that another run can go on with them."""
 
-    def __init__(self, target: Repository, blob: Descriptor, source: Source, progress: Progress) -> None:
+    def upload(self, repository: str, digest: str) -> str:
+        """The place of an upload that did not end, empty for none."""
+        ...
+
+    def note_upload(self, repository: str, digest: str, location: str) -> None:
+        """Notes the place of an upload; empty when it has ended."""
+        ...
+
+
+class _Upload:
+    """One blob on its way into a repository: whole in one request, a large one in pieces, each of which is answered."""
+
+    def __init__(
+        self, target: Repository, blob: Descriptor, source: Source, progress: Progress, notes: Notes | None
+    ) -> None:
         self._target, self._blob, self._source, self._progress = target, blob, source, progress
+        self._notes = notes if blob.size >= LARGE else None
         self._session: UploadSession | None = None
         self._broken = False
-        self._in_small_requests = False
-        self.sent = 0
+        self._piece = max(LEAST_PIECE, blob.size // MOST_PIECES) if blob.size >= LARGE else blob.size
+        self._anew = 0
+        self.reached = 0
+        """Bytes that the registry has said to have: what was sent may have been lost on the way, again and again."""
 
-    def start(self, session: UploadSession | None) -> None:
+    def start(self, session: UploadSession) -> None:
         self._session = session
 
     def attempt(self) -> None:
         session = self._resumed() if self._broken else self._session
         if self._broken and session is None and self._target.has_blob(self._blob.digest):
-            return  # The bytes had arrived, only the answer was lost.
-        session = session or self._target.start_upload() or UploadSession("")
-        self._broken, self._session = True, session
-        try:
-            self._send(session)
-        except Refused as error:
-            if self._in_small_requests or error.status != 413:
-                raise
-            self._in_small_requests = True
-            self._send(self._target.start_upload() or session)
+            return self._noted("")  # The bytes had arrived, only the answer was lost.
+        self._broken = True
+        while True:
+            session = session or self._target.begin_upload()
+            try:
+                return self._send(session)
+            except (Refused, NotFound, Damaged) as error:
+                if not self._otherwise(error):
+                    raise
+                session = None
+
+    def _otherwise(self, error: PipelineError) -> bool:
+        """Whether there is another way than the one that the registry refused: smaller requests, a single one, or an
+        upload that begins anew, for the registry knows it no more, or has got other bytes.
+        """
+        if isinstance(error, Damaged) and isinstance(self._source, FromFile):
+            self._source.check(self._blob.digest)
+        self._noted("")
+        self._anew += 1
+        if self._anew > _MOST_ANEW:
+            return False
+        status = error.status if isinstance(error, Refused) else NOT_THERE
+        if isinstance(error, Damaged):
+            return self._anew == 1
+        if status == TOO_LARGE:
+            smaller, self._piece = self._piece > SMALL_REQUEST, min(SMALL_REQUEST, self._piece)
+            return smaller
+        if self._piece < self._blob.size and (status not in _LOST or self._anew > 1):
+            # Not every registry takes blobs in pieces.
+            self._piece = self._blob.size
+            return True
+        return status in _LOST
 
     def _resumed(self) -> UploadSession | None:
         found = self._target.upload_status(self._session) if self._session else None
         return found if found and found.offset <= self._blob.size else None
 
     def _send(self, session: UploadSession) -> None:
-        """One request for a blob from its beginning; else, and where only small ones pass, several."""
+        """One request for a blob from its beginning; else, and for a large one, several."""
         size = self._blob.size
-        while session.offset < size and (session.offset or (self._in_small_requests and size > SMALL_REQUEST)):
-            end = min(size, session.offset + SMALL_REQUEST) if self._in_small_requests else size
+        self._goes_on(session)
+        while session.offset < size and (session.offset or self._piece < size):
+            end = min(size, session.offset + self._piece)
             # Each answer names the place for the next: an older one is refused by some registries.
-            session = self._session = self._target.patch_blob(session, end, self._body(session.offset, end))
+            session = self._target.patch_blob(session, end, self._body(session.offset, end))
+            self._goes_on(session)
         self._target.put_blob(session, self._blob.digest, size, self._body(session.offset, size))
+        self._noted("")
+
+    def _goes_on(self, session: UploadSession) -> None:
+        self._session = session
+        self.reached = max(self.reached, session.offset)
+        self._noted(session.location)
+
+    def _noted(self, location: str) -> None:
+        if self._notes:
+            self._notes.note_upload(self._target.name, self._blob.digest, location)
 
     def _body(self, start: int, end: int) -> Callable[[], Iterator[bytes]]:
         return lambda: self._chunks(start, end - start)
@@ -128,7 +186,6 @@ class _Upload:
                 chunk = chunk[:left]
                 yield chunk
                 left -= len(chunk)
-                self.sent += len(chunk)
                 self._target.tally.add(moved=len(chunk))
                 self._progress(len(chunk))
                 if not left:
@@ -138,24 +195,35 @@ class _Upload:
 
 
 def upload(
-    target: Repository, blob: Descriptor, source: Source, session: UploadSession, progress: Progress = lambda _n: None
+    target: Repository,
+    blob: Descriptor,
+    source: Source,
+    session: UploadSession,
+    progress: Progress = lambda _n: None,
+    notes: Notes | None = None,
 ) -> None:
     """Sends a blob, streamed; `session` is the upload already begun for it. Memory is bounded whatever its size.
 
     Raises Damaged when the registry got other bytes, Lost when the fault is the file's.
     """
-    work = _Upload(target, blob, source, progress)
+    work = _Upload(target, blob, source, progress, notes)
     work.start(session)
-    try:
-        target.client.persist(work.attempt, lambda: work.sent)
-    except Damaged:
-        if isinstance(source, FromFile):
-            source.check(blob.digest)
-        raise
+    target.client.persist(work.attempt, lambda: work.reached)
+
+
+def unfinished(target: Repository, blob: Descriptor, notes: Notes | None) -> UploadSession | None:
+    """An upload of a large blob that broke off in an earlier run, if the registry still has it."""
+    location = notes.upload(target.name, blob.digest) if notes and blob.size >= LARGE else ""
+    found = target.upload_status(UploadSession(location)) if location else None
+    return found if found and found.offset <= blob.size else None
 
 
 def download(source: Repository, blob: Descriptor, blobs: Blobs, progress: Progress = lambda _n: None) -> None:
     """Fetches a blob into a store, verified while it streams; nothing is kept of one that is not what it should be."""
+    twice(lambda: _download(source, blob, blobs, progress))
+
+
+def _download(source: Repository, blob: Descriptor, blobs: Blobs, progress: Progress) -> None:
     where = f"{source.address}@{blob.digest}"
     with blobs.writer() as writer:
 

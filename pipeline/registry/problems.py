@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.digest import parsed
 from pipeline.errors import OutOfReach, PipelineError, ResolveError
-from pipeline.http import Response, retry_after
+from pipeline.http import Response, after, long, retry_after
 
+T = TypeVar("T")
 LONGEST_WAIT = 300.0
 """Seconds: a registry that asks for a longer wait ends the run instead."""
 _MOST = 1 << 16
@@ -43,6 +44,16 @@ class Damaged(PipelineError):
     """Bytes that are not what their digest or size says."""
 
 
+def twice(read: Callable[[], T]) -> T:
+    """`read()`, once more where the bytes that came were not those that were asked for: on their way they may change
+    once, and where they are they stay what they are.
+    """
+    try:
+        return read()
+    except Damaged:
+        return read()
+
+
 def problem(response: Response, where: str, who: str, clock: Callable[[], float]) -> PipelineError:
     """The error for a status that is no success. `where` names the repository, `who` the credentials in use."""
     status = response.status
@@ -51,6 +62,8 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
     fact = f"{where}: {says or 'no reason given'} ({status}{''.join(', ' + code for code in codes)})"
     if status == 429 or status >= 500 or status == 408:
         return _busy(response, where, fact, clock)
+    if status < 400:
+        return OutOfReach(f"{where}: an answer that makes no sense here ({status})", remedy=_ASTRAY, transient=True)
     if status in (401, 403) and who:
         return denied(f"{fact}, for {who}", _action(data))
     if status in (401, 403):
@@ -70,7 +83,7 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
 def _busy(response: Response, where: str, fact: str, clock: Callable[[], float]) -> PipelineError:
     seconds = retry_after(response.headers.get("retry-after", ""), clock())
     if seconds > LONGEST_WAIT:
-        return OutOfReach(f"{where} asks to wait {seconds:.0f} seconds", remedy="run again after that time")
+        return OutOfReach(f"{where} asks to wait {long(seconds)}", remedy=f"run again {after(seconds, clock())}")
     remedy = "too many requests: try again later, or log in" if response.status == 429 else "try again later"
     remedy = "make room there" if _FULL in fact else remedy
     error = OutOfReach(fact, remedy=remedy, transient=True)
@@ -134,6 +147,7 @@ def _is_full(detail: Any) -> bool:
     return isinstance(inner, dict) and inner.get("Err") in (errno.ENOSPC, errno.EDQUOT)
 
 
+_ASTRAY = "see what is between here and the registry, and the registry's log"
 _PLAIN_HTTP = b"sent an HTTP request to an HTTPS server"
 _NEEDS_TLS = "it speaks TLS, and was asked by plain HTTP"
 _FULL = "the registry's disk is full"

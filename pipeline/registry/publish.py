@@ -11,11 +11,11 @@ from typing import TypeVar
 from pipeline.errors import Interrupted
 from pipeline.limit import inherited
 from pipeline.oci.descriptor import Descriptor
-from pipeline.registry.blobs import Progress, Source, upload
+from pipeline.registry.blobs import Progress, Source, unfinished, upload
 from pipeline.registry.documents import Document
 from pipeline.registry.problems import Denied, NotFound, Refused, Unauthorized
 from pipeline.registry.recall import Images, Recall
-from pipeline.registry.repository import Repository
+from pipeline.registry.repository import Repository, UploadSession
 
 T = TypeVar("T")
 WORTH_A_LOOK = 1 << 16
@@ -217,13 +217,17 @@ class Publication:
             mounts = [name for name in holders if name != target.name] or self._mounts.get(blob.digest) or [""]
             if (look or (blob.size >= self._look_from and not mounts[0])) and target.has_blob(blob.digest):
                 how = "present"
-            elif (session := target.start_upload(blob.digest, mounts[0])) is None:
+            elif (session := self._begun(blob, mounts[0])) is None:
                 how = "mounted"
             else:
-                upload(target, blob, self._source(blob), session, progress)
+                upload(target, blob, self._source(blob), session, progress, self._recall)
                 how = "copied"
             holders.add(target.name)
         return self._count(how)
+
+    def _begun(self, blob: Descriptor, mount_from: str) -> UploadSession | None:
+        """An upload, the one of an earlier run where that goes on; None for a blob that was mounted."""
+        return unfinished(self._target, blob, self._recall) or self._target.start_upload(blob.digest, mount_from)
 
     def _put_documents(self) -> None:
         self._complete(self._put_all)

@@ -42,6 +42,15 @@ class Recall:
                     self._note_holder(blob, repository)
             self.database.remember(self._of_repository(repository), dict(list(known.items())[-_IMAGES:]))
 
+    def upload(self, repository: str, digest: str) -> str:
+        """Where an upload that did not end goes on; empty for none."""
+        return str(self.database.memo(self._of_upload(repository, digest)) or "")
+
+    def note_upload(self, repository: str, digest: str, location: str) -> None:
+        """Notes the place of an upload under way; empty when it has ended."""
+        if location or self.upload(repository, digest):
+            self.database.remember(self._of_upload(repository, digest), location)
+
     def _note_holder(self, blob: str, repository: str) -> None:
         names: list[str] = self.database.memo(self._of_blob(blob)) or []
         if repository not in names:
@@ -49,6 +58,9 @@ class Recall:
 
     def _of_repository(self, name: str) -> str:
         return f"registry {self.registry} repository {name}"
+
+    def _of_upload(self, repository: str, digest: str) -> str:
+        return f"registry {self.registry} upload {repository} {digest}"
 
     def _of_blob(self, digest: str) -> str:
         return f"registry {self.registry} blob {digest}"

@@ -16,7 +16,7 @@ from pipeline.oci.descriptor import Descriptor
 from pipeline.registry.authentication import Scopes
 from pipeline.registry.client import Answer, RegistryClient, Request, Tally
 from pipeline.registry.documents import ACCEPT, Document, document, for_platform, is_digest
-from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unauthorized
+from pipeline.registry.problems import Damaged, Denied, NotFound, Refused, Unauthorized, twice
 
 _MOST_TAG_PAGES = 1000
 _MOST_DIGITS = 18
@@ -81,10 +81,14 @@ class Repository:
     def manifest(self, wanted: str, platform: Platform | None = None) -> Document:
         """An image manifest or an index, verified; with `platform`, an index is followed to its image manifest."""
         path = f"manifests/{quote(wanted, safe=':')}"
-        answer = self._call("GET", path, wanted, headers={"Accept": ACCEPT})
-        self.tally.add(moved=len(answer.data))
-        promised = wanted if ":" in wanted else answer.headers.get("docker-content-digest", "")
-        found = document(answer.data, self._place(wanted), answer.headers.get("content-type", ""), promised)
+
+        def read() -> Document:
+            answer = self._call("GET", path, wanted, headers={"Accept": ACCEPT})
+            self.tally.add(moved=len(answer.data))
+            promised = wanted if ":" in wanted else answer.headers.get("docker-content-digest", "")
+            return document(answer.data, self._place(wanted), answer.headers.get("content-type", ""), promised)
+
+        found = twice(read)
         if platform and found.is_index:
             return self.manifest(for_platform(found, platform, self._place(wanted)).digest)
         return found
@@ -107,8 +111,9 @@ class Repository:
         path = f"manifests/{quote(wanted, safe=':')}"
         answer = self._call("PUT", path, wanted, headers=headers, body=lambda: found.data, good=(201, 200, 202))
         self.tally.add(moved=len(found.data))
-        kept = answer.headers.get("docker-content-digest", "")
-        if kept and kept != found.descriptor.digest:
+        # The specification says that it is told; a proxy may answer for a registry that never heard of it.
+        kept = answer.headers.get("docker-content-digest", "") or self.resolve(wanted).digest
+        if kept != found.descriptor.digest:
             raise Damaged(f"{self._place(wanted)}: the registry kept {kept} in place of {found.descriptor.digest}")
 
     # -- tags ---------------------------------------------------------------------------------------------------
@@ -160,12 +165,21 @@ class Repository:
         query = f"?{urlencode({'mount': digest, 'from': mount_from})}" if mount_from else ""
         url = self._url(f"blobs/uploads/{query}")
         request = self._request("POST", url, digest, {"Content-Length": "0"}, good=(201, 202))
-        try:
-            answer = self.client.call(request)
-        except (Denied, Unauthorized, NotFound, Refused):
-            if not mount_from:
-                raise
-            return self.start_upload()
+        if mount_from:
+            try:
+                return self.client.retry(lambda: self._begun(self.client.once(request)))
+            except (Denied, Unauthorized, NotFound, Refused):
+                # An upload will do.
+                pass
+        return self.client.retry(self.begin_upload)
+
+    def begin_upload(self) -> UploadSession:
+        """Begins an upload where nothing is to be mounted. Tried once."""
+        url = self._url("blobs/uploads/")
+        answer = self.client.once(self._request("POST", url, "", {"Content-Length": "0"}, good=(202,)))
+        return UploadSession(self._location(answer))
+
+    def _begun(self, answer: Answer) -> UploadSession | None:
         return None if answer.status == 201 else UploadSession(self._location(answer))
 
     def upload_status(self, session: UploadSession) -> UploadSession | None:
@@ -237,7 +251,8 @@ class Repository:
     def _location(self, answer: Answer, otherwise: str = "") -> str:
         location = answer.headers.get("location", "") or otherwise
         if not location:
-            raise OutOfReach(f"{self.address}: the registry names no place to upload to", remedy="see its log")
+            fact = f"{self.address}: the registry names no place to upload to"
+            raise OutOfReach(fact, remedy="see its log", transient=True)
         return self.client.absolute(answer.url, location)
 
 

@@ -43,6 +43,8 @@ images:
 """
 BASIS = "  basis: {base: slim, layers: [], command: [/bin/x], tags: [v1], push: {to: all}}\n"
 WEB = "  web: {base: given, layers: [code], command: [/srv/app/start], tags: [v1, v2], push: {to: prod}}\n"
+PATIENT = ("--set", "timeouts.read=30s")
+"""For runs without a fault: the machine may be busy."""
 WORDS = {
     "reset": ("reset", "closed", "lost"),
     "stalls and drips": ("stall", "drip", "endless"),
@@ -81,7 +83,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     sys.path.insert(0, str(PLUGIN))
     with running({USER: PASSWORD}) as registry, proxied(registry.address) as proxy:
         made = Town(proxy, tmp_path_factory.mktemp("town"), itertools.count(1))
-        code, said = made.project(BASIS).run()
+        code, said = made.project(BASIS).run(*PATIENT)
         assert code == 0, said
         yield made
     sys.path.remove(str(PLUGIN))
@@ -92,7 +94,7 @@ def requests(town: Town) -> list[str]:
     """What an undisturbed run asks, in order; the tags that it leaves are those of all others."""
     shop = town.project()
     town.proxy.arm()
-    code, said = shop.run()
+    code, said = shop.run(*PATIENT)
     assert code == 0, said
     return list(town.proxy.seen)
 
@@ -100,7 +102,7 @@ def requests(town: Town) -> list[str]:
 @pytest.fixture(scope="module")
 def expected(town: Town, requests: list[str]) -> dict[str, str]:  # noqa: ARG001
     shop = town.project()
-    assert shop.run()[0] == 0
+    assert shop.run(*PATIENT)[0] == 0
     return town.tags(shop)
 
 
@@ -127,7 +129,7 @@ def survives(town: Town, fault: str, at: int, expected: dict[str, str], always: 
     assert all(digest in ("", expected[tag]) for tag, digest in tags.items()), f"{what}: {tags}"
     assert code or tags == expected, f"{what}: {tags}"
     assert verify(Store(shop.folder / "home" / "store"), dry_run=True).damage == (), what
-    code, said = bounded(shop)
+    code, said = bounded(shop, *PATIENT)
     assert code == 0, f"after {what} {seen}: {said}"
     assert town.tags(shop) == expected, what
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,11 @@ from registry_images import layer_bytes, make_image
 from registry_server import RealRegistry
 
 from pipeline.digest import digest_of
-from pipeline.errors import Interrupted, OutOfReach, PipelineError, StoreError
+from pipeline.errors import Interrupted, Lost, OutOfReach, PipelineError, StoreError
 from pipeline.http import Http
+from pipeline.manifest.model import Registry, Retry, Secret
 from pipeline.oci.descriptor import LAYER, Descriptor
+from pipeline.registry import Registries
 from pipeline.registry.memory import MemoryRegistry
 from pipeline.registry.problems import Damaged, Refused, Unauthorized
 from pipeline.registry.transfers import copy, pull, push
@@ -121,7 +125,7 @@ def test_a_wait_too_long_ends_the_run(real: RealRegistry, name: str) -> None:
     waits: list[float] = []
     with (
         failing(real.address, Fault("HEAD", "", status(429, Retry_After="86400"), times=9)) as (address, _),
-        pytest.raises(OutOfReach, match="asks to wait 86400 seconds") as caught,
+        pytest.raises(OutOfReach, match=r"asks to wait 24 h \(run again after 20") as caught,
     ):
         opened(address, sleep=waits.append).repository(f"{address}/{name}").resolve("v1")
     assert not caught.value.transient
@@ -154,7 +158,7 @@ def test_an_altered_blob_is_refused_and_not_kept(real: RealRegistry, name: str, 
     other = Store(store.folder.with_name("other"))
     for fault in (altered, longer):
         with (
-            failing(real.address, Fault("GET", "/blobs/", fault)) as (address, _proxy),
+            failing(real.address, Fault("GET", "/blobs/", fault, times=9)) as (address, _proxy),
             pytest.raises(Damaged, match=f"{address}/{name}@sha256:") as caught,
         ):
             pull(other, opened(address).repository(f"{address}/{name}"), image.digest, parallel=1)
@@ -163,10 +167,79 @@ def test_an_altered_blob_is_refused_and_not_kept(real: RealRegistry, name: str, 
     assert not [path for path in other.folder.rglob("*") if path.is_file() and path.stat().st_size > 2_000_000]
 
 
+def test_bytes_that_were_altered_on_their_way_are_asked_for_once_more(
+    real: RealRegistry, name: str, store: Store
+) -> None:
+    image = pushed(real, name, store)
+    other = Store(store.folder.with_name("other"))
+    faults = [Fault("GET", "/blobs/", altered), Fault("GET", "/manifests/", longer)]
+    with failing(real.address, *faults) as (address, _proxy):
+        pull(other, opened(address).repository(f"{address}/{name}"), image.digest, parallel=1)
+    assert [fault.times for fault in faults] == [0, 0]
+    assert other.blobs.has(image.digest)
+
+
+def test_a_wait_beyond_the_deadline_ends_at_once_and_says_when_to_come_back(real: RealRegistry, name: str) -> None:
+    waits: list[float] = []
+    fault = Fault("HEAD", "", status(429, Retry_After="120"), times=9)
+    with failing(real.address, fault) as (address, proxy), pytest.raises(OutOfReach) as caught:
+        registries = Registries(
+            {"PATH": ""},
+            [Registry("prod", address, "bob", Secret(USERS["bob"]))],
+            retry=Retry(5, 0.01, 0.02, deadline=60.0),
+            sleep=waits.append,
+            clock=lambda: 0.0,
+        )
+        registries.repository(f"{address}/{name}").resolve("v1")
+    assert re.search(
+        r"it asks to wait 2 min, longer than may be waited: run again after \d\d:\d\d UTC", str(caught.value)
+    )
+    assert waits == []
+    assert len([line for line in proxy.seen if line.startswith("HEAD")]) == 1
+
+
+def test_an_upload_that_the_registry_forgot_begins_anew(real: RealRegistry, name: str, store: Store) -> None:
+    image = make_image(store, [BIG], note=name)
+    gone = status(404)
+    with failing(real.address, Fault("PUT", "/blobs/uploads/", gone)) as (address, proxy):
+        push(store, image, opened(address).repository(f"{address}/{name}"), parallel=1)
+    assert len([line for line in proxy.seen if line.startswith("POST")]) == 3
+
+
+def test_a_registry_that_takes_no_pieces_gets_the_blob_whole(real: RealRegistry, name: str, store: Store) -> None:
+    image = make_image(store, [layer_bytes("huge", 33 << 20)], note=name)
+    with failing(real.address, Fault("PATCH", "", status(405), times=9)) as (address, proxy):
+        push(store, image, opened(address).repository(f"{address}/{name}"), parallel=1)
+    assert [line.split()[0] for line in proxy.seen if "uploads/" in line].count("PATCH") == 1
+
+
+def test_an_upload_goes_on_in_the_next_run(real: RealRegistry, name: str, store: Store) -> None:
+    data = layer_bytes("large", 40 << 20)
+    image = make_image(store, [data], note=name)
+    pieces = itertools.count()
+
+    def first_alone(exchange: Exchange, proxy: FaultyProxy) -> None:
+        if next(pieces):
+            exchange.cut()
+        else:
+            exchange.reply(*proxy.forward(exchange, exchange.body()))
+
+    with failing(real.address, Fault("PATCH", "", first_alone, times=7)) as (address, proxy):
+        target = opened(address).repository(f"{address}/{name}")
+        with pytest.raises(OutOfReach):
+            push(store, image, target, parallel=1)
+        first = len(proxy.seen)
+        done = push(store, image, opened(address).repository(f"{address}/{name}"), parallel=1)
+    assert done.moved < len(data) - (15 << 20), "what the registry had is not sent again"
+    assert "PATCH" in "".join(proxy.seen[first:])
+    check = Store(store.folder.with_name("check"))
+    pull(check, opened(real.address).repository(f"{real.address}/{name}"), image.digest)
+
+
 def test_an_altered_image_manifest_is_refused(real: RealRegistry, name: str, store: Store) -> None:
     image = pushed(real, name, store)
     with (
-        failing(real.address, Fault("GET", "/manifests/", altered)) as (address, _proxy),
+        failing(real.address, Fault("GET", "/manifests/", altered, times=2)) as (address, _proxy),
         pytest.raises(Damaged, match="are not those of"),
     ):
         opened(address).repository(f"{address}/{name}").manifest(image.digest)
@@ -225,7 +298,7 @@ def test_a_file_of_the_store_cut_short(real: RealRegistry, name: str, store: Sto
     store.blobs.path(digest).write_bytes(BIG[:1000])
     session = target.start_upload()
     assert session is not None
-    with pytest.raises(StoreError, match="bytes short"):
+    with pytest.raises(StoreError, match="it is short"):
         upload(target, Descriptor(LAYER, digest_of(BIG), len(BIG)), source, session)
 
 
@@ -233,9 +306,9 @@ def test_a_file_of_the_store_with_other_bytes_is_removed(real: RealRegistry, nam
     bad, good = layer_bytes(f"bad {name}"), layer_bytes(f"good {name}")
     image = make_image(store, [bad, good], note=name)
     store.blobs.place(digest_of(bad)).write_bytes(good)
-    with pytest.raises(StoreError, match="damaged on disk and is removed") as caught:
+    with pytest.raises(StoreError, match="damaged on disk, and is set aside") as caught:
         push(store, image, opened(real.address).repository(f"{real.address}/{name}"))
-    assert caught.value.transient
+    assert isinstance(caught.value, Lost)
     assert not store.blobs.has(digest_of(bad))
     assert store.blobs.has(digest_of(good))
 
