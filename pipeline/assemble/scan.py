@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from pipeline.assemble import elf
 from pipeline.assemble.entry import Entry, EntryType
@@ -20,6 +19,7 @@ from pipeline.oci.image_facts import KEPT
 from pipeline.store import Store
 from pipeline.store.blobs import lost, spoiled
 from pipeline.store.globs import expression
+from pipeline.store.tarmembers import Members
 from pipeline.store.tarstream import Stream, open_tar
 
 _TYPES: dict[bytes, EntryType] = {
@@ -36,6 +36,8 @@ _LARGEST = 4 << 20
 """Bytes of a file that is kept."""
 _IN_MEMORY = 16 << 20
 """Bytes of an ELF file that is not put into a file of its own first."""
+_LARGEST_ELF = 4 << 30
+"""Bytes of an ELF file that is looked into: what is put on disk meanwhile is bounded."""
 
 
 @dataclass
@@ -84,11 +86,11 @@ def scan(blob: Path, media_type: str, scratch: Path, keep: Sequence[str] = ()) -
     found = Scanned(_fits(keep))
     try:
         with open_tar(blob, media_type) as stream:
-            with tarfile.TarFile(fileobj=cast(BinaryIO, stream), errors="surrogateescape") as tar:
-                for member in tar:
-                    _member(member, stream, found, scratch)
-                    tar.members = []  # type: ignore[attr-defined]  # else it remembers every one
-            stream.drain()
+            for member in Members(stream):
+                _member(member, stream, found, scratch)
+            # tarfile takes a header that it cannot read for the archive's end.
+            if stream.drain():
+                raise ValueError("it goes on after its end")
             found.digest = stream.digest
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise AssembleError(
@@ -127,7 +129,7 @@ def _member(member: tarfile.TarInfo, stream: Stream, found: Scanned, scratch: Pa
         return
     if 0 < size <= _LARGEST and found.keep(entry.path):
         found.files[entry.path] = stream.read(size)
-    elif size > len(elf.MAGIC) and (facts := _elf(stream, size, scratch)):
+    elif len(elf.MAGIC) < size <= _LARGEST_ELF and (facts := _elf(stream, size, scratch)):
         found.contents.elf[entry.path] = facts.to_json()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +20,14 @@ from pipeline.oci.descriptor import DOCKER_INDEX, INDEX, Descriptor
 from pipeline.registry.documents import for_platform_entry
 from pipeline.store import Store
 from pipeline.store.blobs import Blobs
+from pipeline.store.pieces import as_file
+from pipeline.store.tarmembers import Members
 
 CHUNK = 1 << 20
 _LARGEST_DOCUMENT = 8 << 20
 _DEEPEST = 3
+_MOST_FILES = 100_000
+"""In a layout that is a tar."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -93,8 +99,8 @@ class Layout:
             )
 
     def _blob(self, blob: Descriptor) -> IO[bytes]:
-        if not _DIGEST.fullmatch(blob.digest):
-            raise StoreError(f"{self._path}: {blob.digest[:80]!r} is no digest", remedy="write the layout again")
+        if not isinstance(blob.digest, str) or not _DIGEST.fullmatch(blob.digest):
+            raise StoreError(f"{self._path}: {str(blob.digest)[:80]!r} is no digest", remedy="write the layout again")
         try:
             return self._open(words.blob_path(blob.digest))
         except FileNotFoundError:
@@ -124,23 +130,54 @@ def _names(entry: Descriptor) -> Sequence[str]:
 def layout(path: Path) -> Iterator[Layout]:
     """An OCI layout in a folder or a tar. ResolveError when it is neither."""
     if path.is_dir():
-        yield Layout(path, lambda name: (path / name).open("rb"))
+        yield Layout(path, lambda name: _in_folder(path / name))
         return
     try:
-        with tarfile.open(path, "r:") as tar:
-            yield Layout(path, lambda name: _member(tar, name))
+        with path.open("rb") as file:
+            yield Layout(path, _Tarred(file).open)
     except (tarfile.TarError, OSError) as error:
         raise ResolveError(f"{path} cannot be read as a tar: {error}", remedy=_OTHERWISE) from error
 
 
-def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    for written in (name, f"./{name}"):
-        try:
-            if file := tar.extractfile(written):
-                return file
-        except KeyError:
-            continue
-    raise FileNotFoundError(name)
+def _in_folder(path: Path) -> IO[bytes]:
+    """A file of the folder. ResolveError for a pipe, which nobody may ever write to, or what cannot be read."""
+    try:
+        # O_NONBLOCK: opening a pipe must not wait.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ResolveError(f"{path} cannot be read: {error.strerror}", remedy="write the layout again") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ResolveError(f"{path} is no file", remedy="write the layout again")
+    return os.fdopen(descriptor, "rb")
+
+
+class _Tarred:
+    """The files of a tar by their names; of two with one name the later."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._places: dict[str, tuple[int, int]] = {}
+        for member in Members(file):
+            if member.isreg() and not member.issparse():
+                self._places[member.name.removeprefix("./")] = (member.offset_data, member.size)
+                if len(self._places) > _MOST_FILES:
+                    raise tarfile.ReadError(f"it has more than {_MOST_FILES:,} files")
+
+    def open(self, name: str) -> IO[bytes]:
+        if name not in self._places:
+            raise FileNotFoundError(name)
+        start, size = self._places[name]
+        self._file.seek(start)
+        return as_file(_pieces(self._file, size))
+
+
+def _pieces(file: IO[bytes], left: int) -> Iterator[bytes]:
+    while left and (piece := file.read(min(CHUNK, left))):
+        left -= len(piece)
+        yield piece
 
 
 def saved(path: Path, store: Store, name: str = "", stop: Callable[[], None] = lambda: None) -> Any:

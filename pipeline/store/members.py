@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO, Any, BinaryIO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 from pipeline.digest import Digest, short
 from pipeline.errors import StoreError, UsageError
@@ -19,6 +19,7 @@ from pipeline.oci.descriptor import LAYER, Layer
 from pipeline.store import Store
 from pipeline.store.blobs import damaged, missing
 from pipeline.store.globs import expression
+from pipeline.store.tarmembers import Members
 from pipeline.store.tarstream import open_tar
 
 _T = TypeVar("_T")
@@ -183,8 +184,7 @@ def _each(
 ) -> Iterator[tuple[str, _T]]:
     with _opened(store, layer) as tar:
         for info in tar:
-            _forget(tar)
-            if (path := _plain(info.name)) in paths and info.isreg() and (file := tar.extractfile(info)):
+            if (path := _plain(info.name)) in paths and (file := tar.content(info)):
                 yield path, take(file)
 
 
@@ -192,16 +192,16 @@ _WORDS = {"dir": "folder", "char": "device", "block": "device", "fifo": "pipe"}
 
 
 @contextmanager
-def _opened(store: Store, layer: Layer) -> Iterator[tarfile.TarFile]:
+def _opened(store: Store, layer: Layer) -> Iterator[Members]:
     """A layer's tar: one that is not compressed is read by seeking, any other from front to back."""
     path = store.blobs.path(layer.blob.digest)
     try:
         if layer.blob.media_type == LAYER:
-            with path.open("rb") as file, tarfile.TarFile(fileobj=file) as tar:
-                yield tar
+            with path.open("rb") as file:
+                yield Members(file)
         else:
             with open_tar(path, layer.blob.media_type) as stream:
-                yield tarfile.TarFile(fileobj=cast(BinaryIO, stream))
+                yield Members(stream)
                 # Only all of it tells whether what was read is what it should be.
                 stream.drain()
                 if stream.digest != layer.diff_id:
@@ -226,16 +226,10 @@ _TYPES = {
 def _scanned(store: Store, layer: Layer, number: int) -> Iterator[Member]:
     with _opened(store, layer) as tar:
         for info in tar:
-            _forget(tar)
             type_ = _TYPES.get(info.type, "file")
             size = info.size if type_ == "file" else 0
             link = info.linkname
             yield Member(_plain(info.name), type_, info.mode & 0o7777, info.uid, info.gid, size, link, "", number)
-
-
-def _forget(tar: tarfile.TarFile) -> None:
-    """tarfile keeps every member that it has seen; here they would only take memory."""
-    cast(Any, tar).members = []
 
 
 def _plain(name: str) -> str:
@@ -247,12 +241,11 @@ def _pieces(store: Store, layer: Layer, member: Member) -> Iterator[bytes]:
     count = sum(one.path == member.path for one in members(store, layer, member.layer))
     with _opened(store, layer) as tar:
         for info in tar:
-            _forget(tar)
             if _plain(info.name) != member.path:
                 continue
             count -= 1
             if not count:
-                file = tar.extractfile(info)
+                file = tar.content(info)
                 while file and (piece := file.read(CHUNK)):
                     yield piece
                 return

@@ -16,9 +16,12 @@ from pipeline.manifest.words import listed, suggestion
 from pipeline.oci.descriptor import Layer
 from pipeline.store import Store
 from pipeline.store.pieces import CHUNK, as_file
+from pipeline.store.tarmembers import Forward, Members
 
 _DOCUMENT = 4 << 20
 """The largest size in bytes of what may be a document."""
+_MEMBERS = 10_000
+"""Documents, layers and links: Docker writes a few of each for a layer, and an image has at most 127."""
 
 _NONSENSE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 """What reading a document raises that is JSON, and not what it should be."""
@@ -36,9 +39,9 @@ def take_saved(
     """
     archive = _Archive(store, stop)
     try:
-        with tarfile.open(fileobj=as_file(pieces), mode="r|") as tar:
-            for member in tar:
-                archive.add(member, tar)
+        members = Members(Forward(as_file(pieces)))
+        for member in members:
+            archive.add(member, members)
         return archive.image(name)
     except (tarfile.TarError, *_NONSENSE, *compression.damage()) as error:  # type: ignore[misc]
         raise StoreError(f"the image's archive is damaged: {error}", remedy="save or build it again") from error
@@ -54,12 +57,14 @@ class _Archive:
         self._layers: dict[str, Layer] = {}
         self._links: dict[str, str] = {}
 
-    def add(self, member: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
+    def add(self, member: tarfile.TarInfo, members: Members) -> None:
         path = posixpath.normpath(member.name)
+        if len(self._documents) + len(self._layers) + len(self._links) >= _MEMBERS:
+            raise ValueError(f"it has more than {_MEMBERS:,} members")
         if member.issym() or member.islnk():
             folder = posixpath.dirname(path) if member.issym() else ""
             self._links[path] = posixpath.normpath(posixpath.join(folder, member.linkname))
-        elif member.isreg() and (file := tar.extractfile(member)):
+        elif file := members.content(member):
             start = file.read(512)
             if member.size <= _DOCUMENT and start[:1] in (b"{", b"["):
                 self._documents[path] = start + file.read()

@@ -15,15 +15,17 @@ import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from pipeline.errors import AssembleError
+from pipeline.store.tarmembers import Members
 from pipeline.store.tarstream import Stream, open_tar
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _OPEN_FOLDERS = 64
 _DEPTH = 256
+_NOT_HELD = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EILSEQ)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -42,10 +44,8 @@ def unpack(blob: Path, media_type: str, folder: Path, *, as_root: bool) -> Unpac
     """
     with contextlib.closing(Tree(folder, as_root=as_root)) as tree, open_tar(blob, media_type) as stream:
         try:
-            with tarfile.TarFile(fileobj=cast(BinaryIO, stream), errors="surrogateescape") as tar:
-                for member in tar:
-                    tree.add(member, stream)
-                    tar.members = []  # type: ignore[attr-defined]  # else it remembers every one
+            for member in Members(stream):
+                _add(tree, member, stream)
         except (tarfile.TarError, EOFError) as error:
             raise ValueError(str(error)) from error
         # tarfile takes a header that it cannot read for the archive's end.
@@ -62,18 +62,28 @@ def unpack_files(blob: Path, media_type: str, folder: Path, wanted: Callable[[st
     """
     with contextlib.closing(Tree(folder, as_root=False)) as tree, open_tar(blob, media_type) as stream:
         try:
-            with tarfile.TarFile(fileobj=cast(BinaryIO, stream), errors="surrogateescape") as tar:
-                for member in tar:
-                    tar.members = []  # type: ignore[attr-defined]
-                    if (member.isreg() or member.islnk()) and wanted(_inside(member.name)):
-                        if not member.isreg() or member.issparse():
-                            return ""
-                        tree.add(member, stream)
+            for member in Members(stream):
+                if (member.isreg() or member.islnk()) and wanted(_inside(member.name)):
+                    if not member.isreg() or member.issparse():
+                        return ""
+                    _add(tree, member, stream)
         except (tarfile.TarError, EOFError) as error:
             raise ValueError(str(error)) from error
         if stream.drain():
             raise ValueError("it goes on after its end")
         return stream.digest
+
+
+def _add(tree: Tree, member: tarfile.TarInfo, content: Stream) -> None:
+    """Adds a member; AssembleError for one that no file system holds, such as a name of a thousand letters."""
+    try:
+        tree.add(member, content)
+    except OSError as error:
+        if error.errno not in _NOT_HELD:
+            raise
+        raise AssembleError(
+            f"cannot unpack {member.name[:200]!r}: {error.strerror}", remedy="do not use this image"
+        ) from error
 
 
 class Tree:
