@@ -76,12 +76,13 @@ def command(
     """
     from pipeline.cli._gc_told import to_json, told
     from pipeline.stages.collect import collect
-    from pipeline.store import Store
+    from pipeline.store import Store, reserve
     from pipeline.store.collect import Limits
 
     if older is None:
         older = _WEEK if keep is None else None
     before = 0.0 if older is None else time.time() - older
+    reserve.use(shell.home.store)
     store = Store(shell.home.store)
     done = collect(shell.home, store, Limits(before, keep, revisions), wait=wait, dry_run=dry_run)
     if shell.json:

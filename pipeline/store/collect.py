@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.noun import noun
-from pipeline.store import Store
+from pipeline.store import Store, reserve
 from pipeline.store.inventory import Item, blobs, contents, roots, scanned, size_of, unpacked
 from pipeline.store.needed import Needed, needed
 from pipeline.store.projects import forget, projects
 from pipeline.store.roots import remove_tree
+from pipeline.store.scratch import is_full
 from pipeline.store.tables import clean
 from pipeline.store.uses import Leased
+
+_SCANT = 32 << 20
+"""Bytes that are free: with less, nothing is set aside that can go at once."""
 
 
 @noun
@@ -58,9 +62,10 @@ def collect(
     `services` are texts that name what services run. `also` is called while nobody else plans or writes. `reached` is
     told of each point at which it commits. Raises StoreError as `Uses.alone` does.
     """
-    store.blobs.scratch.sweep()
+    if not dry_run:
+        store.blobs.scratch.sweep()
     sizes = {path: size_of(path) for path in roots(store)}
-    with store.scratch() as aside:
+    with contextlib.nullcontext(store.folder) if dry_run else store.scratch() as aside:
         with store.uses.alone(wait) as leased:
             wanted = needed(store, leased, services, limits.revisions, limits.before)
             found = [*blobs(store), *contents(store), *unpacked(store, sizes)]
@@ -77,6 +82,7 @@ def collect(
         reached("set aside")
         for path in aside.iterdir():
             _remove(path)
+    reserve.keep(store.folder)
     return Collected(tuple(chosen), total, rows, gone, leased.runs)
 
 
@@ -89,13 +95,17 @@ def _take(
     aside: Path,
     reached: Callable[[str], None],
 ) -> int:
-    for name in gone:
-        forget(store.database, name)
-        reached("manifest forgotten")
+    # The database needs room of its own for each change.
+    full = is_full(store.folder, _SCANT)
     for number, item in enumerate(chosen):
         with contextlib.suppress(FileNotFoundError):
             item.path.rename(aside / str(number))
+            if full:
+                _remove(aside / str(number))
         reached(f"{item.kind} set aside")
+    for name in gone:
+        forget(store.database, name)
+        reached("manifest forgotten")
     rows = clean(store, wanted, limits.before)
     reached("rows removed")
     return rows

@@ -17,7 +17,9 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.noun import noun
+from pipeline.store import read_only
 from pipeline.store.quarantine import FOLDER, set_aside
+from pipeline.store.reserve import keep
 from pipeline.store.scratch import cannot_write, is_full
 from pipeline.store.seal import opened, sealed
 
@@ -97,7 +99,8 @@ def _alone(folder: Path) -> Iterator[None]:
 class Database:
     """Tables of JSON by key. One connection, shared by the threads of a run; WAL, so a kill loses nothing committed.
 
-    With `mend` a file that is damaged is set aside, and one without anything takes its place: `mended` says so.
+    Where it may not be written it can be read, and remembers nothing. With `mend` a file that is damaged is set aside,
+    and one without anything takes its place: `mended` says so.
     """
 
     def __init__(self, path: Path, mend: bool = False) -> None:
@@ -122,15 +125,20 @@ class Database:
             raise self._failed(error) from error
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
+        self.read_only = read_only.is_so(self._path)
+        if self.read_only:
+            self._connection = read_only.connect(self._path)
+        else:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
         # What a disk has altered is told by a row's checksum, and is no reason to fail.
         self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version < _VERSION:
+        if version < _VERSION and not self.read_only:
             with _alone(self._path.parent):
                 self._create()
+            keep(self._path.parent)
         self._inode = self._path.stat().st_ino
         if version > _VERSION:
             raise StoreError(
@@ -227,7 +235,8 @@ class Database:
 
     def adopt(self, key: str, record: Mapping[str, Any]) -> None:
         """Takes over what another machine made; no step is noted as having ended here."""
-        self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, sealed(key, record), time.time())
+        if not self.read_only:
+            self.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key, sealed(key, record), time.time())
 
     def keep(self, key: str, record: Mapping[str, Any], step: str, inputs: Mapping[str, str]) -> None:
         """Commits a step's result, and its inputs for the next plan to compare with."""
@@ -277,7 +286,8 @@ class Database:
         return opened(key, rows[0][0]) if rows else None
 
     def remember(self, key: str, value: Any) -> None:
-        self.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", key, sealed(key, value))
+        if not self.read_only:
+            self.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", key, sealed(key, value))
 
 
 def _read(inputs: str) -> dict[str, str]:

@@ -59,7 +59,8 @@ class ProjectFiles:
             digest = _hash(path)
         except OSError as error:
             raise _unreadable(path, error) from error
-        if self._database and self._now_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _RACY_NS:
+        changed = max(info.st_mtime_ns, info.st_ctime_ns)
+        if self._database and not self._database.read_only and self._now_ns() - changed > _RACY_NS:
             kept = sealed(f"{path} {stamp}", digest)
             self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", str(path), stamp, kept)
         return digest, info.st_size

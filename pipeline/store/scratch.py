@@ -143,16 +143,13 @@ def cannot_write(error: OSError, what: Path, fact: str = "") -> StoreError:
 FULL = "make room there: 'pipeline gc --older 0s' removes what nothing needs; or set PIPELINE_HOME to another disk"
 
 
-def is_full(folder: Path) -> bool:
-    """Whether nothing more fits on the disk of a folder that is there."""
+def is_full(folder: Path, scant: int = 1 << 16) -> bool:
+    """Whether (nearly) nothing more fits on the disk of a folder that is there: `scant` bytes."""
     try:
         found = os.statvfs(folder)
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize < _SCANT
-
-
-_SCANT = 1 << 16
+    return found.f_bavail * found.f_frsize < scant
 
 
 def _free(place: Path) -> str:

@@ -147,10 +147,11 @@ class Uses:
                 continue
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 if _locked(file.fileno()):
-                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        path.unlink()
                 else:
                     runs += 1
-                    names.update(file.read().decode().split())
+                    names.update(file.read().decode(errors="replace").split())
         return Leased(runs, frozenset(names))
 
     def _open(self, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Every file of a home is damaged after a run, one at a time: a run that reads it makes it again, and the same images."""
+"""Every file of a home is damaged after a run, one by one: a run that needs it makes it again, and the same images."""
 
 from __future__ import annotations
 
