@@ -30,6 +30,7 @@ _HOME = str(Path(pipeline.__file__).parent) + "/"
 _FILES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 _DONE = ("rename", "replace", "link", "symlink", "mkdir")
 _READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|BEGIN|ROLLBACK)", re.IGNORECASE)
+_ENGINE = re.compile(r"/(containers|images)/(?:[0-9a-f]{12,}(?=/|\?|$))?/?([a-z]*)")
 _REQUEST = re.compile(rb"(POST|PUT|PATCH|DELETE) (\S+) HTTP/1.1\r\n")
 
 
@@ -130,6 +131,8 @@ def _shape(target: str) -> str:
     for part in ("/blobs/uploads/", "/manifests/sha256:", "/manifests/"):
         if part in target:
             return part.strip("/")
+    if found := _ENGINE.search(target):
+        return " ".join(filter(None, found.groups()))
     return "other"
 
 

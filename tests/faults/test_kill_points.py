@@ -39,7 +39,7 @@ def survives(one: Lab, faults: dict[str, Any], expected: Result) -> bool:
     again = one.run()
     assert again.code == 0, f"{faults}: {again.said}"
     assert "Traceback" not in again.said
-    moved = {f"{path.split('/')[-3]}:{path.rpartition('/')[2]}" for path in _tags_put(again)}
+    moved = {f"{path.split('/')[-3]}:{path.rpartition('/')[2]}" for path in tags_put(again)}
     assert not [tag for tag in moved if tags.get(tag) == expected.tags.get(tag)], f"{faults}: moved again: {moved}"
     if ended:
         # Killed once its end was noted: what it had in use is cleared by whoever makes something next.
@@ -49,7 +49,7 @@ def survives(one: Lab, faults: dict[str, Any], expected: Result) -> bool:
     return True
 
 
-def _tags_put(run: Ended) -> list[str]:
+def tags_put(run: Ended) -> list[str]:
     return [
         detail.partition(" ")[2]
         for point, detail in zip(run.points, run.details, strict=True)
@@ -115,7 +115,7 @@ def test_each_stage_run_twice_does_nothing_more(lab: Make, figure: Count) -> Non
     Store(one.home / "store").database.execute("DELETE FROM keys")
     again = one.run()
     assert again.code == 0 and "hit" not in again.said, again.said
-    assert not _tags_put(again)
+    assert not tags_put(again)
     assert _difference(one.result(), expected) == []
     done = [line.split()[0] for line in again.said.splitlines() if line]
     figure("steps run twice", sum(word in ("base", "layer", "image", "push", "check", "tag") for word in done))
