@@ -37,7 +37,8 @@ def _of(shell: Shell, manifest: Path, plan: Plan, name: str, address: str) -> li
     work = plan.step(f"target {name}").work
     assert isinstance(work, TargetWork)
     home = f" --home {shlex.quote(shell.home_option)}" if shell.home_option else ""
-    service = shlex.quote(work.service)
+    # A service elsewhere is known by its manifest.
+    service = f"{shlex.quote(str(manifest))} {shlex.quote(name)}" if work.pushed else shlex.quote(work.service)
     command = shlex.quote(_command(shell))
     lines = [f"logs: {command} logs {service} -f{home}", f"stop: {command} stop {service}{home}"]
     lines.append(f"look: {command} image files {shlex.quote(f'{plan.name}/{work.image.name}')}{home}")

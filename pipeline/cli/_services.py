@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -11,11 +12,13 @@ from urllib.parse import unquote
 from pipeline.cli._find import find_manifest
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, known, opened
-from pipeline.errors import UsageError
+from pipeline.errors import OutOfReach, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.manifest.model import Manifest
+    from pipeline.manifest.model import Entry, Manifest
+    from pipeline.stages.bench import Bench
     from pipeline.targets.model import Target
+    from pipeline.targets.remote import Verified
 
 SERVICE_HELP = """
 SERVICE: a service, as 'pipeline status' names it
@@ -30,6 +33,8 @@ class Service:
     name: str
     target: Target
     request: Any = None
+    verified: Callable[[], Verified | None] = lambda: None
+    """What passed the gate, where that is asked for; None where the target does not tell now."""
 
 
 def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
@@ -38,14 +43,24 @@ def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
 
     bench = opened(shell, wanted)
     manifest = bench.manifest
-    return {
-        name: Service(
-            service_name(bench, entry),
-            target_of(bench, entry),
-            _request(manifest, entry.spec),
-        )
-        for name, entry in manifest.targets.items()
-    }
+
+    def service(entry: Entry) -> Service:
+        target = target_of(bench, entry)
+        kept = partial(_kept, bench, target)
+        return Service(service_name(bench, entry), target, _request(manifest, entry.spec), kept)
+
+    return {name: service(entry) for name, entry in manifest.targets.items()}
+
+
+def _kept(bench: Bench, target: Target) -> Verified | None:
+    from pipeline.stages.release import verified
+
+    try:
+        kept = verified(bench, target)
+        kept.pinned("")
+    except (OutOfReach, UsageError):
+        return None
+    return kept
 
 
 def of_machine(shell: Shell) -> dict[str, Service]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from pipeline.cli._work import Wanted
 
 if TYPE_CHECKING:
     from pipeline.targets.model import Observation
+    from pipeline.targets.remote import Difference
 
 EXAMPLES = """
 pipeline status                                  every service on this machine
@@ -38,10 +39,11 @@ def command(shell: Shell, manifest: Path | None, sets: Mapping[str, str]) -> Non
 
 
 def status(shell: Shell, services: Iterable[Service]) -> None:
-    """A row for each service."""
+    """A row for each service, and below it what others have changed."""
     seen = [(service, service.target.observe()) for service in services]
+    drifts = {service.name: _drift(service) for service, _ in seen}
     if shell.json:
-        shell.value([_as_json(service, what) for service, what in seen])
+        shell.value([_as_json(service, what, drifts[service.name]) for service, what in seen])
         return
     if not seen:
         shell.line("no services: 'pipeline run' starts those of a manifest")
@@ -55,14 +57,30 @@ def status(shell: Shell, services: Iterable[Service]) -> None:
     ]
     for line in table(rows, ["SERVICE", "STATE", "ADDRESS", "REVISION", "IMAGE", "SINCE", ""]):
         shell.line(line)
+    for name, drift in drifts.items():
+        for one in drift:
+            shell.line(f"{name} was changed: {one}")
+
+
+def _drift(service: Service) -> Sequence[Difference]:
+    from pipeline.targets.remote import RemoteTarget
+
+    if not isinstance(service.target, RemoteTarget):
+        return ()
+    from pipeline.stages.release import drift
+
+    kept = service.verified()
+    passed = kept.get(service.name) if kept else None
+    return drift(service.target, passed) if passed else ()
 
 
 def _when(started: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if started else ""
 
 
-def _as_json(service: Service, what: Observation) -> dict[str, Any]:
+def _as_json(service: Service, what: Observation, drift: Sequence[Difference]) -> dict[str, Any]:
     """Times in RFC 3339, UTC."""
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(what.started)) if what.started else None
     facts = {key: value for key, value in asdict(what).items() if key != "started"}
-    return {"service": service.name, **facts, "since": since}
+    drifted = {"drift": [asdict(one) for one in drift]} if drift else {}
+    return {"service": service.name, **facts, "since": since, **drifted}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pipeline.errors import Interrupted, OutOfReach, PipelineError, UsageError
@@ -148,7 +149,9 @@ def _explained(target: Place, wanted: Release, error: PipelineError) -> Unfit:
     """The error with its cause as far as the log tells, and with the log's end."""
     lines: Sequence[str] = []
     if target.observe().revision == wanted.revision:
-        lines = list(target.logs(lines=_EXPLAINED_LINES))
+        # Where the log cannot be had, the error stands for itself.
+        with suppress(OutOfReach):
+            lines = list(target.logs(lines=_EXPLAINED_LINES))
     cause = None if error.remedy else explain(lines, _environment(wanted))
     if cause is None:
         unfit = _unfit(error.message, error.remedy, error)

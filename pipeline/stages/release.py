@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline import reference
-from pipeline.errors import OutOfReach, StoreError
+from pipeline.errors import OutOfReach, StoreError, UsageError
 from pipeline.facts import Platform
 from pipeline.kinds import find, is_remote
 from pipeline.manifest.model import Entry, Image
@@ -170,13 +170,22 @@ def lost(step: Step, bench: Bench) -> str:
         return "nothing runs there"
     if seen.state == "unknown":
         return f"the target does not tell: {seen.detail}"
+    passed = verified(bench, target).get(step.work.service)
+    if passed is not None and passed.revision == seen.revision and (drifted := drift(target, passed)):
+        return f"it was changed: {told(drifted)}"
     if seen.state != "running":
         return f"the service is {seen.state}" + (f": {seen.detail}" if seen.detail else "")
-    passed = verified(bench, target).get(step.work.service)
     if passed is None or passed.revision != seen.revision:
         return f"revision {seen.revision} is live, which passed no checks here"
-    drift = target.differences(passed) if isinstance(target, RemoteTarget) else ()
-    return f"changed by others: {told(drift)}" if drift else "another revision is live"
+    return "another revision is live"
+
+
+def drift(target: Target, passed: Release) -> Sequence[Difference]:
+    """What is live otherwise than it was when it passed the gate; nothing of a target that does not tell."""
+    try:
+        return target.differences(passed) if isinstance(target, RemoteTarget) else ()
+    except (OutOfReach, UsageError):
+        return ()
 
 
 def told(differences: Sequence[Difference], most: int = 3) -> str:

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any, Literal, Protocol
 
 from pipeline.digest import Digest
+from pipeline.manifest.model import Secret
 from pipeline.noun import noun
 from pipeline.oci.descriptor import Layer
 
@@ -74,7 +75,7 @@ class Release:
             "config": dict(self.config),
             "port": self.port,
             "container_port": self.container_port,
-            "settings": dict(self.settings),
+            "settings": _marked(dict(self.settings)),
             "mounts": [mount.to_json() for mount in self.mounts],
             "reference": self.reference,
         }
@@ -83,7 +84,27 @@ class Release:
     def from_json(value: Mapping[str, Any]) -> Release:
         layers = tuple(Layer.from_json(layer) for layer in value["layers"])
         mounts = tuple(Mount.from_json(mount) for mount in value.get("mounts") or ())
-        return Release(**{**value, "layers": layers, "mounts": mounts})
+        return Release(**{**value, "layers": layers, "mounts": mounts, "settings": _unmarked(value["settings"])})
+
+
+_SECRET = "$secret"
+
+
+def _marked(value: Any) -> Any:
+    """JSON that tells of its secrets that they are."""
+    if isinstance(value, Secret):
+        return {_SECRET: value.reveal()}
+    if isinstance(value, Mapping):
+        return {key: _marked(item) for key, item in value.items()}
+    return [_marked(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if value.keys() == {_SECRET}:
+            return Secret(value[_SECRET])
+        return {key: _unmarked(item) for key, item in value.items()}
+    return [_unmarked(item) for item in value] if isinstance(value, list) else value
 
 
 @noun

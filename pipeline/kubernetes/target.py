@@ -1,0 +1,250 @@
+"""One service in a cluster: what is live, rolling out by server-side apply, canaries, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from pipeline.errors import OutOfReach, RolloutError, UsageError
+from pipeline.kubernetes import names
+from pipeline.kubernetes.api import Cluster, Conflict, Object
+from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
+from pipeline.kubernetes.health import condition
+from pipeline.kubernetes.objects import env_secret_name, objects
+from pipeline.kubernetes.output import output
+from pipeline.kubernetes.releases import ReleasesSecret
+from pipeline.kubernetes.traffic import Traffic, strategy_of
+from pipeline.kubernetes.where import address
+from pipeline.targets.model import Observation, Release
+from pipeline.targets.remote import Answer, Difference, Endpoint, RemoteTarget, Strategy, Surroundings
+
+_TRIES = 5
+_PRUNED = ("Ingress", "HorizontalPodAutoscaler", "Secret")
+
+
+def cluster_of(spec: Mapping[str, Any], surroundings: Surroundings) -> Cluster:
+    """The cluster that a target's settings name. UsageError for one that nobody knows."""
+    from pipeline.kubernetes.client import connect
+
+    namespace, environ = spec.get("namespace", ""), surroundings.environ
+    file = spec.get("kubeconfig", "")
+    where = str(surroundings.folder / file) if file else ""
+    return connect(environ, context=spec.get("context", ""), namespace=namespace, config=where)
+
+
+class KubernetesTarget(RemoteTarget):
+    """A service in one namespace; `connect` gives the cluster when it is asked for the first time."""
+
+    def __init__(
+        self, service: str, spec: Mapping[str, Any], connect: Callable[[], Cluster], surroundings: Surroundings
+    ) -> None:
+        self._service, self._spec, self._surroundings = service, spec, surroundings
+        self._connect = connect
+        self._name = names.name_of(service, spec)
+        self._verified = ReleasesSecret(lambda: self.cluster, self._name)
+        self._beside = False
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        return self._connect()
+
+    # -- what is live -------------------------------------------------------------------------------------------
+
+    def observe(self) -> Observation:
+        try:
+            return self._observed()
+        except (OutOfReach, UsageError) as error:
+            return Observation("unknown", detail=str(error))
+
+    def _observed(self) -> Observation:
+        live = self._deployments()
+        seen = live.get(names.CANARY) or live.get(names.STABLE)
+        if seen is None:
+            return Observation("absent")
+        marks = seen["metadata"].get("annotations") or {}
+        how = condition(self.cluster, seen)
+        return Observation(
+            how.state,
+            marks.get(names.REVISION, ""),
+            marks.get(names.IMAGE, ""),
+            address(self.cluster, self._name),
+            how.detail,
+            _since(seen),
+        )
+
+    def _deployments(self) -> dict[str, Object]:
+        """By their tracks."""
+        found = self.cluster.find("Deployment", labels=names.selector(self._name))
+        tracks = {one["metadata"]["name"].removeprefix(f"{self._name}-"): one for one in found if _stays(one)}
+        stable = self.cluster.get("Deployment", self._name) if self._name not in tracks else tracks[self._name]
+        return {
+            **({names.STABLE: stable} if stable else {}),
+            **({names.CANARY: tracks[names.CANARY]} if names.CANARY in tracks else {}),
+        }
+
+    def differences(self, release: Release) -> Sequence[Difference]:
+        found: list[Difference] = []
+        for wanted in self._objects(release):
+            live = self.cluster.get(wanted["kind"], wanted["metadata"]["name"])
+            found += differences(live, self.cluster.apply(wanted, dry_run=True, force=True) if live else wanted)
+        return found
+
+    def verified(self) -> ReleasesSecret:
+        return self._verified
+
+    # -- the verbs ----------------------------------------------------------------------------------------------
+
+    def rollout(self, release: Release) -> Observation:
+        live = self._deployments()
+        self._check_owner(live.get(names.STABLE), release)
+        stable = live.get(names.STABLE)
+        self._beside = bool(
+            strategy_of(release)
+            and stable
+            and stable["spec"].get("replicas", 1)
+            and _revision(stable) not in ("", release.revision)
+        )
+        if self._beside and stable:
+            self._traffic(release).begin(stable)
+        else:
+            self._apply(release, live)
+        return self.observe()
+
+    def rollback(self, release: Release) -> Observation:
+        """All at once: what is put back has been tried."""
+        self._beside = False
+        self._apply(release, self._deployments())
+        return self.observe()
+
+    def _apply(self, release: Release, live: Mapping[str, Object]) -> None:
+        for wanted in self._objects(release):
+            self._put(wanted)
+        self._traffic(release).end()
+        stable = live.get(names.STABLE)
+        if "autoscale" in release.settings and stable and stable["spec"].get("replicas") == 0:
+            least = release.settings["autoscale"].get("min", 1)
+            self.cluster.merge("Deployment", self._name, {"spec": {"replicas": least}})
+        self._prune(release, keep=_revision(stable) if stable else "")
+
+    def _objects(self, release: Release) -> list[Object]:
+        return objects(release, self._surroundings.account(release.reference))
+
+    def _put(self, wanted: Object) -> None:
+        """Applies an object. What people changed by hand is taken back; other owners of a field are asked."""
+        try:
+            live = self.cluster.apply(wanted, force=bool(self._spec.get("force", False)))
+        except Conflict as error:
+            if not all(is_hand(one.manager) for one in error.owned):
+                raise
+            live = self.cluster.apply(wanted, force=True)
+        for _ in range(_TRIES):
+            if not (added := added_by_hand(live)):
+                return
+            try:
+                self.cluster.replace(without(live, [path for path, _ in added]))
+                return
+            except OutOfReach:
+                # A controller changed it at the same moment.
+                live = self.cluster.get(wanted["kind"], wanted["metadata"]["name"]) or live
+
+    def _check_owner(self, live: Object | None, release: Release) -> None:
+        owner = ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.SERVICE)
+        if live and owner != self._service and not release.settings.get("force"):
+            whose = f"belongs to the service {owner}" if owner else "was not made by pipeline"
+            raise RolloutError(
+                f"the Deployment {self._name} in namespace {self.cluster.namespace} {whose}",
+                remedy="give the target another `name`, or set `force: true` to take it over",
+            )
+
+    def _prune(self, release: Release, keep: str) -> None:
+        """Deletes what earlier releases had and this one has not."""
+        wanted = {(one["kind"], one["metadata"]["name"]) for one in self._objects(release)}
+        wanted |= {
+            ("Secret", env_secret_name(release).replace(release.revision, keep)),
+            ("Secret", f"{self._name}-releases"),
+        }
+        for kind in _PRUNED:
+            for one in self.cluster.find(kind, labels=names.selector(self._name)):
+                if (kind, one["metadata"]["name"]) not in wanted:
+                    self.cluster.delete(kind, one["metadata"]["name"])
+
+    def stop(self) -> Observation:
+        """To no pods; the Service and the rest stay for what comes next."""
+        live = self._deployments()
+        self.cluster.delete("HorizontalPodAutoscaler", self._name)
+        if names.STABLE in live:
+            self.cluster.merge("Deployment", self._name, {"spec": {"replicas": 0}})
+        if names.CANARY in live:
+            self.cluster.delete("Deployment", f"{self._name}-{names.CANARY}")
+        return self.observe()
+
+    def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]:
+        live = self._deployments()
+        seen = live.get(names.CANARY) or live.get(names.STABLE)
+        return output(self.cluster, seen, follow=follow, lines=lines) if seen else iter(())
+
+    # -- scoring and traffic ------------------------------------------------------------------------------------
+
+    def endpoint(self, seen: Observation) -> Endpoint:
+        """Through the API server, which reaches every service; while a canary has no traffic, its own."""
+        service = f"{self._name}-{names.CANARY}" if self._beside else self._name
+        found = self.cluster.get("Service", service) or {"spec": {"ports": [{"port": 80}]}}
+        port = int(found["spec"]["ports"][0]["port"])
+
+        def send(_url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
+            return self.cluster.call(service, port, "/score", body, headers, timeout)
+
+        return Endpoint(f"{seen.address or service}/score", send=send)
+
+    def strategy(self, release: Release) -> Strategy | None:
+        return strategy_of(release) if self._beside else None
+
+    def shift(self, release: Release, percent: int) -> None:
+        traffic = self._traffic(release)
+        if percent < 100:
+            traffic.share(percent)
+            return
+        traffic.all_to_canary()
+        self._apply_beside_canary(release)
+        self._beside = False
+
+    def _apply_beside_canary(self, release: Release) -> None:
+        """The stable Deployment becomes the new release while the canary has all traffic; then it goes."""
+        wanted = self._objects(release)
+        for one in wanted:
+            if one["kind"] in ("Secret", "Deployment"):
+                self._put(one)
+        self._traffic(release).wait_for(self._name)
+        self._apply(release, {})
+
+    def _traffic(self, release: Release) -> Traffic:
+        health = release.settings.get("health") or {}
+        account = self._surroundings.account(release.reference)
+        return Traffic(
+            self.cluster,
+            release,
+            account,
+            self._put,
+            wait=self._surroundings.wait,
+            clock=self._surroundings.clock,
+            deadline=float(health.get("deadline", 300)),
+        )
+
+
+def _stays(value: Object) -> bool:
+    return "deletionTimestamp" not in value["metadata"]
+
+
+def _revision(deployment: Object) -> str:
+    return str((deployment["metadata"].get("annotations") or {}).get(names.REVISION, ""))
+
+
+def _since(deployment: Object) -> float:
+    """Unix time of the newest rollout."""
+    from datetime import datetime
+
+    conditions = (deployment.get("status") or {}).get("conditions") or ()
+    times = [one.get("lastUpdateTime") for one in conditions if one.get("type") == "Progressing"]
+    text = next(filter(None, times), None) or deployment["metadata"].get("creationTimestamp")
+    return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp() if text else 0.0

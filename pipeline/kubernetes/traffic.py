@@ -1,0 +1,116 @@
+"""Two Deployments behind one Service: a new release beside the stable one, and how much of the traffic it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from pipeline.errors import RolloutError
+from pipeline.kubernetes import names
+from pipeline.kubernetes.api import Cluster, Object
+from pipeline.kubernetes.health import condition, is_complete
+from pipeline.kubernetes.objects import canary_service, deployment, named, secrets, service
+from pipeline.kubernetes.patches import patched
+from pipeline.manifest.build import seconds
+from pipeline.targets.model import Release
+from pipeline.targets.remote import Account, Strategy
+
+
+def strategy_of(release: Release) -> Strategy | None:
+    """As the settings say; None for pod by pod, which is the Deployment's own."""
+    given = release.settings.get("strategy") or {}
+    if given.get("blue_green"):
+        return Strategy((100,), pause=0.0)
+    if "canary" not in given:
+        return None
+    canary = given["canary"]
+    latency = canary.get("latency")
+    return Strategy(
+        tuple(canary.get("steps", (10, 50, 100))),
+        seconds(canary.get("pause", 60)),
+        float(canary.get("errors", 0.01)),
+        None if latency is None else seconds(latency),
+    )
+
+
+class Traffic:
+    """The split of one service's traffic by the numbers of pods; `put` applies an object."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        release: Release,
+        account: Account | None,
+        put: Callable[[Object], None],
+        *,
+        wait: Callable[[float], None],
+        clock: Callable[[], float],
+        deadline: float,
+    ) -> None:
+        self._cluster, self._release, self._account, self._put = cluster, release, account, put
+        self._wait, self._clock, self._deadline = wait, clock, deadline
+        self._stable, self._canary = named(release), named(release, f"-{names.CANARY}")
+
+    def begin(self, stable: Object) -> None:
+        """The new release beside the stable one, with an address of its own and no traffic."""
+        strategy = strategy_of(self._release)
+        total = int(stable["spec"].get("replicas", 1))
+        first = strategy.steps[0] if strategy else 100
+        for secret in secrets(self._release, self._account):
+            self._put(secret)
+        self._put_service(names.STABLE)
+        self._put(canary_service(self._release))
+        self._put_canary(_part(total, first), total)
+
+    def share(self, percent: int) -> None:
+        """About this much of the traffic, as near as whole pods come."""
+        canary = self._cluster.get("Deployment", self._canary)
+        total = int(((canary or {}).get("metadata", {}).get("annotations") or {}).get(names.REPLICAS, 1))
+        new = _part(total, percent)
+        self._put_canary(new, total)
+        self.wait_for(self._canary)
+        self._put_service(names.STABLE, names.CANARY)
+        if "autoscale" not in self._release.settings:
+            self._cluster.merge("Deployment", self._stable, {"spec": {"replicas": max(1, total - new)}})
+
+    def all_to_canary(self) -> None:
+        canary = self._cluster.get("Deployment", self._canary)
+        total = int(((canary or {}).get("metadata", {}).get("annotations") or {}).get(names.REPLICAS, 1))
+        self._put_canary(total, total)
+        self.wait_for(self._canary)
+        self._put_service(names.CANARY)
+
+    def end(self) -> None:
+        """There is only the stable one."""
+        self._cluster.delete("Deployment", self._canary)
+        self._cluster.delete("Service", self._canary)
+
+    def wait_for(self, name: str) -> None:
+        """Until all pods of a Deployment are ready. RolloutError when they do not become so."""
+        until = self._clock() + self._deadline
+        while True:
+            found = self._cluster.get("Deployment", name)
+            if found is None:
+                raise RolloutError(f"the Deployment {name} was deleted by others", remedy="run it again")
+            if is_complete(found):
+                return
+            how = condition(self._cluster, found)
+            if how.state == "failed" or self._clock() >= until:
+                raise RolloutError(f"{name} did not become ready: {how.detail}")
+            self._wait(1.0)
+
+    def _put_canary(self, replicas: int, total: int) -> None:
+        made = deployment(self._release, names.CANARY, replicas, pull=self._account is not None)
+        made["metadata"]["annotations"][names.REPLICAS] = str(total)
+        self._put(self._patched(made))
+
+    def _put_service(self, *tracks: str) -> None:
+        self._put(self._patched(service(self._release, *tracks)))
+
+    def _patched(self, made: Object) -> Object:
+        patches = [one for one in self._release.settings.get("patches") or () if one["kind"] == made["kind"]]
+        return patched([made], patches)[0]
+
+
+def _part(total: int, percent: int) -> int:
+    return max(1, math.floor(total * percent / 100 + 0.5))

@@ -1,0 +1,27 @@
+"""The target kind `kubernetes`: a service in a cluster, AKS or any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.kubernetes.flaws import flaws
+from pipeline.kubernetes.settings import SCHEMA
+
+if TYPE_CHECKING:
+    from pipeline.kubernetes.target import KubernetesTarget
+    from pipeline.targets.remote import Surroundings
+
+REMOTE = True
+DEADLINE = 300.0
+"""Seconds until all pods of a release must be ready: nodes may have to pull the image first."""
+
+
+def target(service: str, spec: Mapping[str, Any], surroundings: Surroundings) -> KubernetesTarget:
+    """The target of one manifest entry; its cluster is asked for when it is needed."""
+    from pipeline.kubernetes.target import KubernetesTarget, cluster_of
+
+    return KubernetesTarget(service, spec, lambda: cluster_of(spec, surroundings), surroundings)
+
+
+__all__ = ["DEADLINE", "REMOTE", "SCHEMA", "flaws", "target"]
