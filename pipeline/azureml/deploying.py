@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from pipeline.azureml.deployment import (
 )
 from pipeline.azureml.exceptions import ModelNotFoundException, UserErrorException, WebserviceException, told_as
 from pipeline.azureml.inference import InferenceConfig, read_inference
-from pipeline.azureml.model import Model
+from pipeline.azureml.model import Model, register
+from pipeline.azureml.performing import said
 from pipeline.azureml.registering import without_secrets
 from pipeline.errors import PipelineError, RolloutError
 from pipeline.manifest.secrets import reveal
@@ -48,12 +49,7 @@ class Wanted:
 
 
 def deploy(
-    workspace: Workspace,
-    wanted: Wanted,
-    *,
-    labels: Mapping[str, Any] | None = None,
-    show_output: bool = False,
-    perform: performing.Perform | None = None,
+    workspace: Workspace, wanted: Wanted, *, labels: Mapping[str, Any] | None = None, show_output: bool = False
 ) -> Webservice:
     """Builds and starts a service; one that does not come up is returned as failed, and keeps why.
 
@@ -62,17 +58,37 @@ def deploy(
     """
     from pipeline.azureml.webservice import Webservice
 
+    try:
+        carry_out(workspace, wanted, performing.perform_aloud, labels=labels, tell=show_output)
+    except RolloutError:
+        # The image is right: whoever waits for the service hears of it.
+        pass
+    except PipelineError as error:
+        raise told_as(WebserviceException, error) from error
+    return Webservice(workspace, wanted.name)
+
+
+def carry_out(
+    workspace: Workspace,
+    wanted: Wanted,
+    perform: performing.Perform,
+    *,
+    labels: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = said,
+    tell: bool = False,
+) -> None:
+    """As `deploy`, with a run of one's own; raises whatever that raises. `say` is told what the user should know, and
+    with `tell` what is deployed.
+    """
     inference, deployment = checked(workspace, wanted)
     models = resolved(workspace, wanted.models)
-    if show_output:
-        _tell(models, inference, deployment)
+    for line in _summary(models, inference, deployment) if tell else ():
+        say(line)
     with workspace.contents.services.guard(wanted.name):
         record = _record(workspace, wanted, deployment, models, labels)
-        part = write(workspace, record, inference, deployment, models)
-        environ = {**workspace.environ, **workspace.secrets}
-        _performed(workspace.contents.services, record, environ, perform or performing.perform_aloud)
+        part = write(workspace, record, inference, deployment, models, say)
+        _performed(workspace, record, perform)
         workspace.contents.services.tidy(wanted.name, part)
-    return Webservice(workspace, wanted.name)
 
 
 def checked(workspace: Workspace, wanted: Wanted) -> tuple[InferenceConfig, DeploymentConfig]:
@@ -149,7 +165,7 @@ def _registered(workspace: Workspace, path: str) -> Model:
     name = Path(path).resolve().name[:30]
     models = workspace.contents.models
     before = models.find(name)
-    made = Model.register(workspace, path, name)
+    made = register(workspace, path, name)
     if before and before.content == made._stored.content:
         made.delete()
         return Model(workspace, name, version=before.version)
@@ -195,6 +211,7 @@ def write(
     inference: InferenceConfig,
     deployment: DeploymentConfig,
     models: Sequence[Model],
+    say: Callable[[str], None],
 ) -> Path:
     """Puts code, models, configurations and at last the manifest into the service's folder; the folder of its files."""
     from pipeline.azureml.importing import imported
@@ -212,7 +229,7 @@ def write(
         services.write(record.name, name, text)
     services.write(record.name, MANIFEST, made.text)
     for note in made.notes:
-        print(f"note: {note}", flush=True)
+        say(f"note: {note}")
     return part
 
 
@@ -226,21 +243,20 @@ def kept(inference: InferenceConfig) -> dict[str, Any]:
     return {**found, "entryScript": str(Path(inference.entry_script).absolute())}
 
 
-def _performed(services: Services, record: Record, environ: Mapping[str, str], perform: performing.Perform) -> None:
+def _performed(workspace: Workspace, record: Record, perform: performing.Perform) -> None:
     """Runs the manifest; what came of it is kept, however it ends."""
+    services = workspace.contents.services
+    failure: Failure | None = Failure("the deployment was interrupted", "deploy it again")
     try:
-        perform(services.place(record.name) / MANIFEST, environ)
-    except RolloutError as error:
-        # The image is right: whoever waits for the service hears of it.
-        services.keep(replace(record, process="", updated=now(), failure=Failure.of(error)))
+        perform(services.place(record.name) / MANIFEST, {**workspace.environ, **workspace.secrets})
+        failure = None
     except PipelineError as error:
-        services.keep(replace(record, process="", updated=now(), failure=Failure.of(error)))
-        raise told_as(WebserviceException, error) from error
-    except BaseException:
-        services.keep(replace(record, process="", updated=now(), failure=Failure("the deployment was interrupted")))
+        failure = Failure.of(error)
         raise
-    else:
-        services.keep(replace(record, process="", updated=now()))
+    finally:
+        now_known = services.find(record.name) or record
+        process = "" if now_known.process == record.process else now_known.process
+        services.keep(replace(record, process=process, updated=now(), failure=failure))
 
 
 def updated(
@@ -275,9 +291,10 @@ def _find(workspace: Workspace) -> Any:
     return lambda name, version: Environment.get(workspace, name, version or None)
 
 
-def _tell(models: Sequence[Model], inference: InferenceConfig, deployment: DeploymentConfig) -> None:
-    print(f"Models: {', '.join(model.id for model in models) or 'none'}")
-    print(f"Entry script: {inference.script}")
+def _summary(models: Sequence[Model], inference: InferenceConfig, deployment: DeploymentConfig) -> Iterator[str]:
+    """What is deployed, a line for each thing."""
+    yield f"Models: {', '.join(model.id for model in models) or 'none'}"
+    yield f"Entry script: {inference.script}"
     if environment := inference.environment:
-        print(f"Environment: {environment.name}, base image: {environment.docker.base_image or 'of its own'}")
-    print(f"Target: {deployment.COMPUTE_TYPE}", flush=True)
+        yield f"Environment: {environment.name}, base image: {environment.docker.base_image or 'of its own'}"
+    yield f"Target: {deployment.COMPUTE_TYPE}"

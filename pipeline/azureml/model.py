@@ -104,21 +104,12 @@ class Model:
 
         Raises WebserviceException for a wrong name, UserErrorException for a path that is not there or holds no file.
         """
-        check_model(model_name)
-        if model_framework_version is not None and model_framework is None:
-            remedy = "give model_framework, too"
-            raise WebserviceException("a framework's version was given without the framework", remedy=remedy)
         if datasets:
             raise UserErrorException("models here know of no data sets", remedy="leave out `datasets`")
-        if str(model_path).lower().startswith(("http:", "https:", "wasb:", "wasbs:")):
-            remedy = "download it, and register the file"
-            raise UserErrorException(f"a model is registered from a file or a folder, not {model_path}", remedy=remedy)
         labels = Labels(_texts(tags, "tags"), _texts(properties, "properties"), description or "")
-        framework = (model_framework or "", model_framework_version or "")
-        print(f"Registering model {model_name}")
-        path, children = Path(model_path), tuple(child_paths or ())
-        stored = workspace.contents.models.register(model_name, path, labels, framework=framework, children=children)
-        return Model._of(workspace, stored)
+        framework = (model_framework, model_framework_version)
+        print(f"Registering model {model_name}", flush=True)
+        return register(workspace, model_path, model_name, labels, framework, child_paths or ())
 
     @staticmethod
     def list(
@@ -265,6 +256,29 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model(workspace={self.workspace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
+
+
+def register(
+    workspace: Workspace,
+    path: str | os.PathLike[str],
+    name: str,
+    labels: Labels | None = None,
+    framework: tuple[str | None, str | None] = (None, None),
+    children: Sequence[str] = (),
+) -> Model:
+    """As `Model.register`, without a word."""
+    check_model(name)
+    if framework[1] is not None and framework[0] is None:
+        remedy = "give the framework, too"
+        raise WebserviceException("a framework's version was given without the framework", remedy=remedy)
+    if str(path).lower().startswith(("http:", "https:", "wasb:", "wasbs:")):
+        remedy = "download it, and register the file"
+        raise UserErrorException(f"a model is registered from a file or a folder, not {path}", remedy=remedy)
+    known = (framework[0] or "", framework[1] or "")
+    stored = workspace.contents.models.register(
+        name, Path(path), labels or Labels(), framework=known, children=tuple(children)
+    )
+    return Model._of(workspace, stored)
 
 
 def _texts(value: Mapping[str, str] | None, what: str) -> dict[str, str]:

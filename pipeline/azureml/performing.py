@@ -27,11 +27,12 @@ def perform_aloud(manifest: Path, environ: Mapping[str, str]) -> None:
     """With a line on standard output for each step."""
     from pipeline.reporters.plain import Plain
 
-    with closing(Plain(_said, _said)) as plain:
+    with closing(Plain(said, said)) as plain:
         perform_manifest(manifest, environ, plain)
 
 
-def _said(text: str) -> None:
+def said(text: str) -> None:
+    """A line on standard output."""
     # Cells of a notebook show what was flushed.
     print(text, flush=True)
 

@@ -90,6 +90,11 @@ class Webservice:
         return self.COMPUTE_TYPE
 
     @property
+    def record(self) -> Record:
+        """What the workspace keeps of it."""
+        return self._record
+
+    @property
     def tags(self) -> dict[str, str]:
         return dict(self._record.tags)
 

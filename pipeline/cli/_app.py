@@ -92,6 +92,7 @@ NAMES = (
     "schema",
     "bases",
     "import",
+    "azureml",
     "image",
     "push",
     "pull",

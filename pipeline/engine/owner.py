@@ -8,7 +8,12 @@ from pathlib import Path
 
 def own() -> str:
     """Identifies this process: the machine's boot, the namespace of process numbers, the number, the start time."""
-    return f"{_machine()}/{os.getpid()}/{_started(os.getpid())}"
+    return of(os.getpid())
+
+
+def of(pid: int) -> str:
+    """Identifies a process of this machine."""
+    return f"{_machine()}/{pid}/{_started(pid)}"
 
 
 def is_gone(mark: str) -> bool:
