@@ -17,6 +17,7 @@ LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
 NOT_READ_BY_ALL = (LAYER, LAYER_ZSTD)
 """Of layers that are not compressed, `crane validate` for one says that they are damaged."""
+_PLATFORM = ("os", "architecture", "variant")
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -42,13 +43,13 @@ class Descriptor:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Descriptor:
-        return Descriptor(
-            value["mediaType"],
-            Digest(value["digest"]),
-            value["size"],
-            value.get("annotations") or {},
-            value.get("platform") or {},
-        )
+        """KeyError, ValueError or TypeError for what is no descriptor."""
+        media_type, digest, size = value["mediaType"], value["digest"], value["size"]
+        notes, platform = value.get("annotations") or {}, value.get("platform") or {}
+        words = [media_type, digest, *notes.values(), *(platform.get(name, "") for name in _PLATFORM)]
+        if not all(isinstance(word, str) for word in words) or type(size) is not int or size < 0:
+            raise ValueError("a descriptor whose values are of other types")
+        return Descriptor(media_type, Digest(digest), size, notes, platform)
 
 
 @noun

@@ -63,7 +63,10 @@ def layers(manifest: Mapping[str, Any], config: Mapping[str, Any], where: str) -
     """The layers, lowest first, in OCI's media types. AssembleError for an image that does not agree with itself, or
     whose layers are not there to be had.
     """
-    blobs = [Descriptor.from_json(blob) for blob in manifest["layers"]]
+    try:
+        blobs = [Descriptor.from_json(blob) for blob in manifest["layers"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise AssembleError(f"{where}: its image manifest is none", remedy="take another image") from None
     diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
     if len(blobs) != len(diff_ids):
         raise AssembleError(

@@ -49,10 +49,11 @@ class Layout:
         entry = self._named(name)
         for _ in range(_DEEPEST):
             value = self._document(entry)
-            if entry.media_type not in (INDEX, DOCKER_INDEX) and "manifests" not in value:
-                return entry, value, self._bytes(Descriptor.from_json(value["config"]))
-            entries = [Descriptor.from_json(one) for one in value["manifests"]]
-            entry = for_platform_entry(entries, platform, str(self._path))
+            is_image = entry.media_type not in (INDEX, DOCKER_INDEX) and "manifests" not in value
+            found = self._descriptors(entry, [value.get("config")] if is_image else value.get("manifests"))
+            if is_image:
+                return entry, value, self._bytes(found[0])
+            entry = for_platform_entry(found, platform, str(self._path))
         raise ResolveError(f"{self._path}: an index within an index", remedy="this is no usual image")
 
     def put(self, blob: Descriptor, blobs: Blobs) -> None:
@@ -65,7 +66,7 @@ class Layout:
     def _named(self, name: str) -> Descriptor:
         try:
             entries = [Descriptor.from_json(entry) for entry in words.parse_index(self.index())["manifests"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ResolveError(f"{self._path}/index.json cannot be read: {error}", remedy="write it again") from error
         names = [_names(entry) for entry in entries]
         found = [entry for entry, known in zip(entries, names, strict=True) if not name or name in known]
@@ -83,7 +84,16 @@ class Layout:
                 return value
         except ValueError:
             pass
-        raise StoreError(f"{self._path}: {short(entry.digest)} is no image manifest", remedy="write the layout again")
+        raise self._no_manifest(entry)
+
+    def _descriptors(self, entry: Descriptor, values: Any) -> list[Descriptor]:
+        try:
+            return [Descriptor.from_json(value) for value in values]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._no_manifest(entry) from None
+
+    def _no_manifest(self, entry: Descriptor) -> StoreError:
+        return StoreError(f"{self._path}: {short(entry.digest)} is no image manifest", remedy="write the layout again")
 
     def _bytes(self, blob: Descriptor) -> bytes:
         with self._blob(blob) as file:
@@ -99,8 +109,8 @@ class Layout:
             )
 
     def _blob(self, blob: Descriptor) -> IO[bytes]:
-        if not isinstance(blob.digest, str) or not _DIGEST.fullmatch(blob.digest):
-            raise StoreError(f"{self._path}: {str(blob.digest)[:80]!r} is no digest", remedy="write the layout again")
+        if not _DIGEST.fullmatch(blob.digest):
+            raise StoreError(f"{self._path}: {blob.digest[:80]!r} is no digest", remedy="write the layout again")
         try:
             return self._open(words.blob_path(blob.digest))
         except FileNotFoundError:

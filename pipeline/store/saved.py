@@ -26,6 +26,7 @@ _MEMBERS = 10_000
 _NONSENSE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 """What reading a document raises that is JSON, and not what it should be."""
 
+_AGAIN = "save or build it again"
 _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
 
 
@@ -43,8 +44,10 @@ def take_saved(
         for member in members:
             archive.add(member, members)
         return archive.image(name)
+    except KeyError as error:
+        raise StoreError(f"the image's archive is damaged: it has no {error}", remedy=_AGAIN) from error
     except (tarfile.TarError, *_NONSENSE, *compression.damage()) as error:  # type: ignore[misc]
-        raise StoreError(f"the image's archive is damaged: {error}", remedy="save or build it again") from error
+        raise StoreError(f"the image's archive is damaged: {error}", remedy=_AGAIN) from error
 
 
 class _Archive:
