@@ -20,6 +20,9 @@ ENVIRONMENT_NAME = "project_environment"
 PACKAGE_INDEX = "https://pypi.python.org/simple"
 """The index that the SDK writes into each environment that it creates: the public one, by its old name."""
 
+LABEL = "azureml.environment"
+"""The label of an imported image: NAME or NAME:VERSION of the environment that it was."""
+
 AZUREML_DEFAULTS = "azureml-defaults"
 AZUREML_DEFAULTS_SINCE = "1.0.45"
 """Azure ML's documents: the oldest release with what the inference stack needs."""

@@ -11,6 +11,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.azureml.defaults import LABEL
 from pipeline.azureml.deployment import DeploymentConfig
 from pipeline.azureml.environment import Environment
 from pipeline.azureml.exceptions import UserErrorException
@@ -197,6 +198,9 @@ def _image(parts: Parts, serve: Mapping[str, Any], environment: Environment) -> 
     image: dict[str, Any] = {"base": "base", "layers": list(parts.layers), "serve": dict(serve)}
     if parts.env:
         image["env"] = dict(parts.env)
+    if environment.name:
+        version = f":{environment.version}" if environment.version else ""
+        image["labels"] = {LABEL: literal(f"{environment.name}{version}")}
     platform = environment.docker.platform
     if platform and (platform.os or "Linux").lower() != "linux":
         message = f"docker.platform.os is {platform.os}"

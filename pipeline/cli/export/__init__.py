@@ -7,6 +7,7 @@ import click
 from pipeline.cli._app import Commands
 
 EXAMPLES = """
+pipeline export azureml manifests/prod.yaml --v2
 pipeline export azure-pipelines manifests/prod.yaml -o azure-pipelines.yml
 pipeline export github-actions manifests/prod.yaml --schedule '0 3 * * 1'
 pipeline export systemd manifests/prod.yaml --schedule '30 2 * * *'
@@ -17,7 +18,7 @@ pipeline export systemd manifests/prod.yaml --schedule '30 2 * * *'
     "export",
     cls=Commands,
     package=__name__,
-    names=("azure-pipelines", "github-actions", "gitlab-ci", "cron", "systemd"),
+    names=("azureml", "azure-pipelines", "github-actions", "gitlab-ci", "cron", "systemd"),
     examples=EXAMPLES,
 )
 def command() -> None:
