@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.azure.cloud import Cloud, cloud_of
 from pipeline.azure.extra import extra
 from pipeline.errors import OutOfReach, UsageError
+from pipeline.http.tls import CERTIFICATES
 from pipeline.manifest.model import Azure, Secret
 from pipeline.manifest.secrets import mask
 
@@ -99,6 +100,9 @@ class Identity:
         azure, options = self._azure, self._options()
         with extra("signing in to Azure"):
             from azure import identity
+        # What they log as a warning is told as an error, once.
+        for name in ("azure", "msal"):
+            logging.getLogger(name).addHandler(logging.NullHandler())
         try:
             if azure.client_secret is not None:
                 secret = azure.client_secret.reveal()
@@ -132,7 +136,7 @@ def identity_of(azure: Azure, host: str, environ: Mapping[str, str]) -> Identity
 
 
 def verification(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Whom Azure's libraries are to trust: they look at REQUESTS_CA_BUNDLE themselves, and not at SSL_CERT_FILE."""
-    bundle = environ.get("SSL_CERT_FILE", "")
-    own = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
-    return {"connection_verify": bundle} if bundle and not own and os.path.exists(bundle) else {}  # noqa: PTH110
+    """Whom Azure's libraries are to trust; by themselves they look at REQUESTS_CA_BUNDLE alone."""
+    named = (environ.get(name, "") for name in CERTIFICATES)
+    bundle = next((name for name in named if name), "")
+    return {"connection_verify": bundle} if bundle else {}

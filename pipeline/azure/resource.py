@@ -12,7 +12,7 @@ REGISTRY = "Microsoft.ContainerRegistry/registries"
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _GROUP = re.compile(r"[\w.()-]{1,90}(?<!\.)")
-_NAMES = {WORKSPACE: re.compile(r"[A-Za-z0-9][\w-]{1,32}"), REGISTRY: re.compile(r"[A-Za-z0-9]{5,50}")}
+_NAMES = {WORKSPACE: re.compile(r"[A-Za-z0-9][\w-]{0,254}"), REGISTRY: re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")}
 _NOUNS = {WORKSPACE: "a machine-learning workspace", REGISTRY: "a container registry"}
 
 

@@ -94,8 +94,7 @@ class Runs:
         began = found.start_time or found.create_time
         ended = found.finish_time or found.last_updated_time
         seconds = (ended - began).total_seconds() if _times(began, ended) else 0.0
-        properties = (found.additional_properties or {}).get("properties") or {}
-        reason = str(properties.get("runErrorMessage") or "")
+        reason = " ".join(str(found.run_error_message or "").split())
         return Run(id_, str(found.status), seconds, next((one for one in made if one), ""), reason)
 
     def log_place(self, id_: str) -> Secret:

@@ -36,6 +36,7 @@ class Run:
     request: dict[str, Any]
     statuses: list[str]
     log: list[bytes]
+    push: Callable[[], str]
     shown: int = 0
     digest: str = ""
 
@@ -44,7 +45,7 @@ class Run:
 class AzureDouble:
     """`resources` (ARM id → properties) are what is there; `faults` are answers (method, path part) → those to give
     first. A schedule makes a run as `built` says: it gets the request and the context's tar, and gives the statuses,
-    the log and the digest.
+    the log, and what pushes the image in the end and gives its digest.
     """
 
     environ: dict[str, str] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class AzureDouble:
     faults: dict[tuple[str, str], list[Callable[[Exchange], None]]] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
-    built: Callable[[dict[str, Any], tarfile.TarFile], tuple[list[str], list[bytes], str]] | None = None
+    built: Callable[[dict[str, Any], tarfile.TarFile], tuple[list[str], list[bytes], Callable[[], str]]] | None = None
     wrong: list[str] = field(default_factory=list)
 
     def answer(self, exchange: Exchange) -> None:
@@ -156,8 +157,8 @@ class AzureDouble:
             if body["dockerFilePath"] not in tar.getnames():
                 refuse(exchange, 400, "NoDockerfile", f"There is no {body['dockerFilePath']}.")
                 return
-            statuses, log, digest = self.built(body, tar)
-        run = Run(f"ca{len(self.runs) + 1}", body, statuses, log, digest=digest)
+            statuses, log, push = self.built(body, tar)
+        run = Run(f"ca{len(self.runs) + 1}", body, statuses, log, push)
         self.runs[run.id] = run
         reply(exchange, 200, self._run(run, "Queued"))
 
@@ -169,6 +170,7 @@ class AzureDouble:
         if status == "Failed":
             properties["runErrorMessage"] = "failed to run step ID: build: exit status 1"
         if status == "Succeeded":
+            run.digest = run.digest or run.push()
             repository, _, tag = run.request["imageNames"][0].partition(":")
             image = {"registry": self.registry_host, "repository": repository, "tag": tag, "digest": run.digest}
             properties["outputImages"] = [image] if run.digest else []
