@@ -103,6 +103,8 @@ NAMES = (
     "logs",
     "score",
     "stop",
+    "rollback",
+    "render",
     "store",
     "gc",
     "doctor",

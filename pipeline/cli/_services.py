@@ -107,6 +107,15 @@ def one(shell: Shell, words: Sequence[str], sets: Mapping[str, str]) -> Service:
     return services[words[0]]
 
 
+def target_words(shell: Shell, words: Sequence[str]) -> tuple[Path, str]:
+    """MANIFEST, TARGET, both or neither: the manifest, and the target's name or nothing. Raises UsageError."""
+    if len(words) > 2:
+        raise UsageError(f"'{words[2]}' is one word too many", remedy="give MANIFEST and TARGET")
+    if words and (len(words) == 2 or _is_manifest(words[0])):
+        return Path(words[0]), words[1] if len(words) == 2 else ""
+    return find_manifest(shell.cwd), words[0] if words else ""
+
+
 def _of_target(shell: Shell, wanted: Wanted, name: str) -> Service:
     services = of_manifest(shell, wanted)
     if not name and len(services) != 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import Interrupted, OutOfReach, PipelineError, UsageError
 from pipeline.noun import noun
-from pipeline.stages.explain import explain
+from pipeline.stages.explain import deaths, explain
 from pipeline.stages.scoring import Score, Unfit, endpoint_of, score_release
 from pipeline.targets.model import Observation, Release, Target
 from pipeline.targets.remote import RemoteTarget, Send, Verified
@@ -17,6 +17,7 @@ from pipeline.targets.remote import RemoteTarget, Send, Verified
 DEADLINE = 60.0
 _LOG_LINES = 25
 _EXPLAINED_LINES = 100
+_COUNTED_LINES = 2000
 _PAUSE, _REMOTE_PAUSE = 0.1, 1.0
 
 Place = Target | RemoteTarget
@@ -47,18 +48,19 @@ def release(
     verified: Verified,
     deadline: float = DEADLINE,
     score: Mapping[str, Any] | None = None,
+    back: bool = False,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
     send: Send | None = None,
 ) -> Outcome:
-    """Makes `wanted` live, as `prove` does, and keeps it in `verified`.
+    """Makes `wanted` live, as `prove` does, and keeps it in `verified`; `back` for an earlier release.
 
     When it does not pass, the release that passed last is put back, or the service stopped where there is none, and
     Unfit says that, too. Of a target elsewhere that refuses to begin (UsageError), or that does not answer
     (OutOfReach), nothing is put back.
     """
     try:
-        outcome = prove(target, wanted, deadline=deadline, score=score, clock=clock, wait=wait, send=send)
+        outcome = prove(target, wanted, deadline=deadline, score=score, back=back, clock=clock, wait=wait, send=send)
     except Unfit as error:
         done = _restore(target, wanted, _before(verified, wanted), _Pace(deadline, clock, wait))
         raise _unfit(f"{error.message}; {done}", error.remedy, error) from error
@@ -72,6 +74,7 @@ def prove(
     *,
     deadline: float = DEADLINE,
     score: Mapping[str, Any] | None = None,
+    back: bool = False,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
     send: Send | None = None,
@@ -85,7 +88,7 @@ def prove(
     begun, pace = clock(), _Pace(deadline, clock, wait)
     try:
         if not _is_begun(target, wanted):
-            target.rollout(wanted)
+            (target.rollback if back else target.rollout)(wanted)
         observation = _healthy(target, wanted, pace)
         scored = score_release(endpoint_of(target, observation), score, clock=clock, send=send) if score else None
         if isinstance(target, RemoteTarget) and (strategy := target.strategy(wanted)):
@@ -142,7 +145,19 @@ def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
                 f"the service was not healthy after {pace.deadline:g} s{detail}",
                 remedy="give the target a longer `health` deadline, or see its log",
             )
-        pace.wait(_REMOTE_PAUSE if isinstance(target, RemoteTarget) else _PAUSE)
+        if isinstance(target, RemoteTarget):
+            pace.wait(_REMOTE_PAUSE)
+        else:
+            _check_workers(target, wanted)
+            pace.wait(_PAUSE)
+
+
+def _check_workers(target: Target, wanted: Release) -> None:
+    """Raises Unfit once a worker has died again: its server would start another one until the deadline."""
+    workers = wanted.settings.get("workers") or _environment(wanted).get("WORKER_COUNT", "")
+    most = int(workers) + 1 if str(workers).isdecimal() else 2
+    if (count := deaths(target.logs(lines=_COUNTED_LINES))) > most:
+        raise Unfit(f"the service did not become healthy: its workers ended {count} times")
 
 
 def _explained(target: Place, wanted: Release, error: PipelineError) -> Unfit:

@@ -11,7 +11,7 @@ from pipeline.errors import OutOfReach, StoreError, UsageError
 from pipeline.facts import Platform
 from pipeline.kinds import find, is_remote
 from pipeline.manifest.model import Entry, Image
-from pipeline.oci.descriptor import Descriptor, Layer
+from pipeline.oci.descriptor import DOCKER_MANIFEST, MANIFEST, Descriptor, Layer
 from pipeline.plan.model import LayerWork, Plan, Step, TargetWork
 from pipeline.recipe import Assemble
 from pipeline.stages import gate
@@ -144,6 +144,21 @@ def _pinned(step: Step, bench: Bench, kept: Verified) -> Release | None:
     return release
 
 
+def _known(step: Step, bench: Bench, record: Any) -> Release:
+    """As `_wanted`, as far as what is live can be told by it: documents that are gone are made again as they were."""
+    assert isinstance(step.work, TargetWork)
+    try:
+        return _wanted(step, bench, record)
+    except StoreError:
+        built, work = Descriptor.from_json(record["image"]), step.work
+        if work.pushed or built.media_type not in (MANIFEST, DOCKER_MANIFEST):
+            raise
+        spec = dict(work.target.spec)
+        port = work.image.serve.port if work.image.serve else spec["port"]
+        mounts = tuple(Mount.from_json(mount) for mount in record.get("mounts") or ())
+        return Release(work.service, built.digest, (), {}, spec["port"], port, spec, mounts)
+
+
 def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     """Whether the release runs and is healthy now; the record under its key only says which image that is."""
     assert isinstance(step.work, TargetWork)
@@ -155,7 +170,7 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
         record = bench.store.database.record(step.key)
         if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
             return False
-        return gate.is_live(target, _wanted(step, bench, record), kept)
+        return gate.is_live(target, _known(step, bench, record), kept)
     except (StoreError, OutOfReach):
         # The image is gone or damaged, and made again first; or the rollout says what is out of reach.
         return False
@@ -213,9 +228,33 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     return Result({**record, "address": address, "service": wanted.service}, title=f"{address}  healthy{where}{scored}")
 
 
-def roll_out(bench: Bench, entry: Entry, target: Target, wanted: Release, kept: Verified, image: Image) -> gate.Outcome:
-    """Passes a release through the gate, within the time that the target gives it."""
+def wanted_release(step: Step, plan: Plan, bench: Bench) -> Release:
+    """What a run would roll out, of an image that has been pushed. UsageError while it has not."""
+    assert isinstance(step.work, TargetWork)
+    if not step.work.pushed or not plan.verdicts[step.work.pushed].hit:
+        remedy = f"pipeline push {bench.manifest.path.name}"
+        raise UsageError(f"the image {step.work.image.name} is not in its registry as it is now", remedy=remedy)
+    pushed = bench.record(plan.step(step.work.pushed))
+    return _wanted(step, bench, {"pushed": pushed["image"], "reference": pushed["reference"]})
+
+
+def roll_out(
+    bench: Bench, entry: Entry, target: Target, wanted: Release, kept: Verified, image: Image, back: bool = False
+) -> gate.Outcome:
+    """Passes a release through the gate, within the time that the target gives it; `back` for an earlier one."""
     health = entry.spec.get("health") or {}
     deadline = health.get("deadline", getattr(find("targets", entry.kind), "DEADLINE", gate.DEADLINE))
     wait = bench.pause if is_remote(entry.kind) else time.sleep
-    return gate.release(target, wanted, verified=kept, deadline=deadline, score=image.checks.score, wait=wait)
+    score = image.checks.score
+    return gate.release(target, wanted, verified=kept, deadline=deadline, score=score, back=back, wait=wait)
+
+
+def put_back(bench: Bench, entry: Entry, target: Target, chosen: Release, kept: Verified) -> gate.Outcome:
+    """Rolls an earlier release out as a whole, and pins it: what it replaces goes to the end of the history."""
+    before = kept.get(chosen.service)
+    image = bench.manifest.images[entry.spec["image"]]
+    outcome = roll_out(bench, entry, target, chosen, kept, image, back=True)
+    kept.pin(chosen.service, chosen.revision)
+    if before and before.revision != chosen.revision:
+        kept.demote(chosen.service, before.revision)
+    return outcome

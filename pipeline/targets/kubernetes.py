@@ -10,6 +10,7 @@ from pipeline.kubernetes.settings import SCHEMA
 
 if TYPE_CHECKING:
     from pipeline.kubernetes.target import KubernetesTarget
+    from pipeline.targets.model import Release
     from pipeline.targets.remote import Surroundings
 
 REMOTE = True
@@ -24,4 +25,12 @@ def target(service: str, spec: Mapping[str, Any], surroundings: Surroundings) ->
     return KubernetesTarget(service, spec, lambda: cluster_of(spec, surroundings), surroundings)
 
 
-__all__ = ["DEADLINE", "REMOTE", "SCHEMA", "flaws", "target"]
+def render(release: Release, surroundings: Surroundings) -> str:
+    """The objects of a release as YAML, without its secrets; no cluster is asked."""
+    from pipeline.kubernetes.text import rendered
+
+    account = surroundings.account(release.reference)
+    return rendered(release, release.settings.get("namespace", ""), account)
+
+
+__all__ = ["DEADLINE", "REMOTE", "SCHEMA", "flaws", "render", "target"]
