@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,10 @@ def open_bench(
         bench.say = lambda step, text: report(StepSaid(step, text))
         bench.warn = lambda text: report(Warned(text))
         bench.retried = lambda step, text, seconds, known: report(StepRetried(step, 0, seconds, text, known))
+    if not all(entry.address for entry in manifest.registries.values()):
+        from pipeline.stages.workspaces import addressed
+
+        bench.manifest = addressed(manifest, environ, store.database, time.time, bench.warn)
     return bench
 
 
@@ -64,32 +69,47 @@ def prepare(
 ) -> Plan:
     """Resolves what the lock does not answer and what `upgrade` names, writes the lock, and plans. Steps not of `kinds`
     are not looked at: whether an image is in its registry takes a request.
+
+    From now on the store is not cleared, until the plan was performed.
     """
     started = time.monotonic()
-    lock = read_lock(bench)
-    found = resolve(bench, lock, frozen=frozen, upgrade=anew(bench, lock, upgrade), only=only)
-    if write:
-        write_lock(bench, lock, found, report, time.monotonic() - started)
-    return plan_of(bench, found, kinds)
+    with _claimed(bench):
+        lock = read_lock(bench)
+        found = resolve(bench, lock, frozen=frozen, upgrade=anew(bench, lock, upgrade), only=only)
+        if write:
+            write_lock(bench, lock, found, report, time.monotonic() - started)
+        return plan_of(bench, found, kinds)
+
+
+@contextmanager
+def _claimed(bench: Bench) -> Iterator[None]:
+    """What is found in the store stays there; when the block fails nobody will perform a plan."""
+    bench.claim.begin()
+    try:
+        yield
+    except BaseException:
+        bench.claim.end()
+        raise
 
 
 def prepare_saved(bench: Bench, report: Reporter | None, saved: Saved) -> Plan:
     """The plan of now, when it is the one that was saved or less is left to do; else StalePlan says what moved."""
     from pipeline.stages.saved import moved, moved_before, stale
 
-    lock = read_lock(bench)
-    if reasons := moved_before(saved, bench, lock):
-        raise stale(saved, reasons)
-    wanted = lock if saved.lock is None else saved.lock
-    try:
-        resolution = resolve(bench, wanted, frozen=True, only=saved.asked.images or None)
-    except StaleLock as error:
-        raise stale(saved, error.log) from error
-    plan = plan_of(bench, resolution)
-    if reasons := moved(saved, bench, plan):
-        raise stale(saved, reasons)
-    write_lock(bench, lock, resolution, report)
-    return plan
+    with _claimed(bench):
+        lock = read_lock(bench)
+        if reasons := moved_before(saved, bench, lock):
+            raise stale(saved, reasons)
+        wanted = lock if saved.lock is None else saved.lock
+        try:
+            resolution = resolve(bench, wanted, frozen=True, only=saved.asked.images or None)
+        except StaleLock as error:
+            raise stale(saved, error.log) from error
+        plan = plan_of(bench, resolution)
+        if reasons := moved(saved, bench, plan):
+            raise stale(saved, reasons)
+        write_lock(bench, lock, resolution, report)
+        return plan
 
 
 def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = tuple(STAGES)) -> Plan:
@@ -123,7 +143,24 @@ def perform(
     """Performs a plan's steps of the given kinds. Raises the first step's error after all that could run has run; with
     `fail_fast` after what was under way then has ended.
     """
-    return Runner(bench, plan, report, frozenset(kinds), fail_fast).go()
+    with _claimed(bench):
+        _count_on(bench, plan)
+        ended = Runner(bench, plan, report, frozenset(kinds), fail_fast).go()
+    bench.claim.end()
+    return ended
+
+
+def _count_on(bench: Bench, plan: Plan) -> None:
+    """Tells whoever clears the store meanwhile, or later, what is needed."""
+    from pipeline.store import projects
+
+    images = {step.name for step in plan.steps if step.kind == "image"}
+    database = bench.store.database
+    if images.issuperset(bench.manifest.images) and not database.read_only:
+        ids = [step.id for step in plan.steps]
+        projects.note(database, plan.name, bench.manifest.path, ids, time.time())
+    if not all(verdict.hit for verdict in plan.verdicts.values()):
+        bench.claim.count_on(step.key for step in plan.steps)
 
 
 __all__ = ["open_bench", "perform", "plan_of", "prepare"]

@@ -24,7 +24,7 @@ from pipeline.events import (
     entry_of,
 )
 from pipeline.limit import within
-from pipeline.plan.model import Plan, Step, StepKind
+from pipeline.plan.model import Plan, Step, StepKind, TargetWork
 from pipeline.stages.bench import Bench, Result
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class Runner:
             lambda id_: self._end(by_id[id_], "skipped"),
             lambda: self.bench.halt.is_set() or (self.fail_fast and bool(self.errors)),
         )
-        if self.renewed and not self.errors:
-            self._check_again(self.plan.steps)
+        if not self.errors:
+            self._check_again(self.plan.steps if self.renewed else self._on_remade())
         if self.errors and not self.bench.halt.is_set():
             # What did not begin any more, with `fail_fast`.
             for step in order:
@@ -168,6 +168,12 @@ class Runner:
             except Lost as lost:
                 if not self._mender.mend(step, lost):
                     raise
+
+    def _on_remade(self) -> list[Step]:
+        """Targets with nothing to do, as far as that could be told while their images were still to be made again."""
+        targets = [step for step in self.plan.steps if step.kind == "target" and self.plan.verdicts[step.id].hit]
+        made = {one.step for one in self.ended.values() if one.kind == "image" and one.outcome == "made"}
+        return [step for step in targets if isinstance(step.work, TargetWork) and step.work.built in made]
 
     def _check_again(self, steps: Iterable[Step]) -> None:
         """Does again what was done with an image that came out otherwise since."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -138,10 +137,7 @@ def performed(
         one = asked(wanted.manifest.absolute(), manifest.name, wanted.words, shell.environ)
         journal, passed = journal_of(bench.store, bench.home), shell.clock() - shell.started
         try:
-            with (
-                bench.store.uses.run() as lease,
-                Recorder(journal, one, door, shell.masks.text, passed, bench.sweep) as recorder,
-            ):
+            with Recorder(journal, one, door, shell.masks.text, passed, bench.sweep) as recorder:
                 door.record = recorder
                 if ready:
                     plan = ready(bench, door)
@@ -156,7 +152,6 @@ def performed(
                     )
                 recorder.plan = plan
                 show.fit(step.name for step in plan.steps)
-                _count_on(bench, plan, wanted, lease)
                 perform(bench, plan, door, kinds, fail_fast=wanted.fail_fast)
         except KeyboardInterrupt:
             # The run's last line says so, and how far it came.
@@ -165,17 +160,6 @@ def performed(
         finally:
             bench.halt.set()
     after(plan, door)
-
-
-def _count_on(bench: Bench, plan: Plan, wanted: Wanted, lease: Callable[[Iterable[str]], None]) -> None:
-    """Tells whoever clears the store meanwhile, or later, what is needed."""
-    from pipeline.store import projects
-
-    if not wanted.images:
-        ids = [step.id for step in plan.steps]
-        projects.note(bench.store.database, plan.name, bench.manifest.path, ids, time.time())
-    if not all(verdict.hit for verdict in plan.verdicts.values()):
-        lease(step.key for step in plan.steps)
 
 
 @dataclass

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.registry.credentials import Entra
     from pipeline.registry.origins import Origins
     from pipeline.stages.sightings import Sightings
+    from pipeline.store.uses import Claim
 
 
 @dataclass
@@ -70,6 +71,11 @@ class Bench:
             from pipeline.assemble.scan import describe
 
             describe(self.store, layer)
+
+    @cached_property
+    def claim(self) -> Claim:
+        """What keeps the store from being cleared under a plan, and its run."""
+        return self.store.uses.claim()
 
     @cached_property
     def cache(self) -> Alone:

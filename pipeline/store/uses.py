@@ -66,6 +66,10 @@ class Uses:
 
             yield lease
 
+    def claim(self) -> Claim:
+        """For what is planned first and performed later."""
+        return Claim(self)
+
     @contextmanager
     def publishing(self, name: str) -> Iterator[None]:
         """Adds something of this digest to the store: whatever lay there before is not collected in its place."""
@@ -166,6 +170,29 @@ class Uses:
             with contextlib.suppress(OSError):
                 return os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
         return None
+
+
+class Claim:
+    """As `Uses.run`, begun by whoever plans and ended by whoever performs the plan, or with the process."""
+
+    def __init__(self, uses: Uses) -> None:
+        self._uses = uses
+        self._stack = contextlib.ExitStack()
+        self._lease: Callable[[Iterable[str]], None] | None = None
+
+    def begin(self) -> None:
+        """From now on nothing is collected; nothing more where it has begun."""
+        if self._lease is None:
+            self._lease = self._stack.enter_context(self._uses.run())
+
+    def count_on(self, keys: Iterable[str]) -> None:
+        """From now on only these keys, and what is added, are kept from being collected."""
+        if self._lease is not None:
+            self._lease(keys)
+
+    def end(self) -> None:
+        self._lease = None
+        self._stack.close()
 
 
 def _locked(descriptor: int) -> bool:

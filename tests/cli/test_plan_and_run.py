@@ -134,7 +134,7 @@ def test_what_was_done_with_an_earlier_image_of_the_same_key_does_not_count(proj
     # As a command leaves it that was executed again, with another result, in a run that was killed right after.
     other = _record(project, plan["image job"]["key"])
     key = plan["image web"]["key"]
-    Database(_store(project) / "store.db").execute("UPDATE keys SET record = ? WHERE key = ?", other, key)
+    Database(_store(project) / "store.db").adopt(key, json.loads(other))
     misses = {id_: step["why"] for id_, step in _plan(project).items() if not step["hit"]}
     assert set(misses) == {"check web", "tag web", "target here"}
     assert "made again" in misses["check web"]
@@ -153,8 +153,7 @@ def test_a_service_that_was_stopped_is_said_to_be(project: Any) -> None:
 def _record(shop: Any, key: str) -> str:
     from pipeline.store.database import Database
 
-    rows = Database(_store(shop) / "store.db").execute("SELECT record FROM keys WHERE key = ?", key)
-    return str(rows[0][0])
+    return json.dumps(Database(_store(shop) / "store.db").record(key))
 
 
 def test_a_change_is_told_from_what_was_last_and_not_from_what_was_last_made(project: Any) -> None:
