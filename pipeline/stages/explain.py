@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -67,6 +67,12 @@ def explain(lines: Sequence[str], env: Mapping[str, str]) -> Cause | None:
         if re.match(r"(?!azureml_inference_server_http)[\w.]+(?:Error|Exception): ", line):
             return Cause(line[:300], "correct the entry script")
     return None
+
+
+def deaths(lines: Iterable[str]) -> int:
+    """How many workers of a gunicorn a log says to have died (its arbiter, reap_workers()); not those it ended."""
+    died = re.compile(r"Worker \(pid:\d+\) (?:exited with code|was sent SIG(?!TERM|INT|QUIT))")
+    return sum(bool(died.search(line)) for line in lines)
 
 
 def _missing_file(path: str, env: Mapping[str, str]) -> Cause:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,20 @@ def test_the_deadline_ends_the_wait(verified: VerifiedFiles) -> None:
     target = Target({BAD.revision: "starting"}, detail="GET / was answered with 503")
     with pytest.raises(RolloutError, match=r"not healthy after 7 s: GET / was answered with 503"):
         roll(target, BAD, verified, deadline=7)
+
+
+@pytest.mark.parametrize(("workers", "died", "waits"), [(None, 3, False), (None, 2, True), (4, 5, True), (4, 6, False)])
+def test_workers_that_die_again_and_again_end_the_wait(
+    verified: VerifiedFiles, workers: int | None, died: int, waits: bool
+) -> None:
+    log = [f"[ERROR] Worker (pid:{number}) exited with code 7" for number in range(died)]
+    log += ["[ERROR] Worker (pid:99) was sent SIGTERM!"]
+    bad = replace(BAD, settings={"workers": workers} if workers else {})
+    target = Target({bad.revision: "starting"}, log)
+    with pytest.raises(RolloutError) as caught:
+        roll(target, bad, verified, deadline=7)
+    found = f"its workers ended {died} times: its worker ends again and again, with exit code 7"
+    assert (found in caught.value.message) is not waits
 
 
 def test_a_release_that_fails_now_is_not_put_back_over_itself(verified: VerifiedFiles) -> None:
