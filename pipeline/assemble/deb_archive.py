@@ -18,12 +18,15 @@ from typing import IO
 from pipeline.compression import damage, reader, suffix_kind
 from pipeline.dpkg import stanza
 from pipeline.errors import AssembleError
+from pipeline.store.tarmembers import Members
 
 AHEAD = 2
 """Threads that decompress, which the libraries do outside the interpreter's lock; as many .debs wait at most."""
 IN_MEMORY = 24 << 20
 """Bytes of a package's unpacked files that are held in memory; a larger one goes through a scratch file."""
 MAX_CONTROL = 16 << 20
+MAX_DATA = 16 << 30
+"""Bytes that a package's control files and its files may unpack to."""
 _HEADER = 60
 
 
@@ -51,10 +54,9 @@ class Deb:
     def members(self) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
         """What the package installs, in its order, with the stream to read each file's bytes from."""
         try:
-            with tarfile.open(fileobj=self.data, mode="r:") as tar:
-                for member in tar:
-                    yield member, self.data
-        except (tarfile.TarError, UnicodeError) as error:
+            for member in Members(self.data):
+                yield member, self.data
+        except tarfile.TarError as error:
             raise _damaged(self.file, "file", error) from None
 
 
@@ -97,9 +99,11 @@ def _parts(raw: IO[bytes], file: str) -> dict[str, tuple[int, int]]:
     if raw.read(8) != b"!<arch>\n":
         raise AssembleError(f"{file} is not a .deb")
     parts: dict[str, tuple[int, int]] = {}
+    whole = raw.seek(0, io.SEEK_END)
+    raw.seek(8)
     while len(header := raw.read(_HEADER)) == _HEADER:
         name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), header[48:58].strip()
-        if not size.isdigit() or header[58:] != b"`\n":
+        if not size.isdigit() or header[58:] != b"`\n" or raw.tell() + int(size) > whole:
             raise AssembleError(f"{file} is damaged: a wrong archive header")
         parts[name] = (raw.tell(), int(size))
         raw.seek(int(size) + int(size) % 2, io.SEEK_CUR)
@@ -117,12 +121,12 @@ def _open_part(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], start: str,
 def _control(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], file: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(_open_part(raw, parts, "control.tar", file).read(MAX_CONTROL))) as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                content = tar.extractfile(member) if member.isfile() and "/" not in name else None
-                if content:
-                    found[name] = content.read()
+        members = Members(io.BytesIO(_open_part(raw, parts, "control.tar", file).read(MAX_CONTROL)))
+        for member in members:
+            name = member.name.removeprefix("./")
+            content = members.content(member) if "/" not in name and not member.issparse() else None
+            if content:
+                found[name] = content.read()
     except tarfile.TarError as error:
         raise _damaged(file, "control", error) from None
     except damage() as error:
@@ -147,6 +151,8 @@ def _data(raw: IO[bytes], parts: Mapping[str, tuple[int, int]], file: str, scrat
         spill.write(start)
         while chunk := stream.read(1 << 20):
             spill.write(chunk)
+            if spill.tell() > MAX_DATA:
+                raise AssembleError(f"{file} is refused: it unpacks to more than {MAX_DATA >> 30} GiB")
         spill.seek(0)
         return spill
     except damage() as error:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,6 +118,8 @@ def _record(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _entry(target: str, source: os.DirEntry[str], owner: str) -> Entry:
+    if not target.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in target):
+        raise AssembleError(f"the name {target!r} of {owner} is not UTF-8", remedy="choose another version")
     stat = source.stat(follow_symlinks=False)
     mode = 0o755 if stat.st_mode & 0o111 else 0o644
     return Entry(target, mode=mode, source=Path(source.path), size=stat.st_size, owner=owner)
@@ -131,7 +134,8 @@ def _checked(entry: Entry, recorded: tuple[str, str] | None, path: str, file: st
     if not recorded or not recorded[0]:
         return ","
     assert isinstance(entry.source, Path)
-    sound = not recorded[1] or int(recorded[1]) == entry.size
+    # A size is optional; one that is no number tells nothing.
+    sound = not re.fullmatch(r"[0-9]{1,18}", recorded[1]) or int(recorded[1]) == entry.size
     if sound and recorded[0].startswith("sha256=") and entry.source.stat().st_nlink > 1:
         with entry.source.open("rb") as content:
             sound = _encoded(hashlib.file_digest(content, "sha256").digest()) == recorded[0]
@@ -163,7 +167,7 @@ def _entry_points(info: Path, layout: Layout, owner: str) -> Iterator[Entry]:
     except FileNotFoundError:
         return
     except (ValueError, configparser.Error) as error:
-        raise AssembleError(f"{owner} has entry points that cannot be read: {error}") from error
+        raise AssembleError(f"{owner} has entry points that cannot be read: {' '.join(str(error).split())}") from error
     for section in ("console_scripts", "gui_scripts"):
         for name, value in sorted(parser.items(section)) if parser.has_section(section) else ():
             module, _, call = value.split("[")[0].strip().partition(":")
