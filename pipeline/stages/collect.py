@@ -13,17 +13,23 @@ from pipeline.noun import noun
 from pipeline.store import Store
 from pipeline.store.collect import Collected, Limits
 from pipeline.store.collect import collect as collect_store
+from pipeline.store.inventory import scanned, size_of
+from pipeline.store.quarantine import FOLDER
+from pipeline.store.roots import remove_tree
 from pipeline.store.scratch import Scratch
 from pipeline.store.uses import Leased
 
 _HOUR = 3600.0
-_CACHES = ("frames", "debian/debs", "debian/indexes")
+_CACHES = ("frames", f"frames/{FOLDER}", "debian/debs", "debian/indexes", "conda/repodata")
 """Folders of files that are fetched or packed again when they are wanted; other tools keep their own caches."""
+_UNPACKED = "conda/pkgs"
+"""A folder of packages, each unpacked in a folder of its own (rattler's package cache)."""
+_GONE = ".gone-"
 
 
 @noun
 class Aged:
-    """A file of a cache or a log that was not used for long; `kind` is "cache" or "log"."""
+    """A file or an unpacked package of a cache, or a log, not used for long; `kind` is "cache" or "log"."""
 
     kind: str
     path: Path
@@ -63,7 +69,7 @@ def collect(
         aged.extend(find_aged(home, before, caches=not leased.runs))
         for each in aged if not dry_run else ():
             with contextlib.suppress(OSError):
-                each.path.unlink()
+                _remove(each.path)
             reached(f"{each.kind} removed")
 
     if not dry_run:
@@ -83,9 +89,12 @@ def services(home: Home) -> list[str]:
 
 
 def find_aged(home: Home, before: float, caches: bool = True) -> Iterator[Aged]:
-    """Files that were not used since `before` (Unix time in seconds)."""
-    for name in _CACHES if caches else ():
-        yield from _files("cache", home.cache / name, before)
+    """Files and unpacked packages that were not used since `before` (Unix time in seconds)."""
+    for top in [home.cache / name for name in _CACHES] if caches else ():
+        yield from _files("cache", top, before)
+    if caches:
+        yield from _files("cache", home.cache / _UNPACKED, before)
+        yield from _packages(home.cache / _UNPACKED, before)
     for folder, _, _ in os.walk(home.state / "logs"):
         yield from _files("log", Path(folder), before)
 
@@ -100,3 +109,27 @@ def _files(kind: str, folder: Path, before: float) -> Iterator[Aged]:
             info = path.lstat()
             if path.is_file() and max(info.st_mtime, info.st_atime) < before:
                 yield Aged(kind, path, info.st_size)
+
+
+def _packages(folder: Path, before: float) -> Iterator[Aged]:
+    """Packages that were unpacked, and linked or looked at last, before then; and what a killed collection left."""
+    for path in (Path(entry.path) for entry in scanned(folder)):
+        if not path.is_dir() or path.is_symlink():
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            used = path.lstat().st_ctime
+            with contextlib.suppress(FileNotFoundError):
+                info = (path / "info" / "index.json").lstat()
+                used = max(used, info.st_atime, info.st_ctime)
+            if used < before or path.name.startswith(_GONE):
+                yield Aged("cache", path, size_of(path))
+
+
+def _remove(path: Path) -> None:
+    """A package in one act: half of one is never found under its name."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
+        return
+    gone = path if path.name.startswith(_GONE) else path.with_name(f"{_GONE}{os.getpid()}-{path.name}")
+    path.rename(gone)
+    remove_tree(gone)

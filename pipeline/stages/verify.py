@@ -9,6 +9,7 @@ from pipeline.home import Home
 from pipeline.stages.collect import services
 from pipeline.store import Store
 from pipeline.store.needed import reachable
+from pipeline.store.quarantine import FOLDER
 from pipeline.store.verify import Verified
 from pipeline.store.verify import verify as verify_store
 
@@ -22,6 +23,7 @@ def verify(
         store,
         frames=lambda: _frames(home.cache / "frames"),
         in_use=lambda digest: digest in running,
+        beside=[home.cache / "frames" / FOLDER],
         dry_run=dry_run,
         told=told,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.noun import noun
 from pipeline.store import Store, reserve
-from pipeline.store.inventory import Item, blobs, contents, roots, scanned, size_of, unpacked
+from pipeline.store.inventory import Item, blobs, contents, damaged, roots, scanned, size_of, unpacked
 from pipeline.store.needed import Needed, needed
 from pipeline.store.projects import forget, projects
 from pipeline.store.roots import remove_tree
@@ -68,7 +68,7 @@ def collect(
     with contextlib.nullcontext(store.folder) if dry_run else store.scratch() as aside:
         with store.uses.alone(wait) as leased:
             wanted = needed(store, leased, services, limits.revisions, limits.before)
-            found = [*blobs(store), *contents(store), *unpacked(store, sizes)]
+            found = [*blobs(store), *contents(store), *damaged(store), *unpacked(store, sizes)]
             chosen = _chosen(found, wanted, limits, spared=_merged_in_use(services, leased))
             gone = tuple(name for name, each in projects(store.database).items() if each.is_gone(limits.before))
             total = sum(item.size for item in found)

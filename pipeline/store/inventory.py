@@ -10,8 +10,9 @@ from typing import Literal
 
 from pipeline.noun import noun
 from pipeline.store import Store
+from pipeline.store.quarantine import FOLDER
 
-Kind = Literal["blob", "unpacked layer", "contents listing"]
+Kind = Literal["blob", "unpacked layer", "contents listing", "damaged file"]
 
 
 @noun
@@ -34,6 +35,14 @@ def blobs(store: Store) -> Iterator[Item]:
 def contents(store: Store) -> Iterator[Item]:
     for entry in scanned(store.folder / "contents"):
         yield from _item("contents listing", entry, "sha256:" + entry.name.partition(".")[0])
+
+
+def damaged(store: Store) -> Iterator[Item]:
+    """What was set aside when it was found damaged, at the time that it was."""
+    for entry in scanned(store.folder / FOLDER):
+        with contextlib.suppress(FileNotFoundError):
+            info = entry.stat(follow_symlinks=False)
+            yield Item("damaged file", Path(entry.path), "", info.st_size, info.st_ctime)
 
 
 def _item(kind: Kind, entry: os.DirEntry[str], digest: str) -> Iterator[Item]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pipeline.errors import StoreError
 from pipeline.noun import noun
 from pipeline.store import Store
 from pipeline.store.needed import reachable
+from pipeline.store.quarantine import FOLDER, aside
 from pipeline.store.roots import remove_tree
 
 Kind = Literal["blob", "contents listing", "unpacked layer", "packed package", "image", "database"]
@@ -35,13 +37,16 @@ class Damage:
 
 @noun
 class Verified:
-    """How much was read, and what was found damaged; `kept` says of what it could not be removed, and why."""
+    """How much was read, and what was found damaged; `kept` says of what it could not be removed, and why. `aside` are
+    files that runs had set aside as damaged before, with their sizes: they are removed, too.
+    """
 
     blobs: int
     size: int
     others: int
     damage: tuple[Damage, ...]
     kept: tuple[str, ...] = ()
+    aside: tuple[tuple[Path, int], ...] = ()
 
 
 def verify(
@@ -49,15 +54,17 @@ def verify(
     *,
     frames: Callable[[], Iterator[tuple[Path, bool]]] = lambda: iter(()),
     in_use: Callable[[str], bool] = lambda _digest: False,
+    beside: Sequence[Path] = (),
     dry_run: bool = False,
     told: Callable[[int, int], None] = lambda _done, _of: None,
     parallel: int = 0,
 ) -> Verified:
     """Reads every blob, listing, unpacked layer's names and packed package, and checks the database.
 
-    `frames` tells of each packed package whether it is whole, `in_use` whether a service runs from a layer's unpacked
-    files (those stay). `told` gets the bytes read so far, and of how many. What is damaged is removed, but for a
-    `dry_run`. Safe beside runs, which take what is gone for a miss.
+    `frames` tells of each packed package whether it is whole, `beside` are other folders of what was set aside,
+    `in_use` tells whether a service runs from a layer's unpacked files (those stay). `told` gets the bytes read so far,
+    and of how many. What is damaged is removed, but for a `dry_run`. Safe beside runs, which take what is gone for a
+    miss.
     """
     blobs = [path for folder in _listed(store.blobs.folder) for path in _listed(folder)]
     size = sum(_size(path) for path in blobs)
@@ -72,8 +79,12 @@ def verify(
     packed = list(frames())
     found += [Damage("packed package", path.name, "has other bytes", path) for path, whole in packed if not whole]
     found += [Damage("database", "store.db", fact) for fact in store.database.flaws()]
+    left = [one for folder in (store.folder / FOLDER, *beside) for one in aside(folder)]
     kept = () if dry_run else tuple(_removed(found, in_use))
-    return Verified(len(blobs), size, len(listings) + len(roots) + len(packed), tuple(found), kept)
+    for path, _ in () if dry_run else left:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return Verified(len(blobs), size, len(listings) + len(roots) + len(packed), tuple(found), kept, tuple(left))
 
 
 def _bad_blobs(blobs: Sequence[Path], size: int, told: Callable[[int, int], None], parallel: int) -> list[Path]:

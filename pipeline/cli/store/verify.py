@@ -72,6 +72,9 @@ def _lines(done: Verified, seconds: float, dry_run: bool) -> Iterator[str]:
         yield f"{one.kind} {short(one.name)} {one.fact}{_for(one)}"
     for text in done.kept:
         yield f"not removed: {text}"
+    if done.aside:
+        number, size = lines.number(len(done.aside), "file"), lines.size(sum(size for _, size in done.aside))
+        yield f"{number}, {size}, set aside as damaged by earlier runs{'' if dry_run else ': removed'}"
     rate = f", {lines.size(int(done.size / seconds))}/s" if done.size else ""
     read = f"{lines.number(done.blobs, 'blob')}, {lines.size(done.size)} in {lines.seconds(seconds)}{rate}"
     others = (
@@ -104,4 +107,5 @@ def _json(done: Verified, seconds: float, dry_run: bool) -> dict[str, Any]:
             for one in done.damage
         ],
         "kept": list(done.kept),
+        "aside": [{"path": str(path), "size": size} for path, size in done.aside],
     }
