@@ -54,9 +54,9 @@ class Arm:
             request = HttpRequest("GET", f"{self.identity.cloud.manager}{path}{separator}api-version={version}")
             response = client.send_request(request, **self.each)
             response.raise_for_status()
-            value = response.json()
-        if not isinstance(value, dict):
-            raise OutOfReach(f"{what}: Azure answers nonsense", remedy="try again later")
+            value = _document(response)
+        if value is None:
+            raise OutOfReach(f"{what}: Azure answers nonsense", remedy="try again later", transient=True)
         return value
 
     def listed(self, path: str, version: str, what: str) -> list[dict[str, Any]]:
@@ -99,6 +99,14 @@ class Arm:
                 raise refusal(error, what, str(self.identity)) from None
             except DeserializationError:
                 raise OutOfReach(f"{what}: Azure answers nonsense", remedy="try again later", transient=True) from None
+
+
+def _document(response: Any) -> dict[str, Any] | None:
+    try:
+        value = response.json()
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def refusal(error: Any, what: str, who: str) -> OutOfReach | ResolveError:

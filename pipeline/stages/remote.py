@@ -24,6 +24,7 @@ from pipeline.oci.descriptor import Layer
 from pipeline.recipe import Json
 from pipeline.reference import Reference, below, is_azure, parse
 from pipeline.stages.dockerfiles import Dockerfiles
+from pipeline.stages.workspaces import known_as
 
 if TYPE_CHECKING:
     from pipeline.azure.build import Builder
@@ -197,10 +198,9 @@ class RemoteDockerfiles(Dockerfiles):
         database, key = self._bench.store.database, f"arm id {self._where.registry} {azure.subscription}"
         if known := database.memo(key):
             return parse_id(known, REGISTRY)
-        if azure.workspace:
-            found = registries.of_workspace(arm, azure.workspace, self._entry.location)
-        else:
-            found = registries.by_host(arm, self._where.registry, azure.subscription, azure.resource_group)
+        if workspace := database.memo(known_as(azure)):
+            return parse_id(workspace["id"], REGISTRY)
+        found = registries.by_host(arm, self._where.registry, azure.subscription, azure.resource_group)
         database.remember(key, str(found.id))
         return found.id
 
