@@ -2,7 +2,7 @@
 
 NAME/pipeline.yaml          what is deployed; `pipeline run` on it does the same
 NAME/inferenceconfig.json   and deploymentconfig.json: what it was made from
-NAME/parts/N/               the code and the models of deployment N, as they were then
+NAME/parts/HASH/            the code and the models of a deployment, as they were then, by what is in them
 NAME/service.json           what is known of it
 """
 
@@ -47,9 +47,8 @@ class Failure:
 
 @noun
 class Record:
-    """What is known of a service. `compute_type` is the SDK's: Local, ACI or AKS; `process` is at its deployment now.
-
-    Times are in seconds since 1970.
+    """What is known of a service. `compute_type` is the SDK's: Local, ACI or AKS; `configured` the inferenceconfig.json
+    that it was deployed from, where there was one; `process` is at its deployment now. Times are in seconds since 1970.
     """
 
     name: str
@@ -58,6 +57,7 @@ class Record:
     tags: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    configured: str = ""
     created: float = 0.0
     updated: float = 0.0
     process: str = ""
@@ -119,17 +119,24 @@ class Services:
                 raise WebserviceException(f"{name} is being deployed by another process", remedy=remedy) from None
             yield
 
-    def publish_part(self, name: str, staged: Path) -> Path:
-        """Makes a folder with code and models a service's newest part."""
-        folder = self.place(name) / _PARTS
-        return folder / str(_versions.publish(staged, folder))
+    def publish_part(self, name: str, staged: Path, content: str) -> Path:
+        """Makes a folder with code and models a part of a service; one with the same `content` stays where it is, so
+        that the same deployment makes the same image.
+        """
+        part = self.place(name) / _PARTS / content
+        with writing(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            if part.exists():
+                shutil.rmtree(staged)
+            else:
+                staged.rename(part)
+        return part
 
     def tidy(self, name: str, keep: Path) -> None:
         """Removes the parts of deployments before."""
-        folder = self.place(name) / _PARTS
-        for number in _versions.numbers(folder):
-            if number < int(keep.name):
-                shutil.rmtree(folder / str(number), ignore_errors=True)
+        for part in (self.place(name) / _PARTS).iterdir():
+            if part != keep:
+                shutil.rmtree(part, ignore_errors=True)
 
     def write(self, name: str, file: str, text: str) -> Path:
         """Puts a text in place of whatever is there, at once."""

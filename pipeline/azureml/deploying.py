@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,26 +18,26 @@ from pipeline.azureml.deployment import (
     LocalWebserviceDeploymentConfiguration,
     read_deployment,
 )
-from pipeline.azureml.exceptions import ModelNotFoundException, UserErrorException, WebserviceException, told_as
-from pipeline.azureml.inference import InferenceConfig, read_inference
+from pipeline.azureml.exceptions import ModelNotFoundException, WebserviceException, told_as
+from pipeline.azureml.inference import InferenceConfig
 from pipeline.azureml.model import Model, register
 from pipeline.azureml.performing import said
-from pipeline.azureml.registering import without_secrets
-from pipeline.errors import PipelineError, RolloutError
-from pipeline.manifest.secrets import reveal
+from pipeline.azureml.writing import DEPLOYMENT, write
+from pipeline.errors import CheckError, PipelineError, RolloutError
 from pipeline.noun import noun
 
 if TYPE_CHECKING:
     from pipeline.azureml.webservice import Webservice
     from pipeline.azureml.workspace import Workspace
 
-INFERENCE, DEPLOYMENT = "inferenceconfig.json", "deploymentconfig.json"
 _TYPES = {"local": "Local", "aci": "ACI", "aks": "AKS"}
 
 
 @noun
 class Wanted:
-    """What is to be deployed. Models are models, ids, or paths, which are registered first."""
+    """What is to be deployed. Models are models, ids, or paths, which are registered first; `configured` is the file
+    that the inference configuration is from, if any.
+    """
 
     name: str
     models: Sequence[Model | str] = ()
@@ -46,6 +45,7 @@ class Wanted:
     deployment: DeploymentConfig | None = None
     target: ComputeTarget | None = None
     overwrite: bool = False
+    configured: str = ""
 
 
 def deploy(
@@ -60,8 +60,8 @@ def deploy(
 
     try:
         carry_out(workspace, wanted, performing.perform_aloud, labels=labels, tell=show_output)
-    except RolloutError:
-        # The image is right: whoever waits for the service hears of it.
+    except (CheckError, RolloutError):
+        # The image is made and does not serve: whoever waits for the service hears of it.
         pass
     except PipelineError as error:
         raise told_as(WebserviceException, error) from error
@@ -190,6 +190,7 @@ def _record(
         compute_type=_TYPES[deployment.COMPUTE_TYPE],
         models=[model.id for model in models],
         updated=now(),
+        configured=wanted.configured,
         process=own_process(),
         failure=None,
         **{key: value for key, value in given.items() if value},
@@ -203,44 +204,6 @@ def _port_of(workspace: Workspace, record: Record | None) -> int | None:
     path = workspace.contents.services.place(record.name) / DEPLOYMENT
     port = getattr(read_deployment(path), "port", None) if path.is_file() else None
     return int(port) if port else None
-
-
-def write(
-    workspace: Workspace,
-    record: Record,
-    inference: InferenceConfig,
-    deployment: DeploymentConfig,
-    models: Sequence[Model],
-    say: Callable[[str], None],
-) -> Path:
-    """Puts code, models, configurations and at last the manifest into the service's folder; the folder of its files."""
-    from pipeline.azureml.importing import imported
-
-    services = workspace.contents.services
-    part = snapshot.taken(workspace, record.name, inference, models)
-    folder = services.place(record.name)
-    inside = snapshot.inside(inference, part)
-    made = imported(inside, deployment, snapshot.files_of(part, models), name=record.name, folder=folder, file=MANIFEST)
-    workspace.secrets |= {name: reveal(text) for name, text in made.secrets.items()}
-    services.write(record.name, INFERENCE, json.dumps(kept(inference), indent=4) + "\n")
-    services.write(record.name, DEPLOYMENT, json.dumps(deployment.to_json(), indent=4) + "\n")
-    services.keep(record)
-    for name, text in made.files.items():
-        services.write(record.name, name, text)
-    services.write(record.name, MANIFEST, made.text)
-    for note in made.notes:
-        say(f"note: {note}")
-    return part
-
-
-def kept(inference: InferenceConfig) -> dict[str, Any]:
-    """The configuration with paths that hold wherever it is read from, and without secrets."""
-    found = inference.to_json()
-    if inference.environment is not None:
-        found["environment"] = without_secrets(found["environment"])
-    if inference.source_directory:
-        return {**found, "sourceDirectory": str(Path(inference.source_directory).absolute())}
-    return {**found, "entryScript": str(Path(inference.entry_script).absolute())}
 
 
 def _performed(workspace: Workspace, record: Record, perform: performing.Perform) -> None:
@@ -257,38 +220,6 @@ def _performed(workspace: Workspace, record: Record, perform: performing.Perform
         now_known = services.find(record.name) or record
         process = "" if now_known.process == record.process else now_known.process
         services.keep(replace(record, process=process, updated=now(), failure=failure))
-
-
-def updated(
-    workspace: Workspace,
-    record: Record,
-    models: Sequence[Model | str] | None,
-    inference: InferenceConfig | None,
-    deployment: DeploymentConfig | None,
-    settings: Mapping[str, Any],
-) -> Wanted:
-    """A service as it was deployed, with what is given in place of what was."""
-    folder = workspace.contents.services.place(record.name)
-    find = _find(workspace)
-    inference = inference or read_inference(folder / INFERENCE, find)
-    before = read_deployment(folder / DEPLOYMENT)
-    wanted = deployment or before
-    if wanted.COMPUTE_TYPE != before.COMPUTE_TYPE:
-        remedy = "delete it, and deploy it there"
-        raise WebserviceException(f"{record.name} is a {record.compute_type} service and stays one", remedy=remedy)
-    for name, value in settings.items():
-        if name not in {each.attribute for each in wanted.SETTINGS}:
-            raise UserErrorException(f"a {record.compute_type} service has no setting {name}")
-        if value is not None:
-            setattr(wanted, name, value)
-    wanted.validate_configuration()
-    return Wanted(record.name, record.models if models is None else models, inference, wanted, overwrite=True)
-
-
-def _find(workspace: Workspace) -> Any:
-    from pipeline.azureml.environment import Environment
-
-    return lambda name, version: Environment.get(workspace, name, version or None)
 
 
 def _summary(models: Sequence[Model], inference: InferenceConfig, deployment: DeploymentConfig) -> Iterator[str]:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pipeline.azureml.webservice import Webservice
     from pipeline.azureml.workspace import Workspace
 
-MODELS_FOLDER = "azureml-models"
-"""Where models lie in an image, below the app's folder."""
-
 Filter = Sequence[str | Sequence[str]]
 """Tags or properties to look for: 'key', or ['key', 'value']."""
 
@@ -145,15 +142,9 @@ class Model:
         """Where a model's file or folder lies: below `azureml-models` of the current folder, as in an image, else in
         the workspace, which is to be read only; else `model_name` itself, where that is a path.
         """
-        if version is not None and not isinstance(version, int):
-            raise WebserviceException(f"a version is a whole number, not {version!r}")
-        if _workspace is None and (found := _unpacked(Path(MODELS_FOLDER) / model_name, version)):
-            return found
-        if _workspace is None and Path(model_name).exists():
-            return model_name
-        workspace = _workspace or _nearest(model_name)
-        models = workspace.contents.models
-        return str(models.checked(models.get(check_model(model_name), version)))
+        from pipeline.azureml.model_path import path_of
+
+        return path_of(model_name, version, _workspace)
 
     def download(
         self, target_dir: str | os.PathLike[str] = ".", exist_ok: bool = False, exists_ok: bool | None = None
@@ -290,23 +281,3 @@ def _texts(value: Mapping[str, str] | None, what: str) -> dict[str, str]:
 def has(found: Mapping[str, str], wanted: Filter) -> bool:
     pairs = [(one,) if isinstance(one, str) else tuple(one) for one in wanted]
     return all(pair[0] in found and (len(pair) < 2 or found[pair[0]] == pair[1]) for pair in pairs)
-
-
-def _unpacked(folder: Path, version: int | None) -> str:
-    """The one file or folder of a version below `azureml-models/NAME`, by default of the highest; '' for none."""
-    if not folder.is_dir():
-        return ""
-    there = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    number = version if version is not None else max(there, default=None)
-    inside = sorted((folder / str(number)).iterdir()) if number in there else []
-    return str(inside[0]) if len(inside) == 1 else ""
-
-
-def _nearest(model: str) -> Workspace:
-    from pipeline.azureml.workspace import Workspace
-
-    try:
-        return Workspace.from_config()
-    except UserErrorException as error:
-        remedy = "register it in a workspace, or put it below azureml-models"
-        raise ModelNotFoundException(f"ModelNotFound: there is no model {model} here", remedy=remedy) from error

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.events import Event
-
-if TYPE_CHECKING:
-    from pipeline.plan.model import Plan
-    from pipeline.stages.bench import Bench
 
 Perform = Callable[[Path, Mapping[str, str]], None]
 """Makes everything that the manifest at a path asks for, in this environment. Raises PipelineError."""
@@ -55,19 +49,8 @@ def perform_manifest(manifest: Path, environ: Mapping[str, str], show: Callable[
     one = asked(manifest.absolute(), bench.manifest.name, "azureml deploy", environ)
     recorder = Recorder(journal_of(bench.store, bench.home), one, show, masks.text, 0.0, bench.sweep)
     try:
-        with bench.store.uses.run() as lease, recorder:
+        with recorder:
             plan = recorder.plan = prepare(bench, report)
-            _count_on(bench, plan, lease)
             perform(bench, plan, report)
     finally:
         bench.halt.set()
-
-
-def _count_on(bench: Bench, plan: Plan, lease: Callable[[Iterable[str]], None]) -> None:
-    """Tells whoever clears the store meanwhile, or later, what is needed."""
-    from pipeline.store import projects
-
-    ids = [step.id for step in plan.steps]
-    projects.note(bench.store.database, plan.name, bench.manifest.path, ids, time.time())
-    if not all(verdict.hit for verdict in plan.verdicts.values()):
-        lease(step.key for step in plan.steps)

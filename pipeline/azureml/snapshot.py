@@ -6,11 +6,14 @@ import copy
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.azureml._blobs import digest_of_file
 from pipeline.azureml.importing import ModelFiles
+from pipeline.digest import cache_key
 from pipeline.store.globs import keeper
 from pipeline.store.scratch import writing
 
@@ -38,7 +41,20 @@ def taken(workspace: Workspace, service: str, inference: InferenceConfig, models
             shutil.copyfile(inference.script, source / inference.script.name)
     for model in models:
         model.workspace.contents.models.place_into(model._stored, _place(staged, model))
-    return workspace.contents.services.publish_part(service, staged)
+    content = cache_key([_described(source), sorted([model.id, *sorted(model._stored.content)] for model in models)])
+    return workspace.contents.services.publish_part(service, staged, content[:12])
+
+
+def _described(folder: Path) -> list[list[str]]:
+    """Path, kind and content of all that is in a folder."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        where, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            found.append([where, "x" if mode & 0o100 else "", digest_of_file(path)])
+        else:
+            found.append([where, "link", os.readlink(path)] if path.is_symlink() else [where, "folder"])  # noqa: PTH115
+    return found
 
 
 def _place(part: Path, model: Model) -> Path:

@@ -44,7 +44,12 @@ def test_row_56_a_model_is_registered_and_found_by_its_id(ws: Workspace, tmp_pat
     (tmp_path / "model.pkl").write_text("one")
     made = Model.register(ws, "model.pkl", "mymodel", tags={"area": "diabetes"}, description="a model")
     assert (made.id, made.name, made.version) == ("mymodel:1", "mymodel", 1)
-    for found in (Model(ws, id="mymodel:1"), Model(ws, "mymodel"), Model(ws, "mymodel", version=1), ws.models["mymodel"]):
+    for found in (
+        Model(ws, id="mymodel:1"),
+        Model(ws, "mymodel"),
+        Model(ws, "mymodel", version=1),
+        ws.models["mymodel"],
+    ):
         assert (found.id, found.tags, found.description) == ("mymodel:1", {"area": "diabetes"}, "a model")
     copy = Path(found.download(str(tmp_path / "copy")))
     assert (copy.name, copy.read_text()) == ("model.pkl", "one")

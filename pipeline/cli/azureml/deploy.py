@@ -144,7 +144,11 @@ def _wanted(workspace: Workspace, given: Mapping[str, Any]) -> Wanted:
     models = [*given["models"], *_of_metadata(given["metadata"])]
     deployment = deployment_of(given)
     inference = inference_of(workspace, given["name"], said)
-    return Wanted(given["name"], models, inference, deployment, None, given["overwrite"])
+    return Wanted(given["name"], models, inference, deployment, None, given["overwrite"], _absolute(said))
+
+
+def _absolute(said: Said) -> str:
+    return str(said.inference_config_file.absolute()) if said.inference_config_file else ""
 
 
 def deployment_of(given: Mapping[str, Any]) -> DeploymentConfig:

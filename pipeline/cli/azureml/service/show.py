@@ -21,4 +21,7 @@ EXAMPLES = "pipeline azureml service show -n myservice"
 def command(shell: Shell, service: str | None, name: str | None, workspace: str | None, folder: Path | None) -> None:
     """Show a service: its state, address and models, and the manifest that it is deployed from."""
     found = service_of(shell, service, name, workspace, folder)
-    show(shell, {**found.serialize(), "manifest": str(found.manifest)})
+    facts = found.serialize()
+    if facts["error"] and not shell.json:
+        facts["error"] = facts["error"].splitlines()[0]
+    show(shell, {**facts, "manifest": str(found.manifest)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -40,9 +42,9 @@ def command(shell: Shell, /, **given: Any) -> None:
 
     Its code is taken anew from where it was deployed from.
     """
-    from pipeline.azureml.deploying import updated
     from pipeline.azureml.deployment import read_deployment
     from pipeline.azureml.inference import read_inference
+    from pipeline.azureml.updating import updated
 
     workspace = workspace_of(shell, given["workspace"], given["folder"])
     found = service_of(shell, given["service"], given["name"], given["workspace"], given["folder"])
@@ -50,5 +52,7 @@ def command(shell: Shell, /, **given: Any) -> None:
     deployment = read_deployment(given["deployment"]) if given["deployment"] else None
     settings = {flag.attribute: given[flag.attribute] for flag in FLAGS if given[flag.attribute] is not None}
     wanted = updated(workspace, found.record, list(given["models"]) or None, inference, deployment, settings)
+    if given["inference"]:
+        wanted = replace(wanted, configured=str(Path(given["inference"]).absolute()))
     labels = {"tags": pairs(given["tags"], "--tag"), "properties": pairs(given["properties"], "--property")}
     deploy(shell, workspace, wanted, {**labels, "description": given["description"]}, wait=not given["no_wait"])
