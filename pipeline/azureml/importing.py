@@ -20,6 +20,7 @@ from pipeline.azureml.importing_packages import packages_of
 from pipeline.azureml.importing_parts import Parts, entry_name, literal
 from pipeline.azureml.importing_target import target_of
 from pipeline.azureml.inference import InferenceConfig
+from pipeline.azureml.secret_text import is_reference
 from pipeline.azureml.yaml_text import dump
 from pipeline.manifest.model import Secret
 from pipeline.manifest.paths import project_root
@@ -162,7 +163,9 @@ def _own_files(source: Path, manifest: Path) -> list[str]:
 def _variables(environment: Environment, parts: Parts) -> None:
     """Variables into the image; those that are called as secrets are, to the target and by reference alone."""
     for name, value in (environment.environment_variables or {}).items():
-        if names_a_secret(name) and not str(value).startswith("${"):
+        if names_a_secret(name) and is_reference(str(value)):
+            parts.secret_env[name] = str(value)
+        elif names_a_secret(name):
             parts.secret_env[name] = f"${{env:{name}}}"
             parts.secrets[name] = Secret(str(value))
             parts.notes.append(f"{name} is called as secrets are: set it in your environment, its value is not copied")
