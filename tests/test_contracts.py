@@ -20,9 +20,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "yaml": ("manifest/source.py",),
     "jsonschema": ("manifest/validate.py",),
     "networkx": ("plan/graph.py",),
-    "docker": ("engine/docker.py",),
-    "requests": ("engine/docker.py",),
-    "urllib3": ("engine/docker.py", "kubernetes/client.py"),
+    "docker": ("engine/sdk.py",),
+    "requests": ("engine/sdk.py",),
+    "urllib3": ("engine/sdk.py", "kubernetes/client.py"),
     "kubernetes": ("kubernetes/client.py",),
     "tenacity": ("retry.py",),
     "click": ("cli/",),
@@ -32,7 +32,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "debian": ("indexes/debian_version.py",),
     "zstandard": ("compression.py",),
     "isal": ("compression.py",),
-    "uv": ("indexes/pypi.py",),
+    "uv": ("indexes/pypi_settings.py",),
     "packaging": ("layers/_requirements.py", "indexes/pypi.py", "indexes/pypi_wheels.py", "oci/requires_versions.py"),
 }
 """Library → the one file (or folder) that imports it: what it takes to replace the library."""

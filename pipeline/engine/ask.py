@@ -79,3 +79,11 @@ def _dechunked(body: bytes) -> bytes:
         if not length:
             break
     return whole
+
+
+def innermost(error: BaseException) -> str:
+    """The cause in a few words: requests wraps it three times."""
+    inner = [part for part in error.args if isinstance(part, BaseException)]
+    if inner:
+        return innermost(inner[-1])
+    return (getattr(error, "strerror", "") or str(error) or type(error).__name__)[:200]

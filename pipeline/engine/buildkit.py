@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -14,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.engine.model import Dockerfile, EngineError
+from pipeline.engine.model import Dockerfile
+from pipeline.engine.pulse import Pulse
+from pipeline.errors import CommandFailed, OutOfReach, PipelineError
 
 INSTALL = "install Docker's program with BuildKit (package docker-buildx; in Docker 20.10 it is built in)"
 SHOWN = 15
@@ -22,8 +26,12 @@ SHOWN = 15
 LONGEST = 200
 """Characters of one such line."""
 
+_OUT_OF_REACH = re.compile(
+    r"Cannot connect to the Docker daemon|error during connect|i/o timeout|connection (refused|reset)|TLS handshake"
+    r"|no such host|unexpected status[^:]*: (429|5\d\d)|unexpected EOF|server misbehaving|transport is closing"
+)
 _BUILT_IN = range(18, 23)
-_PAUSE = 0.2
+_PAUSE, _TO_END = 0.2, 3.0
 
 
 class Output:
@@ -39,10 +47,17 @@ class Output:
             self._shown.append(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
             self._line(text)
 
-    def failed(self, message: str) -> EngineError:
-        """The error for a build that failed: with what it said, and for what older builders cannot do, the remedy."""
-        said = "\n".join(self._shown)
-        error = EngineError(message, remedy=INSTALL if "requires BuildKit" in said else "correct the Dockerfile")
+    def failed(self, message: str) -> PipelineError:
+        """The error for a build that failed, with what it said: OutOfReach for what it did not reach, else
+        CommandFailed; for what older builders cannot do, the remedy.
+        """
+        last = next((text for text in reversed(self._shown) if text.startswith(("ERROR", "error"))), "")
+        error: PipelineError
+        if _OUT_OF_REACH.search(last) and "did not complete successfully" not in last:
+            error = OutOfReach(message, remedy="see that the engine and the registries are in reach", transient=True)
+        else:
+            said = "\n".join(self._shown)
+            error = CommandFailed(message, remedy=_remedy(said))
         error.log = tuple(self._shown)
         return error
 
@@ -52,6 +67,12 @@ class Output:
             if found := re.search(r"(?:^|Successfully built )((?:sha256:)?[0-9a-f]{12,64})$", text.strip()):
                 return found[1]
         raise self.failed("the build ended and named no image")
+
+
+def _remedy(said: str) -> str:
+    if "requires BuildKit" in said:
+        return INSTALL
+    return "make room where the engine keeps its images" if "no space left" in said else "correct the Dockerfile"
 
 
 def program(path: str) -> list[str] | None:
@@ -71,7 +92,7 @@ def program(path: str) -> list[str] | None:
 def build(
     program: list[str], address: str, wanted: Dockerfile, line: Callable[[str], None], halted: Callable[[], bool]
 ) -> str:
-    """The ID of the image that was built. Raises EngineError with the end of the output."""
+    """The ID of the image that was built. Raises CommandFailed with the end of the output; OutOfReach."""
     output = Output(line)
     with tempfile.TemporaryDirectory() as folder:
         id_file = Path(folder) / "id"
@@ -82,12 +103,19 @@ def build(
             environ["DOCKER_CONFIG"] = str(_config(wanted.logins, environ, Path(folder)))
         words = [*program, *_words(wanted, id_file, secrets), str(wanted.context)]
         with subprocess.Popen(
-            words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            words,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         ) as process:
             assert process.stdout is not None
-            with _stopping(process, halted):
+            with _stopping(process, halted, Pulse(address)) as lost:
                 for text in process.stdout:
                     output(_plain(text))
+        if lost:
+            raise lost[0]
         if process.returncode:
             raise output.failed(f"the Dockerfile's build failed (exit code {process.returncode})")
         return id_file.read_text().strip()
@@ -159,20 +187,30 @@ def _plain(text: bytes) -> str:
 
 
 @contextmanager
-def _stopping(process: subprocess.Popen[bytes], halted: Callable[[], bool]) -> Iterator[None]:
-    """Ends the process once the user wants to stop."""
+def _stopping(process: subprocess.Popen[bytes], halted: Callable[[], bool], pulse: Pulse) -> Iterator[list[OutOfReach]]:
+    """Ends the process, and what it started, once it is to stop; and when the engine is silent: the list says so."""
     ended = threading.Event()
+    lost: list[OutOfReach] = []
 
     def watch() -> None:
         while not ended.wait(_PAUSE):
-            if halted():
-                process.terminate()
+            if halted() or pulse.gone():
+                if not halted():
+                    lost.append(pulse.error())
+                _end(process, signal.SIGTERM)
+                if not ended.wait(_TO_END):
+                    _end(process, signal.SIGKILL)
                 return
 
     thread = threading.Thread(target=watch, name="build", daemon=True)
     thread.start()
     try:
-        yield
+        yield lost
     finally:
         ended.set()
         thread.join()
+
+
+def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,80 +12,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pipeline.engine import accounts, overlay, owner
 from pipeline.engine.arguments import DOCKERFILE, OWNER, archive, building, creation, ignored
-from pipeline.engine.ask import NoAnswer
 from pipeline.engine.buildkit import INSTALL, Output
 from pipeline.engine.lines import lines
 from pipeline.engine.model import About, Change, ChangeKind, Dockerfile, Ended, EngineError, Identity, Job
+from pipeline.engine.pulse import Pulse
+from pipeline.engine.sdk import CHUNK, TIMEOUT, answering, client, frames, or_none, packed, patient
 from pipeline.engine.secrets import stdin
 from pipeline.errors import OutOfReach
 
-if TYPE_CHECKING:
-    import docker
-
-TIMEOUT = 600
-"""Seconds that the engine may take for one answer, or for the next piece of one."""
-
-CHUNK = 1 << 20
+_KILLING, _PAUSE = 10.0, 1.0
 _MOUNTS = Path("/proc/self/mountinfo")
 _KINDS: tuple[ChangeKind, ...] = ("changed", "added", "deleted")
-
-
-def version(address: str) -> Any:
-    """What `/version` says at an address that needs ssh or TLS. Raises NoAnswer."""
-    try:
-        with contextlib.closing(client(address, timeout=20)) as api:
-            return api.version()
-    except OutOfReach as error:
-        raise NoAnswer(error.message) from error
-
-
-def client(address: str, timeout: float = TIMEOUT) -> docker.APIClient:
-    """The SDK's client; TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say. Raises OutOfReach."""
-    import docker
-    from docker.utils import kwargs_from_env
-
-    settings: dict[str, Any] = {"tls": tls} if (tls := kwargs_from_env().get("tls")) else {}
-    with answering(address):
-        return docker.APIClient(
-            base_url=address,
-            version="auto",
-            timeout=timeout,
-            use_ssh_client=address.startswith("ssh://"),
-            **({} if address.startswith("unix://") else settings),
-        )
-
-
-@contextmanager
-def answering(address: str, doing: str = "the engine refuses") -> Iterator[None]:
-    """Turns the SDK's errors into OutOfReach (the engine is gone, or too busy) and EngineError (it refuses)."""
-    import docker.errors
-    import requests
-    import urllib3
-
-    try:
-        yield
-    except docker.errors.APIError as error:
-        said = str(error.explanation or error)
-        busy = error.status_code in (502, 503, 504)
-        remedy = "see that the image has the program and the user" if "exec" in said or "user" in said else ""
-        raise (OutOfReach if busy else EngineError)(f"{doing}: {said}", remedy=remedy, transient=busy) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, docker.errors.DockerException) as error:
-        refused = "permission denied" in str(error).lower()
-        remedy = "join the group docker, or run as root" if refused else "see that its service runs"
-        message = f"the container engine at {address} does not answer: {_innermost(error)}"
-        raise OutOfReach(message, remedy=remedy, transient=not refused) from error
-
-
-def _innermost(error: BaseException) -> str:
-    """The cause in a few words: requests wraps it three times."""
-    inner = [part for part in error.args if isinstance(part, BaseException)]
-    if inner:
-        return _innermost(inner[-1])
-    return (getattr(error, "strerror", "") or str(error) or type(error).__name__)[:200]
 
 
 class DockerEngine:
@@ -99,7 +41,7 @@ class DockerEngine:
         return self._about
 
     @cached_property
-    def api(self) -> docker.APIClient:
+    def api(self) -> Any:
         """The SDK's client, for whoever needs more than commands."""
         return client(self._about.address)
 
@@ -110,23 +52,15 @@ class DockerEngine:
         return "userns" in secure or "rootless" in secure
 
     def layers(self, image: str) -> tuple[str, ...] | None:
-        import docker.errors
-
         with answering(self._about.address, f"image {image}"):
-            try:
-                found = self.api.inspect_image(image)
-            except docker.errors.NotFound:
-                return None
-            return tuple((found.get("RootFS") or {}).get("Layers") or ())
+            found = or_none(lambda: self.api.inspect_image(image))
+        return None if found is None else tuple((found.get("RootFS") or {}).get("Layers") or ())
 
     def identity(self, image: str) -> Identity | None:
-        import docker.errors
-
         with answering(self._about.address, f"image {image}"):
-            try:
-                found = self.api.inspect_image(image)
-            except docker.errors.NotFound:
-                return None
+            found = or_none(lambda: self.api.inspect_image(image))
+        if found is None:
+            return None
         id_ = found["Id"] if ":" in found["Id"] else f"sha256:{found['Id']}"
         return Identity(id_, tuple(found.get("RepoTags") or ()), tuple(found.get("RepoDigests") or ()))
 
@@ -141,7 +75,7 @@ class DockerEngine:
             self.api.remove_image(name, noprune=True)
 
     def load(self, archive: Iterable[bytes]) -> None:
-        with answering(self._about.address, "loading an image"):
+        with patient(self.api), answering(self._about.address, "loading an image"):
             for said in self.api.load_image(iter(archive)):
                 if error := said.get("error"):
                     remedy = "make room where it keeps its images" if "no space left" in error else ""
@@ -162,17 +96,15 @@ class DockerEngine:
 
     def _build(self, wanted: Dockerfile, line: Callable[[str], None]) -> str:
         """By the engine's interface. Raises EngineError with the end of the output."""
-        from docker.utils import tar
-
         output = Output(line)
         built = ""
-        with answering(self._about.address, "the Dockerfile cannot be built"):
+        with patient(self.api), answering(self._about.address, "the Dockerfile cannot be built"):
             for registry, (user, password) in wanted.logins.items():
                 # Kept in this process, and sent along with what is to be built.
                 self.api.login(user, password, registry=registry)
             # Put there by us: the SDK names one of another folder in two words, of which Podman takes the second.
             dockerfile = (DOCKERFILE, wanted.path.read_text(encoding="utf-8"))
-            context = tar(str(wanted.context), exclude=ignored(wanted), dockerfile=dockerfile)
+            context = packed(str(wanted.context), ignored(wanted), dockerfile)
             for said in self.api.build(fileobj=context, **building(wanted)):
                 for text in str(said.get("stream") or said.get("error") or "").splitlines():
                     output(text)
@@ -183,7 +115,7 @@ class DockerEngine:
         return built or output.last_id()
 
     def save(self, image: str) -> Iterable[bytes]:
-        with answering(self._about.address, f"image {image}"):
+        with patient(self.api), answering(self._about.address, f"image {image}"):
             yield from cast(Iterable[bytes], self.api.get_image(image, chunk_size=CHUNK))
 
     @contextmanager
@@ -216,41 +148,71 @@ class DockerEngine:
 class DockerContainer:
     """One container, made and not started."""
 
-    def __init__(
-        self, api: docker.APIClient, about: About, id_: str, job: Job, maps_owners: Callable[[], bool]
-    ) -> None:
+    def __init__(self, api: Any, about: About, id_: str, job: Job, maps_owners: Callable[[], bool]) -> None:
         self.id = id_
         self._api = api
         self._about = about
         self._job = job
         self._maps_owners = maps_owners
         self._accounts: dict[str, bytes] = {}
+        self._stream: Any = None
 
     def run(self, line: Callable[[str], None]) -> Ended:
-        from docker.utils.socket import frames_iter
-
         with answering(self._about.address, "the command does not start"):
             self._accounts = {path: self._file(path) for path in accounts.FILES} if self._adds_accounts() else {}
             wanted = {"stdin": int(bool(self._job.secrets)), "stdout": 1, "stderr": 1, "stream": 1}
-            stream = self._api.attach_socket(self.id, params=wanted)
+            stream = self._stream = self._api.attach_socket(self.id, params=wanted)
             try:
-                self._api.start(self.id)
-                if self._job.secrets:
-                    getattr(stream, "_sock", stream).sendall(stdin(self._job.secrets))
-                for text in lines(frames_iter(stream, tty=False)):
-                    line(text)
+                with self._watched() as lost:
+                    self._api.start(self.id)
+                    if self._job.secrets:
+                        getattr(stream, "_sock", stream).sendall(stdin(self._job.secrets))
+                    for text in lines(frames(stream)):
+                        line(text)
+                if lost:
+                    raise lost[0]
             finally:
                 stream.close()
             code = self._api.wait(self.id, timeout=TIMEOUT)["StatusCode"]
             state = self._api.inspect_container(self.id)["State"]
         return Ended(code, bool(state.get("OOMKilled")))
 
+    @contextmanager
+    def _watched(self) -> Iterator[list[OutOfReach]]:
+        """Hangs up when the engine is silent; the list then has the error."""
+        lost: list[OutOfReach] = []
+        pulse, ended = Pulse(self._about.address), threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(_PAUSE):
+                if pulse.gone():
+                    lost.append(pulse.error())
+                    self._hang_up()
+                    return
+
+        threading.Thread(target=watch, name="pulse", daemon=True).start()
+        try:
+            yield lost
+        finally:
+            ended.set()
+
+    def _hang_up(self) -> None:
+        stream = self._stream
+        with contextlib.suppress(OSError, AttributeError):
+            getattr(stream, "_sock", stream).shutdown(socket.SHUT_RDWR)
+
     def kill(self) -> None:
-        with contextlib.suppress(EngineError), answering(self._about.address):
-            self._api.kill(self.id)
+        try:
+            with patient(self._api, _KILLING), answering(self._about.address):
+                self._api.kill(self.id)
+        except EngineError:
+            pass  # It has ended.
+        except OutOfReach:
+            # Who waits for the command's end is not to wait for an engine that hangs.
+            self._hang_up()
 
     def changes(self) -> Sequence[Change]:
-        with answering(self._about.address, "what a command changed"):
+        with patient(self._api), answering(self._about.address, "what a command changed"):
             return [Change(one["Path"].strip("/"), _KINDS[one["Kind"]]) for one in self._api.diff(self.id) or ()]
 
     def own(self) -> Collection[str]:
@@ -262,13 +224,8 @@ class DockerContainer:
 
     def _file(self, path: str) -> bytes:
         """What is in a small file; nothing where there is none."""
-        import docker.errors
-
-        try:
-            pieces, _ = self._api.get_archive(self.id, f"/{path}")
-        except docker.errors.NotFound:
-            return b""
-        return accounts.content(pieces)
+        found = or_none(lambda: self._api.get_archive(self.id, f"/{path}"))
+        return accounts.content(found[0]) if found else b""
 
     def upper(self) -> Path | None:
         """An overlay's upper directory, where the engine is on this machine and we may read it."""
@@ -289,5 +246,8 @@ class DockerContainer:
             return overlay.mounted(_MOUNTS.read_text(errors="surrogateescape"), self.id)
 
     def export(self) -> Iterable[bytes]:
-        with answering(self._about.address, "reading a container's files"):
+        with patient(self._api), answering(self._about.address, "reading a container's files"):
             yield from cast(Iterable[bytes], self._api.export(self.id, chunk_size=CHUNK))
+
+
+__all__ = ["OWNER", "DockerContainer", "DockerEngine", "answering"]

@@ -101,7 +101,7 @@ def connect(found: About) -> Engine:
 def about(address: str, answer: Callable[[str, str], tuple[int, Any]] = ask) -> About:
     """Who answers at an address. Raises NoAnswer."""
     if not asks_plainly(address):
-        from pipeline.engine.docker import version
+        from pipeline.engine.sdk import version
 
         value = version(address)
     else:

@@ -184,10 +184,8 @@ class DebianArchives:
                     _check_offers(release, architecture, release.archive.components)
             wanted = _once((r, path) for r in releases for path in _package_indexes(r, architecture))
             data = list(pool.map(inherited(self._packages), [r for r, _ in wanted], [path for _, path in wanted]))
-        files = [
-            PackageFile(text, release.archive.name, release.is_automatic)
-            for text, (release, _) in zip(data, wanted, strict=True)
-        ]
+        pairs = zip(data, wanted, strict=True)
+        files = [PackageFile(text, release.archive.name, release.is_automatic) for text, (release, _) in pairs]
         return Universe(files, f"{settings.distribution} {settings.suite} ({architecture})")
 
     def _packages(self, release: Release, path: str) -> bytes:

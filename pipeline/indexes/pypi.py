@@ -23,7 +23,7 @@ from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_near import near
-from pipeline.indexes.pypi_settings import has_wheels, pip_conf, uv_settings
+from pipeline.indexes.pypi_settings import has_wheels, pip_conf, uv_binary, uv_settings
 from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, project_of, public, requirement_flaw
@@ -240,23 +240,9 @@ class PyPI:
             env["UV_CACHE_DIR"] = self._private.name
         with self._guard:
             # The first look into sysconfig is not for several threads at once (Python 3.11): some see it half filled.
-            self._binary = self._binary or _uv_binary(self._environ)
+            self._binary = self._binary or uv_binary(self._environ)
         command = [self._binary, *arguments, *options, "--quiet", "--python", sys.executable]
         return programs.run(command, cwd=str(files.path(".")), env=env)
-
-
-def _uv_binary(environ: Mapping[str, str]) -> str:
-    import shutil
-
-    try:
-        from uv import find_uv_bin
-
-        return os.fspath(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv", path=environ.get("PATH"))
-    if not found:
-        raise ResolveError("uv was not found", remedy="install it: pip install uv")
-    return found
 
 
 def _check(asked: Iterable[str]) -> None:

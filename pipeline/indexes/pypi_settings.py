@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ResolveError
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested
 
@@ -203,3 +204,18 @@ def has_wheels(environ: Mapping[str, str]) -> bool:
     """Whether uv's cache, at its usual place, holds unpacked wheels (uv documentation, "Caching")."""
     usual = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~"), ".cache")) / "uv"
     return any(Path(environ.get("UV_CACHE_DIR") or usual).glob("archive-v*/*"))
+
+
+def uv_binary(environ: Mapping[str, str]) -> str:
+    """Where uv is: beside this Python, else in PATH. Raises ResolveError."""
+    import shutil
+
+    try:
+        from uv import find_uv_bin
+
+        return os.fspath(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv", path=environ.get("PATH"))
+    if not found:
+        raise ResolveError("uv was not found", remedy="install it: pip install uv")
+    return found

@@ -20,7 +20,7 @@ from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Manifest, Path_, Secret
 from pipeline.manifest.nodes import Document, in_one_line
 from pipeline.manifest.secrets import mask, out_of_place, reveal, without_secrets
-from pipeline.manifest.sections import Schema
+from pipeline.manifest.shapes import Schema
 from pipeline.manifest.source import MOST
 from pipeline.manifest.walk import fitting, transform, types_of
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from pipeline import kinds
 from pipeline.kinds import Section
-from pipeline.manifest import requires, sections
-from pipeline.manifest.sections import Schema
+from pipeline.manifest import policies, requires, sections
+from pipeline.manifest.shapes import Schema
 
 SECTIONS: tuple[Section, ...] = ("bases", "layers", "targets")
 NOUNS: Mapping[Section, str] = {"bases": "base", "layers": "layer", "targets": "target"}
@@ -82,8 +82,8 @@ def compose(settings: Mapping[Section, Mapping[str, Schema]]) -> Schema:
                 "minProperties": 1,
             },
             "targets": kinds_of("targets", "Where images are served, by name."),
-            "retry": sections.retry(),
-            "timeouts": sections.timeouts(),
+            "retry": policies.retry(),
+            "timeouts": policies.timeouts(),
             "build": sections.build(),
             "cache": sections.cache(),
         },

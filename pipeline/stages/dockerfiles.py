@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from pipeline import limit
 from pipeline.bases._dockerfile import pinned, read
 from pipeline.bases.dockerfile import context_of, exact
 from pipeline.digest import cache_key, short
 from pipeline.engine.model import Dockerfile
-from pipeline.errors import OutOfReach, ResolveError
+from pipeline.errors import OutOfReach, PipelineError, ResolveError
 from pipeline.facts import Platform
 from pipeline.manifest.secrets import mask, reveal
 from pipeline.oci.descriptor import Layer
@@ -75,8 +76,8 @@ class Dockerfiles:
         platform: Platform,
         built: str = "",  # noqa: ARG002
     ) -> Json:
-        """{layers, config, facts}; built when neither the store nor the shared cache has it. EngineError when that
-        fails; OutOfReach.
+        """{layers, config, facts}; built when neither the store nor the shared cache has it. CommandFailed when
+        that fails; OutOfReach.
         """
         key = cache_key(["dockerfile", request, str(platform), parents])
         made = self._known(key) or self._made(key, spec, request, parents, platform)
@@ -118,7 +119,14 @@ class Dockerfiles:
         with self._named(engine, parents) as names:
             text = pinned(read(request["dockerfile"], request["args"], platform), names)
             wanted = self._wanted(spec, request, text, secrets, platform, logins)
-            built = engine.build(wanted, lambda line: bench.say("", mask(line, hidden)), bench.halt.is_set)
+            try:
+                built = engine.build(
+                    wanted, lambda line: bench.say("", mask(line, hidden)), limit.inherited(self._over)
+                )
+            except PipelineError:
+                # That it was ended is no failure of the Dockerfile.
+                bench.stop()
+                raise
         bench.stop()
         layers, config = take_saved(engine.save(built), bench.store, bench.stop)
         # Its layers stay in the builder's cache; a name would say that it is somebody's own.
@@ -127,6 +135,9 @@ class Dockerfiles:
         runtime = handed_down(config)
         facts = image_facts(ImageFiles(bench.store, layers, TOGETHER), runtime, platform)
         return {"layers": [layer.to_json() for layer in layers], "config": runtime, "facts": to_json(facts)}
+
+    def _over(self) -> bool:
+        return self._bench.halt.is_set() or limit.passed()
 
     @contextmanager
     def _named(self, engine: Engine, parents: Iterable[Json]) -> Iterator[dict[str, str]]:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from pipeline import limit
 from pipeline.assemble.entry import Entry
 from pipeline.digest import cache_key
 from pipeline.engine.changes import Metadata, entries
 from pipeline.engine.model import Container, Ended, Job
-from pipeline.errors import CommandFailed, Interrupted
+from pipeline.errors import CommandFailed
 from pipeline.manifest.secrets import mask, reveal
 from pipeline.oci.descriptor import Layer
 from pipeline.plan.model import LayerWork, Plan, Step
@@ -136,8 +137,7 @@ def _watched(container: Container, line: Callable[[str], None], recipe: Execute,
     """How the command ended, and why it was killed when it was us. Raises Interrupted when the user wants to stop."""
     with _watch(container, recipe.timeout, bench) as reason:
         ended = container.run(line)
-    if bench.halt.is_set():
-        raise Interrupted("interrupted")
+    bench.stop()
     return ended, reason[0] if reason else ""
 
 
@@ -146,9 +146,10 @@ def _watch(container: Container, timeout: float, bench: Bench) -> Iterator[list[
     """Kills the container after `timeout` seconds, and when the user wants to stop; the list then says why."""
     reason: list[str] = []
     ended = threading.Event()
+    most = limit.left(timeout or float("inf"))
 
     def watch() -> None:
-        until = time.monotonic() + timeout if timeout else float("inf")
+        until = time.monotonic() + most
         while not ended.wait(_PAUSE):
             if bench.halt.is_set() or time.monotonic() > until:
                 reason.append("" if bench.halt.is_set() else f"it did not end within {timeout:g} s and was killed")

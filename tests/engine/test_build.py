@@ -20,8 +20,8 @@ from small_image import IMAGE, small_image
 from pipeline.digest import digest_of
 from pipeline.engine.docker import DockerEngine
 from pipeline.engine.find import about
-from pipeline.engine.model import Dockerfile, EngineError
-from pipeline.errors import StoreError
+from pipeline.engine.model import Dockerfile
+from pipeline.errors import CommandFailed, StoreError
 from pipeline.store import Store
 from pipeline.store.image_files import ImageFiles
 from pipeline.store.saved import take_saved
@@ -106,7 +106,7 @@ def test_a_dockerfile_is_named_once(project: Project) -> None:
 
 def test_a_build_that_fails_shows_its_end(docker: DockerEngine, project: Project) -> None:
     folder = project({"Dockerfile": f"FROM {IMAGE}\nRUN echo so far; exit 3\n"})
-    with pytest.raises(EngineError, match="build failed") as caught:
+    with pytest.raises(CommandFailed, match="build failed") as caught:
         docker.build(Dockerfile(folder / "Dockerfile", folder, network="host"), lambda _: None, lambda: False)
     assert any("so far" in line for line in caught.value.log)
 
