@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -80,6 +81,10 @@ class Identity:
             remedy = "log in with 'az login', or name a service principal under `azure`"
             raise OutOfReach(f"nobody is signed in to Azure: {self._words(error)}", remedy=remedy) from None
         except ClientAuthenticationError as error:
+            if tried := _tried(str(error.message)):
+                words = mask("; ".join(tried), self._hidden())
+                remedy = "log in with 'az login', or name a service principal under `azure`"
+                raise OutOfReach(f"nobody is signed in to Azure ({words})", remedy=remedy) from None
             if error.response is not None and error.response.status_code not in (400, 401):
                 raise
             remedy = "check `tenant`, `client_id` and `client_secret`, or log in again"
@@ -93,13 +98,15 @@ class Identity:
         """What the service says, on one line; the trace that follows names no fault of the user's."""
         text = str(getattr(error, "message", "") or error)
         text = " ".join(text.split()).partition(" Trace ID:")[0].removesuffix(" To mitigate this issue,")
-        hidden = [self._azure.client_secret] if self._azure.client_secret else []
-        return mask(text, hidden)[:MOST_WORDS]
+        return mask(text, self._hidden())[:MOST_WORDS]
+
+    def _hidden(self) -> list[Secret]:
+        return [self._azure.client_secret] if self._azure.client_secret else []
 
     def _made(self) -> TokenCredential:
         azure, options = self._azure, self._options()
         with extra("signing in to Azure"):
-            from azure import identity
+            import azure.identity as identity
         # What they log as a warning is told as an error, once.
         for name in ("azure", "msal"):
             logging.getLogger(name).addHandler(logging.NullHandler())
@@ -128,6 +135,14 @@ class Identity:
         options: dict[str, Any] = {"authority": self.cloud.authority, **verification(self._environ)}
         # Else the libraries ask the public cloud whether this authority is one, which it does not know.
         return options if self.cloud.known else {**options, "disable_instance_discovery": True}
+
+
+def _tried(text: str) -> list[str]:
+    """What azure-identity tried, one after the other, and why it gave nothing; only what was refused, where one was."""
+    lines = [" ".join(line.split()) for line in text.partition("Attempted credentials:")[2].splitlines()]
+    found = [line for line in lines if re.match(r"\w+Credential: ", line)]
+    refused = [line for line in found if "AADSTS" in line]
+    return [line.partition(" Trace ID:")[0].partition(". ")[0][:MOST_WORDS] for line in refused or found]
 
 
 def identity_of(azure: Azure, host: str, environ: Mapping[str, str]) -> Identity:

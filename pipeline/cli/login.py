@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,25 +14,52 @@ from pipeline.cli._registry import registries, registry_options
 from pipeline.cli._shell import Shell
 from pipeline.errors import UsageError
 
+if TYPE_CHECKING:
+    from pipeline.azure.identity import Identity
+
 EXAMPLES = """
 pipeline login registry.example.com -u bob
 echo "$TOKEN" | pipeline login ghcr.io -u bob --password-stdin
+pipeline login prod.azurecr.io --azure          as `az acr login` does, with your own login
 """
 
 
-@command_(arguments="REGISTRY: its host, with the port where it has one", examples=EXAMPLES)
+@command_(
+    arguments="REGISTRY: its host, with the port where it has one; or the ARM id of the workspace that it belongs to",
+    examples=EXAMPLES,
+)
 @click.argument("registry")
 @click.option("-u", "--username", default="", help="Who signs in; asked for when left out.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--azure", is_flag=True, help="Sign in to a registry of Azure by Microsoft Entra, as azure-identity finds you."
+)
+@click.option("--tenant", default="", metavar="ID", help="With --azure: the directory to sign in to.")
+@click.option("--expose-token", is_flag=True, help="With --azure: print the token as JSON, and keep nothing.")
 @registry_options
 @output_option
 @click.pass_obj
-def command(shell: Shell, registry: str, username: str, password_stdin: bool, ca: Path | None, insecure: bool) -> None:
+def command(
+    shell: Shell,
+    registry: str,
+    username: str,
+    password_stdin: bool,
+    azure: bool,
+    tenant: str,
+    expose_token: bool,
+    ca: Path | None,
+    insecure: bool,
+) -> None:
     """Sign in to a registry.
 
     The password is kept in ~/.docker/config.json, or by the credential helper that it names, for
-    Docker and other tools as well.
+    Docker and other tools as well. With --azure a token is kept in its place, for three hours.
     """
+    if azure or expose_token or tenant or registry.startswith("/"):
+        if username or password_stdin:
+            raise UsageError("--azure needs no name and no password", remedy="leave --azure out, or the others")
+        _by_azure(shell, registry, tenant, expose_token, ca, insecure)
+        return
     from pipeline.manifest.model import Secret
     from pipeline.reference import below
     from pipeline.registry.client import Request
@@ -48,6 +76,40 @@ def command(shell: Shell, registry: str, username: str, password_stdin: bool, ca
         shell.value({"registry": host, "username": name, "kept": kept})
     else:
         shell.line(f"signed in to {host} as {name}; kept in {kept}")
+
+
+def _by_azure(shell: Shell, registry: str, tenant: str, expose: bool, ca: Path | None, insecure: bool) -> None:
+    from pipeline.azure.identity import identity_of
+    from pipeline.manifest.model import Azure
+    from pipeline.reference import below
+    from pipeline.registry.client import Request
+    from pipeline.registry.credentials import ACR_USER, Credential, save
+
+    identity = identity_of(Azure(tenant=tenant), registry, shell.environ)
+    host = _of_workspace(shell, registry, identity) if registry.startswith("/") else below(registry, "any").registry
+    given = Credential(host, str(identity), ACR_USER, entra=identity.token, tenant=tenant)
+    client = registries(shell, [host], ca, insecure, [given]).client(host)
+    token = client.identity_token()
+    if not token.reveal():
+        raise UsageError(f"{host} gives no tokens to users of Azure", remedy="leave --azure out")
+    client.call(Request("GET", "/v2/", host))
+    if expose:
+        text = token.reveal()
+        shell.value({"loginServer": host, "username": ACR_USER, "accessToken": text, "refreshToken": text})
+        return
+    shell.masks.add([token])
+    kept = save(Credential(host, "this command", ACR_USER, identity_token=token), shell.environ)
+    if shell.json:
+        shell.value({"registry": host, "username": ACR_USER, "kept": kept})
+    else:
+        shell.line(f"signed in to {host} as {identity}; kept in {kept}")
+
+
+def _of_workspace(shell: Shell, workspace: str, identity: Identity) -> str:
+    from pipeline.azure.arm import Arm
+    from pipeline.azure.registries import of_workspace
+
+    return of_workspace(Arm(identity, shell.environ), workspace).host
 
 
 def _asked(username: str, from_stdin: bool) -> tuple[str, str]:

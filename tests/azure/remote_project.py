@@ -47,6 +47,7 @@ class EntraOf(dict[str, str]):
 
     def __init__(self, azure: AzureDouble) -> None:
         self._azure = azure
+        self.tokens = azure.tokens
 
     def get(self, token: str, _default: object = None) -> str | None:  # type: ignore[override]
         return "pusher" if token in self._azure.tokens and "containerregistry.azure.net" in token else None
