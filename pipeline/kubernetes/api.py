@@ -93,7 +93,7 @@ class Owned:
     manager: str
 
 
-class Conflict(PipelineError):
+class Conflict(UsageError):
     """Fields that others own: `owned` names them."""
 
     exit_code = 5

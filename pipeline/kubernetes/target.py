@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from pipeline.errors import OutOfReach, RolloutError, UsageError
+from pipeline.errors import OutOfReach, UsageError
 from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Cluster, Conflict, Object
 from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
@@ -97,8 +97,11 @@ class KubernetesTarget(RemoteTarget):
 
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()
-        self._check_owner(live.get(names.STABLE), release)
         stable = live.get(names.STABLE)
+        self._check_owner(stable, release)
+        for wanted in self._objects(release):
+            # What the cluster refuses is refused before anything has changed.
+            self._applied(wanted, dry_run=True)
         self._beside = bool(
             strategy_of(release)
             and stable
@@ -131,13 +134,8 @@ class KubernetesTarget(RemoteTarget):
         return objects(release, self._surroundings.account(release.reference))
 
     def _put(self, wanted: Object) -> None:
-        """Applies an object. What people changed by hand is taken back; other owners of a field are asked."""
-        try:
-            live = self.cluster.apply(wanted, force=bool(self._spec.get("force", False)))
-        except Conflict as error:
-            if not all(is_hand(one.manager) for one in error.owned):
-                raise
-            live = self.cluster.apply(wanted, force=True)
+        """Applies an object, without what people added by hand."""
+        live = self._applied(wanted)
         for _ in range(_TRIES):
             if not (added := added_by_hand(live)):
                 return
@@ -148,11 +146,20 @@ class KubernetesTarget(RemoteTarget):
                 # A controller changed it at the same moment.
                 live = self.cluster.get(wanted["kind"], wanted["metadata"]["name"]) or live
 
+    def _applied(self, wanted: Object, *, dry_run: bool = False) -> Object:
+        """What people changed by hand is taken back; Conflict when a controller, or who else applies, owns a field."""
+        try:
+            return self.cluster.apply(wanted, dry_run=dry_run, force=bool(self._spec.get("force", False)))
+        except Conflict as error:
+            if not all(is_hand(one.manager) for one in error.owned):
+                raise
+            return self.cluster.apply(wanted, dry_run=dry_run, force=True)
+
     def _check_owner(self, live: Object | None, release: Release) -> None:
         owner = ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.SERVICE)
         if live and owner != self._service and not release.settings.get("force"):
             whose = f"belongs to the service {owner}" if owner else "was not made by pipeline"
-            raise RolloutError(
+            raise UsageError(
                 f"the Deployment {self._name} in namespace {self.cluster.namespace} {whose}",
                 remedy="give the target another `name`, or set `force: true` to take it over",
             )

@@ -1,0 +1,313 @@
+"""The kubernetes target above a cluster in memory: rollouts, drift, owners, canaries, pins, refusals."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from kubernetes_releases import ACCOUNT, Time, release, target_in
+
+from pipeline.errors import RolloutError, UsageError
+from pipeline.kubernetes.api import Conflict, Forbidden, Object
+from pipeline.kubernetes.memory import MemoryCluster
+from pipeline.manifest.model import Secret
+from pipeline.stages import gate
+from pipeline.targets.model import Release
+from pipeline.targets.remote import Answer
+
+NAME = "shop-prod"
+
+
+def names(cluster: MemoryCluster, kind: str) -> list[str]:
+    return [one["metadata"]["name"] for one in cluster.find(kind)]
+
+
+def live(cluster: MemoryCluster, name: str = NAME, kind: str = "Deployment") -> Object:
+    found = cluster.get(kind, name)
+    assert found is not None
+    return found
+
+
+def roll(cluster: MemoryCluster, time: Time, wanted: Release, score: Any = None) -> gate.Outcome:
+    target = target_in(cluster, time, **{name: one for name, one in wanted.settings.items() if name != "image"})
+    return gate.release(
+        target, wanted, verified=target.verified(), deadline=60, score=score, clock=time, wait=time.wait
+    )
+
+
+def test_a_release_goes_out_once_and_is_known_everywhere(cluster: MemoryCluster, time: Time) -> None:
+    one = release("one", replicas=2)
+    roll(cluster, time, one)
+    again = target_in(cluster, time, replicas=2)
+    seen = again.observe()
+    assert (seen.state, seen.revision, seen.image) == ("running", one.revision, one.image)
+    assert seen.detail == "in 2 pods"
+    assert seen.address == "shop-prod.default:80"
+    assert again.differences(one) == []
+    # Another machine knows what passed from the cluster.
+    assert gate.is_live(again, one, again.verified())
+    again.rollout(one)
+    assert live(cluster)["metadata"]["generation"] == 1
+
+
+def test_what_fails_gives_way_to_what_passed_last(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one"), release("two")
+    roll(cluster, time, one)
+    waiting = {"reason": "ErrImagePull", "message": "manifest unknown: it is not in the registry"}
+    status = {"containerStatuses": [{"name": "service", "ready": False, "state": {"waiting": waiting}}]}
+    cluster.behaves = lambda d: status if d["metadata"]["annotations"]["pipeline-images/image"] == two.image else {}
+    said = f"the image cannot be pulled: manifest unknown.*verified revision {one.revision} is live again"
+    with pytest.raises(RolloutError, match=said):
+        roll(cluster, time, two)
+    assert target_in(cluster, time).observe().revision == one.revision
+
+
+TROUBLES: list[tuple[Mapping[str, Any], str]] = [
+    (
+        {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                         "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}]},
+        r"after 60 s: no node fits pod shop-prod-0: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu",
+    ),
+    (
+        {"containerStatuses": [{"restartCount": 2, "ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                                "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}}]},
+        r"pod shop-prod-0 ended with exit code 3, and was started again 2 times",
+    ),
+    (
+        {"containerStatuses": [{"restartCount": 2, "ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                                "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]},
+        r"took more memory than its limit and was killed",
+    ),
+    (
+        {"containerStatuses": [{"ready": False, "state": {"waiting": {
+            "reason": "CreateContainerConfigError", "message": 'secret "db" not found'}}}]},
+        r'cannot start \(CreateContainerConfigError\): secret "db" not found',
+    ),
+    (
+        {"containerStatuses": [{"ready": False, "containerID": "x", "state": {"running": {}}}]},
+        r"runs and is not ready: Readiness probe failed: HTTP probe failed with statuscode: 503",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "said"), TROUBLES)
+def test_why_it_is_not_ready_in_the_clusters_words(
+    cluster: MemoryCluster, time: Time, status: Mapping[str, Any], said: str
+) -> None:
+    cluster.behaves = lambda _: status
+    unhealthy = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+    cluster.events = [{"involvedObject": {"name": "shop-prod-0"}, "reason": "Unhealthy", "message": unhealthy}]
+    cluster.written = {"shop-prod-0": ["loading the model", "boom"]}
+    with pytest.raises(RolloutError, match=said) as caught:
+        roll(cluster, time, release())
+    assert caught.value.log[-1] == "boom"
+    assert "the service is stopped" in str(caught.value)
+    assert live(cluster)["spec"]["replicas"] == 0
+
+
+def test_what_hands_change_is_drift_and_mended(cluster: MemoryCluster, time: Time) -> None:
+    one = release(env={"LEVEL": "info"}, replicas=3)
+    roll(cluster, time, one)
+    cluster.edit("kubectl-edit", "Deployment", NAME, {"spec": {"replicas": 1, "paused": True}})
+    cluster.delete("Service", NAME)
+    target = target_in(cluster, time)
+    assert [str(one) for one in target.differences(one)] == [
+        "Service shop-prod is missing",
+        "Deployment shop-prod spec.replicas: 1 → 3 (set by kubectl-edit)",
+        "Deployment shop-prod spec.paused: true → none (set by kubectl-edit)",
+    ]
+    assert not gate.is_live(target, one, target.verified())
+    roll(cluster, time, one)
+    assert target.differences(one) == []
+    assert "paused" not in live(cluster)["spec"]
+
+
+def test_a_field_of_a_controller_is_not_taken_unless_asked(cluster: MemoryCluster, time: Time) -> None:
+    one = release(replicas=3)
+    roll(cluster, time, one)
+    cluster.edit("argocd-controller", "Deployment", NAME, {"spec": {"replicas": 1}})
+    with pytest.raises(Conflict, match=r"spec.replicas \(of argocd-controller\)"):
+        roll(cluster, time, one)
+    assert live(cluster)["spec"]["replicas"] == 1
+    with pytest.raises(Conflict):
+        target_in(cluster, time).rollout(one)
+    target_in(cluster, time, force=True).rollout(one)
+    assert live(cluster)["spec"]["replicas"] == 3
+
+
+def test_a_deployment_of_others_is_left_alone(cluster: MemoryCluster, time: Time) -> None:
+    metadata = {"name": NAME, "labels": {"app": "theirs"}}
+    cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": 1}})
+    with pytest.raises(UsageError, match="was not made by pipeline"):
+        target_in(cluster, time).rollout(release())
+
+
+def test_secrets_get_objects_of_their_own_and_are_shown_nowhere(cluster: MemoryCluster, time: Time) -> None:
+    one = release(env={"PASSWORD": Secret("hunter2"), "LEVEL": "info"}, secrets={"KEY": {"secret": "own", "key": "k"}})
+    target = target_in(cluster, time, ACCOUNT)
+    target.rollout(one)
+    target.verified().put(one)
+    pull = live(cluster, "shop-prod-registry", "Secret")
+    auths = json.loads(base64.b64decode(pull["data"][".dockerconfigjson"]))["auths"]
+    assert auths["registry.example.com"]["password"] == "word"
+    pod = live(cluster)["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "shop-prod-registry"}]
+    env = {one["name"]: one for one in pod["containers"][0]["env"]}
+    assert env["LEVEL"] == {"name": "LEVEL", "value": "info"}
+    assert env["KEY"]["valueFrom"]["secretKeyRef"] == {"name": "own", "key": "k"}
+    kept = env["PASSWORD"]["valueFrom"]["secretKeyRef"]["name"]
+    assert base64.b64decode(live(cluster, kept, "Secret")["data"]["PASSWORD"]) == b"hunter2"
+    assert "hunter2" not in json.dumps(live(cluster))
+    cluster.edit("kubectl-edit", "Secret", kept, {"data": {"PASSWORD": "b3RoZXI="}})
+    assert [str(one) for one in target.differences(one)] == [
+        f"Secret {kept} data.PASSWORD: *** → *** (set by kubectl-edit)"
+    ]
+    # What is put back later is still known to be secret.
+    again = target_in(cluster, time).verified().get(one.service)
+    assert again is not None
+    assert again.revision == one.revision
+    assert isinstance(again.settings["env"]["PASSWORD"], Secret)
+    two = release("two", env={"PASSWORD": Secret("hunter3")})
+    target.rollout(two)
+    target.rollout(release("three"))
+    assert [name for name in names(cluster, "Secret") if "-env-" in name] == [f"shop-prod-env-{two.revision}"]
+
+
+def test_what_a_release_has_no_more_is_deleted(cluster: MemoryCluster, time: Time) -> None:
+    more = {"ingress": {"host": "shop.example.com"}, "autoscale": {"max": 5}, "resources": {"cpu": "1"}}
+    target_in(cluster, time).rollout(release(**more))
+    assert "replicas" not in live(cluster)["spec"]
+    assert target_in(cluster, time).observe().address == "http://shop.example.com"
+    target_in(cluster, time).rollout(release())
+    assert names(cluster, "Ingress") == names(cluster, "HorizontalPodAutoscaler") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "user", "said"),
+    [({}, "", "runs as root"), ({}, "0:0", "runs as root"), ({}, "app", "runs as 'app': a cluster cannot tell"),
+     ({"user": 0}, "1000", "runs as root")],
+)  # fmt: skip
+def test_pods_do_not_run_as_root(
+    cluster: MemoryCluster, time: Time, settings: Mapping[str, Any], user: str, said: str
+) -> None:
+    wanted = Release(
+        "shop-prod", "sha256:0", (), {"config": {"User": user}}, 80, 80, settings, reference="r/i@sha256:0"
+    )  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=said):
+        target_in(cluster, time).rollout(wanted)
+    assert cluster.history == []
+
+
+def test_a_missing_right_is_named(cluster: MemoryCluster, time: Time) -> None:
+    forbidden = 'deployments.apps "shop-prod" is forbidden: User "ci" cannot patch resource "deployments" '
+    forbidden += 'in API group "apps" in the namespace "default"'
+    cluster.refuses = lambda verb, kind: forbidden if (verb, kind) == ("patch", "Deployment") else ""
+    with pytest.raises(Forbidden, match=r"user ci may not patch deployments\.apps in the namespace default"):
+        target_in(cluster, time).rollout(release())
+
+
+def test_an_api_server_that_goes_away_and_comes_back(cluster: MemoryCluster, time: Time) -> None:
+    one = release()
+    roll(cluster, time, one)
+    cluster.away = True
+    target = target_in(cluster, time)
+    seen = target.observe()
+    assert seen.state == "unknown"
+    assert "does not answer" in seen.detail
+    cluster.away = False
+
+    def gone_for(seconds: float) -> None:
+        time.wait(seconds)
+        cluster.away = time.now < 20
+
+    cluster.behaves = lambda _: {"containerStatuses": []} if time.now < 20 else {}
+    outcome = gate.release(target, release("two"), verified=target.verified(), deadline=60, clock=time, wait=gone_for)
+    assert 20 <= outcome.seconds < 25
+
+
+# -- canary -------------------------------------------------------------------------------------------------------
+
+CANARY = {"canary": {"steps": [25, 50, 100], "pause": 10}}
+SCORE = {"request": [1], "expect": {"type": "array"}}
+
+
+def split(cluster: MemoryCluster) -> tuple[int, int]:
+    return tuple(live(cluster, name)["spec"]["replicas"] for name in (NAME, f"{NAME}-canary"))  # type: ignore[return-value]
+
+
+def test_a_canary_takes_over_step_by_step(cluster: MemoryCluster, time: Time) -> None:
+    seen: list[Any] = []
+
+    def answer(service: str, _body: bytes) -> Answer:
+        tracks = live(cluster, NAME, "Service")["spec"]["selector"].get("pipeline-images/track", "both")
+        seen.append((service, tracks, *(split(cluster) if service.endswith("canary") else ())))
+        return Answer(200, b"[1]")
+
+    cluster.answers = answer
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    roll(cluster, time, one, SCORE)
+    assert seen == [("shop-prod", "stable")]
+    seen.clear()
+    roll(cluster, time, two, SCORE)
+    # First alone, without traffic; then a quarter, then half.
+    assert list(dict.fromkeys(seen)) == [
+        ("shop-prod-canary", "stable", 4, 1),
+        ("shop-prod-canary", "both", 3, 1),
+        ("shop-prod-canary", "both", 2, 2),
+    ]
+    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
+    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
+    assert live(cluster)["spec"]["replicas"] == 4
+    assert live(cluster, NAME, "Service")["spec"]["selector"]["pipeline-images/track"] == "stable"
+    assert gate.is_live(target_in(cluster, time, strategy=CANARY), two, target_in(cluster, time).verified())
+
+
+def test_a_canary_with_errors_is_put_back(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    cluster.answers = lambda _service, _body: Answer(200, b"[1]")
+    roll(cluster, time, one, SCORE)
+    generation = live(cluster)["metadata"]["generation"]
+
+    def answer(service: str, _body: bytes) -> Answer:
+        half = service.endswith("canary") and split(cluster)[1] == 2
+        return Answer(500, b"no") if half else Answer(200, b"[1]")
+
+    cluster.answers = answer
+    with pytest.raises(RolloutError, match=r"with 50 % of the traffic .* failed.*is live again"):
+        roll(cluster, time, two, SCORE)
+    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
+    assert live(cluster)["spec"]["replicas"] == 4
+    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == one.revision
+    assert live(cluster)["metadata"]["generation"] <= generation + 3
+
+
+def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None:
+    one, two = (release(name, replicas=3, strategy={"blue_green": True}) for name in ("one", "two"))
+    roll(cluster, time, one, SCORE | {"expect": {}})
+    full: list[tuple[int, int]] = []
+
+    def answer(_service: str, _body: bytes) -> Answer:
+        full.append(split(cluster))
+        return Answer(200, b"[1]")
+
+    cluster.answers = answer
+    roll(cluster, time, two, SCORE)
+    assert full == [(3, 3)]
+    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
+
+
+def test_pins_and_history_are_in_the_cluster(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one"), release("two")
+    roll(cluster, time, one)
+    roll(cluster, time, two)
+    kept = target_in(cluster, time).verified()
+    assert [each.revision for each in kept.history("shop-prod")] == [two.revision, one.revision]
+    kept.pin("shop-prod", one.revision)
+    assert target_in(cluster, time).verified().pinned("shop-prod") == one.revision
+    kept.demote("shop-prod", two.revision)
+    found = target_in(cluster, time).verified().get("shop-prod")
+    assert found is not None
+    assert found.revision == one.revision
