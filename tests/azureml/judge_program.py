@@ -79,9 +79,10 @@ def v2(kind: str, path: str) -> Any:
         "deployment": load_online_deployment,
     }[kind]
     found = load(source=path)
-    validated = getattr(found, "_validate", None)
-    if validated:
-        validated(raise_error=True)
+    if kind == "environment":
+        found.validate()
+    if kind == "deployment":
+        found._validate()
     return json.loads(json.dumps(found._to_dict(), default=str))
 
 
