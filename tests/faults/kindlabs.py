@@ -16,6 +16,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 from debmaker import make_deb
 from faultlab import Lab
 from small_image import with_libraries
+from test_apt_layers import archive
 
 DEBS = """\
 version: 1
@@ -54,6 +55,29 @@ bases:
 images:
   parent: {base: none, command: [/bin/sh], tags: [v1], push: {to: prod}}
 """
+APT = """\
+version: 1
+name: shop
+build: {network: none, ca_bundle: none}
+registries:
+  prod: {address: "${env:REGISTRY}"}
+bases:
+  given: {image: "PARENT"}
+layers:
+  data: {apt: {packages: [vendor-data], sources: {vendor: {uris: ["VENDOR"], suites: [./], key: vendor.asc}}}}
+images:
+  job: {base: given, layers: [data], command: [/bin/sh], tags: [v1], push: {to: prod}}
+"""
+WITH_APT = """\
+version: 1
+name: parent
+registries:
+  prod: {address: "${env:REGISTRY}"}
+bases:
+  none: {debian: {suite: bookworm, essential: true, packages: []}}
+images:
+  parent: {base: none, command: [/bin/sh], tags: [v1], push: {to: prod}}
+"""
 PACKAGES = {"tool": "libtool1", "libtool1": "", "other": "tool"}
 
 
@@ -75,10 +99,28 @@ class ImageLab(Lab):
         self.environ["DOCKER_HOST"] = docker
 
 
+class AptLab(Lab):
+    """A locked apt layer on a Debian with apt, executed in the engine at `docker`; the Debian needs the network."""
+
+    def __init__(self, folder: Path, registry: str, docker: str) -> None:
+        vendor = vendor_archive()
+        manifest = APT.replace("PARENT", parent_image(registry, WITH_APT)).replace("VENDOR", vendor.as_uri())
+        super().__init__(folder, registry, manifest)
+        (self.project / "vendor.asc").write_bytes(vendor.with_name("vendor.asc").read_bytes())
+        self.environ["DOCKER_HOST"] = docker
+
+
 @cache
-def parent_image(registry: str) -> str:
-    """An image in the registry, of this machine's shell and a few programs."""
-    one = Lab(Path(mkdtemp(prefix="parent-")), registry, PARENT)
+def vendor_archive() -> Path:
+    folder = Path(mkdtemp(prefix="archive-")) / "vendor"
+    archive(folder)
+    return folder
+
+
+@cache
+def parent_image(registry: str, manifest: str = PARENT) -> str:
+    """An image in the registry: by itself of this machine's shell and a few programs."""
+    one = Lab(Path(mkdtemp(prefix="parent-")), registry, manifest)
     for program in with_libraries():
         path = one.project / "root" / program.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)

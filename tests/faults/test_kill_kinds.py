@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from docker_server import running
 from faultlab import CONDA, Lab, Result, clear
-from kindlabs import DebLab, ImageLab
+from kindlabs import AptLab, DebLab, ImageLab
 from test_kill_points import commit_points, survives
 
 from pipeline.engine.docker import DockerEngine
@@ -102,6 +102,23 @@ def test_killed_while_commands_are_executed(commands: Make, lab: Callable[..., L
         survived += survives(one := commands(), {"name": name}, expected)
         clear(one.folder)
     figure("kills at commit points of commands in an engine", survived)
+
+
+@pytest.mark.long
+@pytest.mark.network
+def test_killed_while_packages_are_installed(
+    tmp_path: Path, registry: str, engine: DockerEngine, lab: Callable[..., Lab], figure: Count
+) -> None:
+    def make() -> Lab:
+        return AptLab(tmp_path / f"a{next(_NUMBERS)}", registry, engine.about().address)
+
+    points, expected = undisturbed(make)
+    survived = 0
+    for name in (name for name in own_points(points, lab) if "engine/" in name or "execute" in name or "dpkg" in name):
+        survived += survives(one := make(), {"name": name}, expected)
+        clear(one.folder)
+    assert engine.api.containers(all=True) == []
+    figure("kills at commit points of apt in an engine", survived)
 
 
 @pytest.mark.long
