@@ -151,6 +151,8 @@ class OutOfReach(PipelineError):
     exit_code = 4
     retry_after: float = 0.0
     """Seconds that the other side asked to wait before the next try."""
+    silent: bool = False
+    """Whether an answer was waited for in vain: each further try takes as long."""
 
 
 class RolloutError(PipelineError):

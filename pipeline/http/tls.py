@@ -28,7 +28,9 @@ def failure(error: Exception, where: object) -> OutOfReach:
     if isinstance(error, TimeoutError):
         reason = "no answer in time"
     remedy = "check the address, the network and the proxy settings"
-    return OutOfReach(f"{where} does not answer: {reason}", remedy=remedy, transient=True)
+    found = OutOfReach(f"{where} does not answer: {reason}", remedy=remedy, transient=True)
+    found.silent = isinstance(error, TimeoutError)
+    return found
 
 
 def certificates(environ: Mapping[str, str], ca_file: Path | None = None) -> ssl.SSLContext:

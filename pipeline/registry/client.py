@@ -94,6 +94,7 @@ class RegistryClient:
         self._scheme = scheme
         self._policy, self._sleep, self._clock, self._waiting = policy, sleep, clock, waiting
         self._origin = ""
+        self._given_up = False
         self._connecting = threading.Lock()
         self._flights: dict[str, threading.Lock] = {}
         self._holders: dict[str, set[str]] = {}
@@ -159,8 +160,17 @@ class RegistryClient:
             yield self._checked(response, request), url
 
     def retry(self, call: Callable[[], T]) -> T:
-        """`call()`, tried again as the policy says while it fails for passing reasons."""
-        return retrying(self._policy, call, lambda _n, seconds, error: self._waiting(str(error), seconds), self._sleep)
+        """`call()`, tried again as the policy says while it fails for passing reasons; of a registry that was silent at
+        all tries of something, the rest is asked once, or a run would wait for it all day.
+        """
+        policy = replace(self._policy, attempts=1) if self._given_up else self._policy
+        try:
+            answer = retrying(policy, call, lambda _n, wait, error: self._waiting(str(error), wait), self._sleep)
+        except OutOfReach as error:
+            self._given_up = error.silent
+            raise
+        self._given_up = False
+        return answer
 
     def persist(self, call: Callable[[], T], moved: Callable[[], int]) -> T:
         """As `retry`, for a transfer that goes on where it broke off: tries are counted anew as long as it gets on."""

@@ -34,7 +34,7 @@ from pipeline.manifest.model import Registry, Retry, Secret
 from pipeline.oci.descriptor import LAYER, Descriptor
 from pipeline.registry import Registries
 from pipeline.registry.memory import MemoryRegistry
-from pipeline.registry.problems import Damaged, Refused, Unauthorized
+from pipeline.registry.problems import Damaged, NotFound, Refused, Unauthorized
 from pipeline.registry.transfers import copy, pull, push
 from pipeline.store import Store
 
@@ -251,6 +251,18 @@ def test_a_silent_registry_is_given_up(real: RealRegistry, name: str) -> None:
         with pytest.raises(OutOfReach, match=f"http://{address} does not answer: no answer in time"):
             target.resolve("v1")
         assert len([line for line in proxy.seen if line.startswith("HEAD")]) == 3
+
+
+def test_a_registry_that_was_given_up_is_asked_once_until_it_answers(real: RealRegistry, name: str) -> None:
+    fault = Fault("HEAD", "", silent, times=4)
+    with failing(real.address, fault) as (address, proxy):
+        target = opened(address, Http({}, read_timeout=0.05)).repository(f"{address}/{name}")
+        for _ in range(2):
+            with pytest.raises(OutOfReach):
+                target.resolve("v1")
+        assert len([line for line in proxy.seen if line.startswith("HEAD")]) == 3 + 1
+        with pytest.raises(NotFound):
+            opened(address).repository(f"{address}/{name}").resolve("v1")
 
 
 def test_nobody_there() -> None:
