@@ -149,16 +149,17 @@ def _is_older(requirement: str) -> bool:
     return wanted <= since if found[1] == "<" else wanted < since
 
 
-def read_inference(path: str | Path, find: Find | None = None) -> InferenceConfig:
+def read_inference(path: str | Path, find: Find | None = None, folder: Path | None = None) -> InferenceConfig:
     """The configuration in a file, JSON or YAML. UserErrorException with the place and key of what is wrong, and as
     `InferenceConfig` otherwise.
 
-    `find` gives an environment that the file only names; paths are relative to the current folder, as the SDK has it.
+    `find` gives an environment that the file only names; paths are relative to `folder`, by default the current one, as
+    the SDK has it.
     """
-    return from_document(load(Path(path)), find)
+    return from_document(load(Path(path)), find, folder)
 
 
-def from_document(document: Document, find: Find | None = None) -> InferenceConfig:
+def from_document(document: Document, find: Find | None = None, folder: Path | None = None) -> InferenceConfig:
     """As `read_inference`, of data."""
     value = mapping(document.value, document, ())
     for key in value:
@@ -174,10 +175,12 @@ def from_document(document: Document, find: Find | None = None) -> InferenceConf
     environment = _environment(value.get("environment"), document, find)
     if environment is not None and (flaw := server_flaw(environment)):
         raise document.wrong(_packages(environment), flaw, ADD_SERVER)
+    script, source = texts["entryScript"], texts.get("sourceDirectory")
+    if folder is not None:
+        source = str(folder / source) if source else None
+        script = script if source else str(folder / script)
     try:
-        return InferenceConfig(
-            texts["entryScript"], environment, texts.get("sourceDirectory"), texts.get("description")
-        )
+        return InferenceConfig(script, environment, source, texts.get("description"))
     except WebserviceException as error:
         at = ("sourceDirectory",) if "source directory" in error.message else ("entryScript",)
         raise document.wrong(at, error.message, error.remedy) from None

@@ -1,0 +1,257 @@
+"""Azure ML's files as a manifest: what becomes of each setting, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.azureml.deployment import (
+    AciServiceDeploymentConfiguration,
+    AksServiceDeploymentConfiguration,
+    DeploymentConfig,
+    LocalWebserviceDeploymentConfiguration,
+)
+from pipeline.azureml.environment import Environment
+from pipeline.azureml.exceptions import AzureMLException
+from pipeline.azureml.exporting import Subject
+from pipeline.azureml.exporting_v1 import exported_v1
+from pipeline.azureml.importing import Imported, ModelFiles, imported
+from pipeline.azureml.inference import InferenceConfig, read_inference
+from pipeline.manifest.load import load
+
+SAMPLES = Path(__file__).parents[1] / "golden/azureml"
+SCRIPT = "def init(): ...\ndef run(data): return data\n"
+PLAIN = {"dependencies": ["python=3.11", {"pip": ["azureml-defaults"]}], "channels": ["main"], "name": "packages"}
+Project = Callable[[Mapping[str, str | bytes]], Path]
+
+
+@pytest.fixture
+def folder(project: Project) -> Path:
+    return project({"score.py": SCRIPT, "src/inner/score.py": SCRIPT, "src/more.py": "", "m/model.pkl": "x"})
+
+
+def made(
+    folder: Path,
+    environment: Mapping[str, Any] | None = None,
+    deployment: DeploymentConfig | None = None,
+    *,
+    source: str = "",
+    models: tuple[ModelFiles, ...] = (),
+) -> Imported:
+    value = {"name": "e", "python": {"condaDependencies": PLAIN}, **(environment or {})}
+    script, place = ("inner/score.py", str(folder / source)) if source else (str(folder / "score.py"), None)
+    config = InferenceConfig(script, Environment.from_json(value), place)
+    return imported(config, deployment, models, name="my service", folder=folder, file="pipeline.yaml")
+
+
+def manifest(found: Imported) -> dict[str, Any]:
+    value: dict[str, Any] = yaml.safe_load(found.text)
+    return value
+
+
+def test_row_48_the_documents_sample_loads_unchanged_and_goes_round(
+    folder: Path,
+) -> None:
+    text = (SAMPLES / "seed_inferenceconfig.json").read_text()
+    (folder / "inferenceconfig.json").write_text(text)
+    config = read_inference(folder / "inferenceconfig.json", folder=folder)
+    local = LocalWebserviceDeploymentConfiguration(8890)
+    found = imported(config, local, [ModelFiles("mymodel", 1, folder / "m/model.pkl")], name="e", folder=folder)
+    assert found.notes == ()
+    (folder / "pipeline.yaml").write_text(found.text)
+    loaded = load(folder / "pipeline.yaml", environ={}, sets={})
+    subject = Subject(loaded, loaded.images["e"], target=loaded.targets["e"])
+    back = exported_v1(subject, lambda path: (folder / path).read_text(), folder)
+    wanted = json.loads((SAMPLES / "azureml-core-161.env_seed_json_roundtrip.json").read_text())
+    inference = json.loads(back.files["inferenceconfig.json"])
+    assert inference == {"entryScript": "score.py", "environment": wanted}
+    assert json.loads(back.files["deploymentconfig.json"]) == {"computeType": "local", "port": 8890}
+
+
+@pytest.mark.parametrize("release", ["113", "161"])
+def test_row_36_what_the_sdk_dumped_is_dumped_again(release: str) -> None:
+    value = json.loads((SAMPLES / f"azureml-core-{release}.env_seed_snippet.json").read_text())
+    newer = {"assetId": None, "docker": {**value["docker"], "buildContext": None}}
+    newer["docker"]["baseImageRegistry"] = {
+        **value["docker"]["baseImageRegistry"],
+        "password": "${env:MYREGISTRY_PASSWORD}",
+    }
+    assert Environment.from_json(value).to_json() == {**value, **newer}
+
+
+def test_a_manifest_loads_and_serves_the_source_folder_under_its_name(folder: Path) -> None:
+    found = made(folder, source="src", deployment=LocalWebserviceDeploymentConfiguration(8890))
+    (folder / "pipeline.yaml").write_text(found.text)
+    loaded = load(folder / "pipeline.yaml", environ={}, sets={})
+    image = loaded.images["my-service"]
+    assert image.serve and image.serve.entry_script == "src/inner/score.py"
+    assert image.env["AZUREML_SOURCE_DIRECTORY"] == "src"
+    assert loaded.layers["code"].spec == [{"from": "src/", "to": "/var/azureml-app/src/"}]
+    assert loaded.targets["my-service"].spec == {"image": "my-service", "port": 8890}
+    assert loaded.bases["base"].spec == "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20251130.v1"
+
+
+def test_the_manifest_in_the_source_folder_is_no_part_of_the_service(folder: Path) -> None:
+    config = InferenceConfig(
+        "score.py",
+        Environment.from_json({"name": "e", "version": "1", "python": {"condaDependencies": PLAIN}}),
+        str(folder),
+    )
+    found = imported(config, None, name="a", folder=folder, file="pipeline.yaml")
+    assert manifest(found)["layers"]["code"]["files"][0]["ignore"] == ["pipeline.yaml", "pipeline.lock"]
+
+
+def test_row_38_a_password_becomes_a_reference(folder: Path) -> None:
+    registry = {"address": "myregistry.azurecr.io", "username": "bob", "password": "pa55word"}
+    docker = {"baseImage": "myregistry.azurecr.io/ml/base:1", "baseImageRegistry": registry}
+    found = made(folder, {"docker": docker})
+    value = manifest(found)
+    wanted = {**registry, "password": "${env:MYREGISTRY_PASSWORD}"}
+    assert value["registries"] == {"base": wanted}
+    assert value["bases"]["base"]["image"] == {"reference": "ml/base:1", "registry": "base"}
+    assert "pa55word" not in str(found)
+    assert {name: secret.reveal() for name, secret in found.secrets.items()} == {"MYREGISTRY_PASSWORD": "pa55word"}
+    assert any("MYREGISTRY_PASSWORD" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("missing", ["address", "username", "password"])
+def test_row_29_what_is_missing_of_the_credentials_is_named(folder: Path, missing: str) -> None:
+    registry = {"address": "r.azurecr.io", "username": "bob", "password": "x", missing: None}
+    with pytest.raises(AzureMLException, match=f"has no {missing}"):
+        made(folder, {"docker": {"baseImage": "r.azurecr.io/a:1", "baseImageRegistry": registry}})
+
+
+def test_row_10_a_moving_tag_and_a_mistyped_host_are_pointed_out(folder: Path) -> None:
+    found = made(folder, {"docker": {"baseImage": "myregistry.azureecr.io/base"}})
+    assert any("azurecr.io?" in note for note in found.notes)
+    assert any("no tag" in note for note in found.notes)
+
+
+def test_a_dockerfile_is_written_beside_the_manifest(folder: Path) -> None:
+    found = made(folder, {"docker": {"baseDockerfile": "FROM x\nRUN y\n"}})
+    assert manifest(found)["bases"]["base"]["dockerfile"] == {"path": "my-service.Dockerfile"}
+    assert found.files == {"my-service.Dockerfile": "FROM x\nRUN y\n"}
+    with pytest.raises(AzureMLException, match="no FROM"):
+        made(folder, {"docker": {"baseDockerfile": "base/Dockerfile"}})
+
+
+def test_row_39_the_serving_stack_is_asked_for(folder: Path) -> None:
+    found = made(folder, {"inferencingStackVersion": "latest"})
+    assert manifest(found)["images"]["my-service"]["serve"] == {"entry_script": "score.py", "stack": "azureml"}
+
+
+def test_the_base_brings_all_where_the_user_manages_packages(folder: Path) -> None:
+    found = made(folder, {"python": {"userManagedDependencies": True, "interpreterPath": "/p/python"}})
+    assert [*manifest(found)["layers"]] == ["code"]
+    assert any("interpreterPath" in note for note in found.notes)
+
+
+def test_what_the_sdk_writes_for_the_public_index_asks_for_nothing(folder: Path) -> None:
+    lines = [
+        "--find-links https://pypi.python.org/simple/index.html",
+        "--extra-index-url https://pypi.python.org/simple",
+    ]
+    packages = {"dependencies": [{"pip": [*lines, "--pre", "azureml-defaults"]}]}
+    found = made(folder, {"python": {"condaDependencies": packages}})
+    conda = manifest(found)["layers"]["packages"]["conda"]
+    assert conda["dependencies"] == [{"pip": ["--pre", "azureml-defaults"]}]
+    assert conda["channels"] == ["defaults"]
+
+
+def test_row_50_variables_are_the_images_and_secrets_the_targets(folder: Path) -> None:
+    variables = {"LEVEL": "info", "TEXT": "${env:HOME} $x", "API_TOKEN": "t0ken-secret"}
+    found = made(folder, {"environmentVariables": variables}, LocalWebserviceDeploymentConfiguration(1))
+    (folder / "pipeline.yaml").write_text(found.text)
+    loaded = load(folder / "pipeline.yaml", environ={"API_TOKEN": "other"}, sets={})
+    assert loaded.images["my-service"].env == {"LEVEL": "info", "TEXT": "${env:HOME} $x"}
+    assert loaded.targets["my-service"].spec["env"]["API_TOKEN"].reveal() == "other"
+    assert "t0ken-secret" not in str(found)
+
+
+def test_what_has_no_meaning_is_listed(folder: Path) -> None:
+    found = made(
+        folder,
+        {
+            "spark": {"packages": [{"group": "g", "artifact": "a", "version": "1"}]},
+            "databricks": {"jarLibraries": [{"library": "x"}]},
+            "r": {"rVersion": "4", "githubPackages": [{"repository": "x", "authToken": "t0ken-secret"}]},
+            "docker": {"arguments": ["--gpus", "all"], "shmSize": "8g", "sharedVolumes": False},
+        },
+    )
+    told = "\n".join(found.notes)
+    for word in ("spark", "databricks", "rVersion", "--gpus all", "8g", "sharedVolumes"):
+        assert word in told
+        assert word in found.text
+    assert "t0ken-secret" not in str(found)
+
+
+def test_a_build_context_is_to_be_fetched_first(folder: Path) -> None:
+    found = made(folder, {"docker": {"buildContext": {"locationType": "git", "location": "https://x/y.git"}}})
+    assert manifest(found)["bases"]["base"]["dockerfile"] == {"path": "context/Dockerfile", "context": "context"}
+    assert any("https://x/y.git" in note for note in found.notes)
+
+
+def test_row_52_targets_elsewhere_get_the_settings_under_the_sdks_names(folder: Path) -> None:
+    aci = AciServiceDeploymentConfiguration(
+        cpu_cores=0.5,
+        memory_gb=1,
+        primary_key="k3y-secret",
+        auth_enabled=True,
+        dns_name_label="d",
+        vnet_name="v",
+        subnet_name="s",
+    )
+    found = made(folder, deployment=aci)
+    assert manifest(found)["targets"]["my-service"]["aci"] == {
+        "image": "my-service",
+        "cpu": 0.5,
+        "memory_gb": 1,
+        "auth_enabled": True,
+        "dns_name_label": "d",
+        "vnet_name": "v",
+        "subnet_name": "s",
+        "primary_key": "${env:PRIMARY_KEY}",
+    }
+    assert manifest(found)["images"]["my-service"]["push"] == {"to": "images", "repository": "my-service"}
+    assert "k3y-secret" not in str(found)
+    aks = AksServiceDeploymentConfiguration(
+        autoscale_enabled=True,
+        autoscale_max_replicas=4,
+        failure_threshold=2,
+        cpu_cores=1,
+        cpu_cores_limit=2,
+        namespace="ml",
+    )
+    assert manifest(made(folder, deployment=aks))["targets"]["my-service"]["aks"] == {
+        "image": "my-service",
+        "autoscale": {"max_replicas": 4},
+        "cpu": 1,
+        "cpu_limit": 2,
+        "liveness": {"failure_threshold": 2},
+        "namespace": "ml",
+    }
+
+
+def test_row_56_models_keep_name_and_version(folder: Path) -> None:
+    models = (ModelFiles("My.Model", 3, folder / "m/model.pkl"), ModelFiles("my.model", 1, folder / "m"))
+    layers = manifest(made(folder, models=models))["layers"]
+    assert layers["model-my.model"]["model"] == {"name": "My.Model", "version": 3, "path": "m/model.pkl"}
+    assert layers["model-my.model-2"]["model"] == {"name": "my.model", "version": 1, "path": "m"}
+    with pytest.raises(AzureMLException, match="is not there"):
+        made(folder, models=(ModelFiles("x", 1, folder / "none"),))
+
+
+def test_what_lies_outside_of_the_project_cannot_be_in_the_manifest(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "far.pkl").write_text("x")
+    with pytest.raises(AzureMLException, match="outside of the manifest's project folder"):
+        made(folder, models=(ModelFiles("x", 1, tmp_path / "far.pkl"),))
+
+
+def test_an_image_for_windows_is_refused(folder: Path) -> None:
+    with pytest.raises(AzureMLException, match=r"platform\.os is Windows"):
+        made(folder, {"docker": {"platform": {"os": "Windows"}}})
