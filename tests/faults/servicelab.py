@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import re
@@ -134,7 +135,7 @@ class ServiceLab(Lab):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}", timeout=20) as answer:
                 return str(json.load(answer)["who"])
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return ""
 
     def live(self) -> Live | None:

