@@ -16,7 +16,7 @@ from pipeline.store import Store
 Make = Callable[..., Lab]
 Count = Callable[[str, int], None]
 SHARDS = 4
-RANDOM = 1000
+RANDOM = 200
 _UNIMPORTANT = ("mkdir", "os.remove", "os.rmdir", "uses.py")
 
 
