@@ -105,7 +105,7 @@ def killer(lab: Make, request: pytest.FixtureRequest) -> Killer:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_runs_killed_at_random_instants(killer: Killer, figure: Count, shard: int) -> None:
-    """Up to seven kills before a run may end; what is left to do is less each time, and so is the time to be killed in."""
+    """Up to seven kills before a run may end; each leaves less to do, and the next comes sooner."""
     while killer.kills < RUNS // SHARDS:
         one, before = killer.make(), killer.kills
         for number in range(killer.chance.randint(1, 7)):
