@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.kubernetes.api import MANAGER, Object, Resource, refusal, resource_of
+from pipeline.manifest.model import Secret
 from pipeline.targets.remote import Answer
 
 _CONNECT, _READ = 5.0, 30.0
@@ -172,10 +174,15 @@ def _lines(response: Any) -> Iterator[str]:
 
 
 def connect(
-    environ: Mapping[str, str], *, context: str = "", namespace: str = "", config: str | Mapping[str, Any] = ""
+    environ: Mapping[str, str],
+    *,
+    context: str = "",
+    namespace: str = "",
+    config: str | Secret = "",
+    token: Callable[[], Secret] | None = None,
 ) -> KubernetesCluster:
-    """A namespace of a cluster: by a kubeconfig file (or its content), else KUBECONFIG, ~/.kube/config, or from within
-    a pod. UsageError for what none of them has.
+    """A namespace of a cluster: by a kubeconfig file (or its text, a Secret), else KUBECONFIG, ~/.kube/config, or from
+    within a pod. `token` signs in where the text names a program for that. UsageError for what none of them has.
     """
     try:
         from kubernetes import client
@@ -190,8 +197,8 @@ def connect(
     settings = client.Configuration()
     settings.retries = False
     found = ""
-    if isinstance(config, Mapping):
-        found = _from_dict(config, context, settings)
+    if isinstance(config, Secret):
+        found = _from_text(config, token, settings)
     elif config or not _within(environ):
         found = _from_file(str(config) or _default(environ), context, settings)
     else:
@@ -229,12 +236,18 @@ def _from_file(file: str, context: str, settings: Any) -> str:
     return str((chosen.get("context") or {}).get("namespace") or "")
 
 
-def _from_dict(config: Mapping[str, Any], context: str, settings: Any) -> str:
+def _from_text(config: Secret, token: Callable[[], Secret] | None, settings: Any) -> str:
+    """A kubeconfig whose user is to be asked of a program signs in by `token` instead, where there is one."""
     from kubernetes.config import ConfigException, load_kube_config_from_dict
+    from kubernetes.config.kube_config import KubeConfigMerger
 
-    _known(context, [one["name"] for one in config.get("contexts") or ()], "what the service gave")
     try:
-        load_kube_config_from_dict(dict(config), context or None, settings, persist_config=False)  # type: ignore[no-untyped-call]
+        value = KubeConfigMerger(io.StringIO(config.reveal())).config  # type: ignore[no-untyped-call]
+        for entry in value.get("users") or () if token else ():
+            # The program (kubelogin) need not be installed.
+            if (entry.get("user") or {}).pop("exec", None) and token:
+                entry["user"]["token"] = token().reveal()
+        load_kube_config_from_dict(value, None, settings, persist_config=False)  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise UsageError(f"the cluster's kubeconfig cannot be used: {error}") from None
     return ""

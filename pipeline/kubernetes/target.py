@@ -28,6 +28,14 @@ def cluster_of(spec: Mapping[str, Any], surroundings: Surroundings) -> Cluster:
     from pipeline.kubernetes.client import connect
 
     namespace, environ = spec.get("namespace", ""), surroundings.environ
+    if aks := spec.get("aks"):
+        from pipeline.azure.aks import arm_of, kubeconfig, token
+
+        arm = arm_of(aks["subscription"], environ)
+        config = kubeconfig(
+            arm, aks["subscription"], aks["resource_group"], aks["cluster"], admin=aks.get("admin", False)
+        )
+        return connect(environ, namespace=namespace, config=config, token=lambda: token(arm))
     file = spec.get("kubeconfig", "")
     where = str(surroundings.folder / file) if file else ""
     return connect(environ, context=spec.get("context", ""), namespace=namespace, config=where)

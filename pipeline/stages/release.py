@@ -44,7 +44,9 @@ def surroundings(bench: Bench, entry: Entry) -> Surroundings:
     def account(image: str) -> Account | None:
         where = reference.parse(image)
         found = bench.registries.given_credential(where)
-        return Account(where.registry, found.username, found.password) if found else None
+        # Who signs in by a token of an hour is no pull secret: clusters have rights of their own then.
+        given = found and found.username and found.password.reveal()
+        return Account(where.registry, found.username, found.password) if found and given else None
 
     return Surroundings(
         state=bench.home.state,
