@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -86,6 +87,16 @@ def passed() -> bool:
     return limit is not None and (time.monotonic() >= limit.until or limit.left.is_set())
 
 
+@contextmanager
+def clearing_up() -> Iterator[None]:
+    """For what is to be cleared up when the step's time is over, which takes a time of its own."""
+    token = _CURRENT.set(None)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
 def inherited(call: Callable[P, T]) -> Callable[P, T]:
     """`call` for other threads that work for the same step as this one."""
     context = copy_context()
@@ -137,4 +148,4 @@ def _words(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-__all__ = ["GRACE", "check", "current", "inherited", "left", "paced", "passed", "within"]
+__all__ = ["GRACE", "check", "clearing_up", "current", "inherited", "left", "paced", "passed", "within"]

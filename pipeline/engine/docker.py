@@ -23,6 +23,7 @@ from pipeline.engine.pulse import Pulse
 from pipeline.engine.sdk import CHUNK, TIMEOUT, answering, client, frames, or_none, packed, patient
 from pipeline.engine.secrets import stdin
 from pipeline.errors import OutOfReach
+from pipeline.limit import clearing_up
 
 _KILLING, _PAUSE = 10.0, 1.0
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -130,7 +131,7 @@ class DockerEngine:
                 yield container
             finally:
                 # Failing to remove it must not hide what went wrong; the next run's sweep removes it.
-                with contextlib.suppress(EngineError, OutOfReach), answering(self._about.address):
+                with clearing_up(), contextlib.suppress(EngineError, OutOfReach), answering(self._about.address):
                     self.api.remove_container(made["Id"], v=True, force=True)
 
     def sweep(self) -> None:

@@ -159,10 +159,11 @@ class Dockerfiles:
         try:
             yield names
         finally:
-            for id_, name in own.items():
-                # The last name holds the image there, and the lock names it.
-                if (there := engine.identity(id_)) and len(there.names) > 1:
-                    engine.forget(name)
+            with limit.clearing_up():
+                for id_, name in own.items():
+                    # The last name holds the image there, and the lock names it.
+                    if (there := engine.identity(id_)) and len(there.names) > 1:
+                        engine.forget(name)
 
     def _logins(self, parents: Iterable[Json]) -> dict[str, tuple[str, str]]:
         """What the manifest says of the registries of the parents: the engine finds by itself what Docker keeps."""
