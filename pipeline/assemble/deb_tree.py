@@ -202,6 +202,8 @@ def checked_path(name: str, file: str) -> str:
     parts = path.split("/")
     if name.startswith("/") or ".." in parts or "\0" in path or "" in parts[1:]:
         raise AssembleError(
-            f"{file} is refused: it would write to {name!r}", remedy="the package is broken or malicious"
+            f"{file} is refused: it would write to {name[:200]!r}", remedy="the package is broken or malicious"
         )
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise AssembleError(f"{file} is refused: the name {path[:200]!r} is not UTF-8", remedy="no package may have one")
     return "" if path == "." else path
