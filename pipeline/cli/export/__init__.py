@@ -9,6 +9,7 @@ from pipeline.cli._app import Commands
 EXAMPLES = """
 pipeline export azureml manifests/prod.yaml --v2
 pipeline export azure-pipelines manifests/prod.yaml -o azure-pipelines.yml
+pipeline export acr-task manifests/prod.yaml --schedule '0 3 * * *' -o tasks.json
 pipeline export github-actions manifests/prod.yaml --schedule '0 3 * * 1'
 pipeline export systemd manifests/prod.yaml --schedule '30 2 * * *'
 """
@@ -18,7 +19,7 @@ pipeline export systemd manifests/prod.yaml --schedule '30 2 * * *'
     "export",
     cls=Commands,
     package=__name__,
-    names=("azureml", "azure-pipelines", "github-actions", "gitlab-ci", "cron", "systemd"),
+    names=("azureml", "acr-task", "azure-pipelines", "github-actions", "gitlab-ci", "cron", "systemd"),
     examples=EXAMPLES,
 )
 def command() -> None:
