@@ -205,5 +205,5 @@ def checked_path(name: str, file: str) -> str:
             f"{file} is refused: it would write to {name[:200]!r}", remedy="the package is broken or malicious"
         )
     if any("\ud800" <= letter <= "\udfff" for letter in path):
-        raise AssembleError(f"{file} is refused: the name {path[:200]!r} is not UTF-8", remedy="no package may have one")
+        raise AssembleError(f"{file} is refused: the name {path[:200]!r} is not UTF-8", remedy="the package is broken")
     return "" if path == "." else path
