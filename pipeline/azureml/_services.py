@@ -105,15 +105,17 @@ class Services:
         _versions.write_json(self.place(record.name) / _FACTS, asdict(record), self._scratch)
 
     @contextlib.contextmanager
-    def guard(self, name: str) -> Iterator[None]:
-        """One deployment of a service at a time. Raises WebserviceException while another process is at it."""
+    def guard(self, name: str, *, wait: bool = False) -> Iterator[None]:
+        """One deployment of a service at a time. Raises WebserviceException while another process is at it, or waits
+        for that.
+        """
         place = self.place(name)
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
             lock = (place / _LOCK).open("w")
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError:
                 remedy = "wait until it is done"
                 raise WebserviceException(f"{name} is being deployed by another process", remedy=remedy) from None

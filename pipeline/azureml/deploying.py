@@ -87,7 +87,7 @@ def carry_out(
     with workspace.contents.services.guard(wanted.name):
         record = _record(workspace, wanted, deployment, models, labels)
         part = write(workspace, record, inference, deployment, models, say)
-        _performed(workspace, record, perform)
+        performed(workspace, record, perform)
         workspace.contents.services.tidy(wanted.name, part)
 
 
@@ -206,7 +206,7 @@ def _port_of(workspace: Workspace, record: Record | None) -> int | None:
     return int(port) if port else None
 
 
-def _performed(workspace: Workspace, record: Record, perform: performing.Perform) -> None:
+def performed(workspace: Workspace, record: Record, perform: performing.Perform) -> None:
     """Runs the manifest; what came of it is kept, however it ends."""
     services = workspace.contents.services
     failure: Failure | None = Failure("the deployment was interrupted", "deploy it again")

@@ -132,6 +132,11 @@ class Workspace:
         return found
 
     @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._named.root
+
+    @property
     def name(self) -> str:
         return self._named.name
 

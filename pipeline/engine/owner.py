@@ -28,8 +28,11 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks since boot (proc_pid_stat(5), field 22); empty for none."""
+    """When a process started, in the kernel's ticks since boot (proc_pid_stat(5), field 22); empty for none, and for
+    one that has ended and that nobody has waited for yet.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if state in "ZX" else fields[18]

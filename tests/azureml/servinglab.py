@@ -96,23 +96,25 @@ def base_layer() -> bytes:
     told = "import sysconfig as s, sys; print(s.get_path('stdlib'), '%d.%d' % sys.version_info[:2])"
     library, minor = subprocess.run([python, "-c", told], capture_output=True, text=True, check=True).stdout.split()
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
-            for path, text in _texts(library, minor).items():
-                info = tarfile.TarInfo(path)
-                info.size = len(text.encode())
-                tar.addfile(info, io.BytesIO(text.encode()))
-            for folder, mode in {"tmp": 0o1777, "var": 0o755, "run": 0o755}.items():
-                info = tarfile.TarInfo(folder)
-                info.type, info.mode = tarfile.DIRTYPE, mode
-                tar.addfile(info)
-            tar.add(str(Path(python).resolve()), f"usr/bin/python{minor}")
-            link = tarfile.TarInfo("usr/bin/python3")
-            link.type, link.linkname = tarfile.SYMTYPE, f"python{minor}"
-            tar.addfile(link)
-            tar.add(library, library.lstrip("/"), filter=lambda i: None if _LEFT_OUT.search(f"/{i.name}") else i)
-            for found in sorted(_libraries([Path(python), *Path(library).glob("lib-dynload/*.so")])):
-                tar.add(found, found.lstrip("/"))
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
+    ):
+        for path, text in _texts(library, minor).items():
+            info = tarfile.TarInfo(path)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+        for folder, mode in {"tmp": 0o1777, "var": 0o755, "run": 0o755}.items():
+            info = tarfile.TarInfo(folder)
+            info.type, info.mode = tarfile.DIRTYPE, mode
+            tar.addfile(info)
+        tar.add(str(Path(python).resolve()), f"usr/bin/python{minor}")
+        link = tarfile.TarInfo("usr/bin/python3")
+        link.type, link.linkname = tarfile.SYMTYPE, f"python{minor}"
+        tar.addfile(link)
+        tar.add(library, library.lstrip("/"), filter=lambda i: None if _LEFT_OUT.search(f"/{i.name}") else i)
+        for found in sorted(_libraries([Path(python), *Path(library).glob("lib-dynload/*.so")])):
+            tar.add(found, found.lstrip("/"))
     return buffer.getvalue()
 
 

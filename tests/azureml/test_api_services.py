@@ -1,4 +1,4 @@
-"""The SDK's scripts on this machine: a model is registered, deployed on a base of one's own, asked, updated, deleted."""
+"""The SDK's scripts on this machine: a model is registered, deployed on one's own base, asked, updated, deleted."""
 
 from __future__ import annotations
 
@@ -11,32 +11,15 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "integration")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
-from registry_server import RealRegistry, running
-from servinglab import SCORE, Registry
+from lab import PASSWORD, USER, free_port
+from registry_server import RealRegistry
+from servinglab import SCORE
 
 from pipeline.azureml import Environment, InferenceConfig, LocalWebservice, Model, Webservice, Workspace
 from pipeline.azureml.exceptions import WebserviceException
-
-USER, PASSWORD = "bob", "s3cret-of-bob"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[RealRegistry]:
-    with running({USER: PASSWORD}) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def base(registry: RealRegistry) -> str:
-    return Registry(registry.address, USER, PASSWORD).push_base("azureml/base", "1", ("BASE=mine",))
 
 
 @pytest.fixture

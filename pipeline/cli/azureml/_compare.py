@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml.service.run import read_data
-from pipeline.errors import PipelineError
+from pipeline.errors import AssembleError, CheckError, PipelineError, RolloutError
 from pipeline.noun import noun
 
 if TYPE_CHECKING:
     from pipeline.azureml.deploying import Wanted
     from pipeline.azureml.inference import InferenceConfig
+    from pipeline.azureml.webservice import Webservice
     from pipeline.azureml.workspace import Workspace
+
+
+_DOES_NOT_SERVE = (AssembleError, CheckError, RolloutError)
+"""What is the image's own fault: it lacks something, or what it starts does not serve."""
 
 
 @noun
@@ -33,20 +38,23 @@ class Tried:
         return f"fails: {self.error.splitlines()[0]}" if self.error else f"serves: {json.dumps(self.answer)}"
 
 
-def compare(shell: Shell, workspace: Workspace, wanted: Wanted, against: str, data: str | None) -> None:
-    """Deploys NAME-own and NAME-default on free ports of this machine, calls both, and ends both."""
+def compare(shell: Shell, workspace: Workspace, wanted: Wanted, against: str, data: str | None) -> int:
+    """Deploys NAME-own and NAME-default on free ports of this machine, calls both, and ends both; the exit code.
+
+    Raises what keeps an image from being had at all.
+    """
     from pipeline.azureml.defaults import DEFAULT_CPU_IMAGE
 
     assert wanted.inference is not None
     body = read_data(data) if data is not None else None
     own = _base_of(wanted.inference)
     default = DEFAULT_CPU_IMAGE if against == "default" else against
-    tried = []
-    for suffix, base in (("own", own), ("default", default)):
-        inference = _on(wanted.inference, base) if suffix == "default" else wanted.inference
-        shell.error_line(f"on {base}:")
-        tried.append(_try(shell, workspace, _named(wanted, suffix, inference), base, body))
-    _told(shell, tried)
+    shell.error_line(f"on {own}:")
+    first = _try(shell, workspace, _named(wanted, "own", wanted.inference), own, body)
+    shell.error_line(f"on {default}:")
+    second = _try(shell, workspace, _named(wanted, "default", _on(wanted.inference, default)), default, body)
+    _told(shell, first, second)
+    return PipelineError.exit_code if first.error else 0
 
 
 def _named(wanted: Wanted, suffix: str, inference: InferenceConfig) -> Wanted:
@@ -94,9 +102,25 @@ def _try(shell: Shell, workspace: Workspace, wanted: Wanted, base: str, body: by
         with _ended(workspace, wanted.name):
             carry_out(workspace, wanted, perform, say=shell.error_line)
             service = Webservice(workspace, wanted.name)
-            return Tried(base, answer=service.run(body) if body is not None else "healthy")
-    except PipelineError as error:
+            return Tried(base, answer=_answer(service, body))
+    except _DOES_NOT_SERVE as error:
         return Tried(base, error=str(error))
+
+
+def _answer(service: Webservice, body: bytes | None) -> Any:
+    from pipeline.azureml.exceptions import WebserviceException
+
+    try:
+        return "healthy" if body is None else service.run(body)
+    except WebserviceException as error:
+        raise _told_as(error, service.get_logs(25)) from error
+
+
+def _told_as(error: PipelineError, log: str) -> RolloutError:
+    """A request that was not answered well, with the end of the service's output."""
+    made = RolloutError(error.message, remedy=error.remedy)
+    made.log = (*error.log, *log.splitlines())
+    return made
 
 
 @contextmanager
@@ -111,15 +135,14 @@ def _ended(workspace: Workspace, name: str) -> Iterator[None]:
             Webservice(workspace, name).delete()
 
 
-def _told(shell: Shell, tried: list[Tried]) -> None:
-    own, default = tried
+def _told(shell: Shell, own: Tried, default: Tried) -> None:
     verdict = _verdict(own, default)
     if shell.json:
         both = {"own": own, "default": default}
         facts = {name: {"base": one.base, "error": one.error, "answer": one.answer} for name, one in both.items()}
         shell.value({**facts, "verdict": verdict})
         return
-    for one in tried:
+    for one in (own, default):
         shell.line(f"{one.base} {one}")
     shell.line(verdict)
 

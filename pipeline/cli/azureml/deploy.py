@@ -114,7 +114,7 @@ def _file(*names: str, help: str) -> Callable[[F], F]:
 @deployment_flags
 @workspace_options
 @click.pass_obj
-def command(shell: Shell, /, **given: Any) -> None:
+def command(shell: Shell, /, **given: Any) -> int:
     """Deploy models as a service.
 
     A local service of the same name is replaced. Private registries are signed in to with what the inference
@@ -130,9 +130,9 @@ def command(shell: Shell, /, **given: Any) -> None:
     if given["against"]:
         from pipeline.cli.azureml._compare import compare
 
-        compare(shell, workspace, wanted, given["against"], given["data"])
-        return
+        return compare(shell, workspace, wanted, given["against"], given["data"])
     deploy(shell, workspace, wanted, labels, wait=not given["no_wait"])
+    return 0
 
 
 def _wanted(workspace: Workspace, given: Mapping[str, Any]) -> Wanted:
@@ -183,6 +183,16 @@ def _of_metadata(path: Path | None) -> list[str]:
         raise UsageError(f"{path} names no model", remedy='it is to hold {"modelId": "mymodel:1"}') from error
 
 
+def _in_background(shell: Shell, workspace: Workspace, name: str, environ: Mapping[str, str]) -> None:
+    from pipeline.azureml.background import start
+
+    log = start(workspace, name, environ)
+    if shell.json:
+        shell.value({"service": name, "state": "deploying", "log": str(log)})
+    else:
+        shell.line(f"{name} is being deployed: '{shell.program} azureml service show {name}' tells how it is, or {log}")
+
+
 def deploy(
     shell: Shell, workspace: Workspace, wanted: Wanted, labels: Mapping[str, Any] | None = None, *, wait: bool = True
 ) -> None:
@@ -193,9 +203,7 @@ def deploy(
 
     def perform(manifest: Path, environ: Mapping[str, str]) -> None:
         if not wait:
-            from pipeline.cli.azureml._background import start
-
-            start(shell, workspace, wanted.name, manifest, environ)
+            _in_background(shell, workspace, wanted.name, environ)
             return
         shell.environ = environ
         run(shell, Run(manifest, command="azureml deploy"), hints=False)
