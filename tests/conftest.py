@@ -110,8 +110,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     how many faults were tried and survived.
     """
     yield
-    for what, number in _figures(terminalreporter).items():
-        terminalreporter.write_line(f"{what} survived: {number}")
+    if figures := _figures(terminalreporter):
+        terminalreporter.write_line("faults tried and survived:")
+    for what, number in sorted(figures.items()):
+        terminalreporter.write_line(f"  {number:>6}  {what}")
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if _NO_NETWORK in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(f"{len(skipped)} not run, for {_NO_NETWORK}:")

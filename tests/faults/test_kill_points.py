@@ -79,7 +79,10 @@ def commit_points(points: Sequence[str]) -> list[str]:
 def test_killed_at_each_commit_point(lab: Make, figure: Count, shard: int) -> None:
     first, expected = undisturbed(lab)
     points = commit_points(first.points)[shard::SHARDS]
-    figure("kills at commit points", sum(survives(lab(), {"name": name}, expected) for name in points))
+    figure(
+        "kills at commit points of layers, images, push and tags",
+        sum(survives(lab(), {"name": name}, expected) for name in points),
+    )
 
 
 @pytest.mark.long
@@ -89,7 +92,10 @@ def test_killed_at_every_point_with_all_that_it_started(lab: Make, figure: Count
     first, expected = undisturbed(lab, manifest)
     points = list(Counter(first.points).items())[shard::SHARDS]
     kills = [{"name": name, "nth": nth + 1, "group": True} for name, number in points for nth in range(number)]
-    figure("kills at every point", sum(survives(lab(manifest), kill, expected) for kill in kills))
+    figure(
+        "kills at every point of layers, images, push and tags",
+        sum(survives(lab(manifest), kill, expected) for kill in kills),
+    )
 
 
 @pytest.mark.long
@@ -103,7 +109,7 @@ def test_killed_at_random_points_again_and_again(lab: Make, figure: Count, shard
         for _ in range(chance.randrange(3)):
             kills += one.run(faults={"number": chance.randrange(1, len(first.points))}).code == -9
         kills += survives(one, {"number": chance.randrange(1, len(first.points))}, expected)
-    figure("random kills", kills)
+    figure("random kills at points", kills)
 
 
 def test_each_stage_run_twice_does_nothing_more(lab: Make, figure: Count) -> None:
@@ -118,4 +124,4 @@ def test_each_stage_run_twice_does_nothing_more(lab: Make, figure: Count) -> Non
     assert not tags_put(again)
     assert _difference(one.result(), expected) == []
     done = [line.split()[0] for line in again.said.splitlines() if line]
-    figure("steps run twice", sum(word in ("base", "layer", "image", "push", "check", "tag") for word in done))
+    figure("steps done twice", sum(word in ("base", "layer", "image", "push", "check", "tag") for word in done))
