@@ -79,7 +79,8 @@ def parse_json(text: str, file: str) -> Document:
 def _hint(text: str, error: json.JSONDecodeError) -> str:
     """What is usually meant where JSON ends."""
     before = text[: error.pos].rstrip()[-1:]
-    if before == "," or (text[error.pos : error.pos + 1] == "," and before in "[{,"):
+    # From Python 3.13 on the place is that of the comma.
+    if before == "," or re.match(r",\s*[\]}]", text[error.pos : error.pos + 200]):
         return "remove the comma before it: JSON has none after the last item"
     if text[error.pos : error.pos + 1] == "'":
         return "JSON has double quotes only"
