@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.azureml._blobs import Blobs
+from pipeline.azureml._folder import WorkspaceFolder
+from pipeline.azureml._models import Labels, Models
 from pipeline.azureml.exceptions import (
     ModelNotFoundException,
     UserErrorException,
@@ -122,18 +125,19 @@ def test_parallel_registrations_each_get_a_number_of_their_own(ws: Workspace, tm
     assert len(blobs(ws)) == 1
 
 
-def _killed_in_the_middle(folder: Path) -> None:
-    os.chdir(folder)
-    ws = Workspace.get("myworkspace")
-    taken = ws.contents.models._blobs.take
+class Deadly(Blobs):
+    """Kills the process once it has taken a file."""
 
-    def take(source: Path, place: Path) -> str:
-        digest = taken(source, place)
+    def take(self, source: Path, place: Path) -> str:
+        digest = super().take(source, place)
         os.kill(os.getpid(), signal.SIGKILL)
         return digest
 
-    ws.contents.models._blobs.take = take  # type: ignore[method-assign]
-    Model.register(ws, "net", "net")
+
+def _killed_in_the_middle(folder: Path) -> None:
+    contents = WorkspaceFolder(folder / ".pipeline/azureml/myworkspace")
+    models = Models(contents.path / "models", Deadly(contents.path / "blobs", contents.scratch), contents.scratch)
+    models.register("net", folder / "net", Labels())
 
 
 def test_a_registration_that_was_killed_leaves_no_version(ws: Workspace, tmp_path: Path) -> None:
