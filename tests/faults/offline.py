@@ -84,7 +84,10 @@ class _Images:
     def parent(self, name: str) -> Mapping[str, Any]:
         return {"name": name, "version": "sha256:" + "12" * 32}
 
-    def image(self, _spec: Any, _request: Any, _parents: Any, platform: Platform) -> Mapping[str, Any]:
+    def built(self, *_asked: Any) -> str:
+        return ""
+
+    def image(self, _spec: Any, _request: Any, _parents: Any, platform: Platform, _built: str) -> Mapping[str, Any]:
         return self._image("built", platform)
 
     def _image(self, name: str, platform: Platform) -> Mapping[str, Any]:

@@ -17,6 +17,8 @@ Make = Callable[..., Lab]
 Count = Callable[[str, int], None]
 SHARDS = 4
 RANDOM = 200
+COMMIT_POINTS = "kills at commit points of layers, images, push and tags"
+EVERY_POINT = "kills at every point of layers, images, push and tags"
 _UNIMPORTANT = ("mkdir", "os.remove", "os.rmdir", "uses.py")
 
 
