@@ -39,6 +39,7 @@ class Limit:
         return TimedOut(took, remedy=f"see what it waited for, or give it longer: timeouts: {{steps: {{{kind}: …}}}}")
 
 
+_NAME = "work for "
 _CURRENT: ContextVar[Limit | None] = ContextVar("limit", default=None)
 
 
@@ -130,7 +131,7 @@ def within(step: str, seconds: float, call: Callable[[], T], grace: float = GRAC
             ended.put(([], error))
 
     # A daemon: a step that hangs must not keep the process.
-    threading.Thread(target=work, name=f"work for {step}", daemon=True).start()
+    threading.Thread(target=work, name=f"{_NAME}{step}", daemon=True).start()
     try:
         values, error = ended.get(timeout=seconds + grace)
     except queue.Empty:
@@ -142,10 +143,15 @@ def within(step: str, seconds: float, call: Callable[[], T], grace: float = GRAC
     return values[0]
 
 
+def left_behind() -> bool:
+    """Whether a step hangs that nobody waits for any more."""
+    return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
+
+
 def _words(seconds: float) -> str:
     if seconds >= 120 and seconds % 60 == 0:
         return f"{seconds / 60:g} min"
     return f"{seconds:g} s"
 
 
-__all__ = ["GRACE", "check", "clearing_up", "current", "inherited", "left", "paced", "passed", "within"]
+__all__ = ["GRACE", "check", "clearing_up", "current", "inherited", "left", "left_behind", "paced", "passed", "within"]

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Any
 
+from pipeline import limit
+
 _PATIENCE = 2.0
 """Seconds that steps have to end by themselves after Ctrl-C."""
 
@@ -49,8 +51,10 @@ def _terminate(_number: int, _frame: Any) -> None:
 
 
 def leave(code: int) -> int:
-    """The exit code, once what still runs after an interruption had time to end; never later than that."""
-    if code not in (130, 128 + signal.SIGTERM):
+    """The exit code, once what still runs after an interruption had time to end; never later than that. A step that
+    hangs, and was left behind, ends with the process.
+    """
+    if code not in (130, 128 + signal.SIGTERM) and not limit.left_behind():
         return code
     deadline = time.monotonic() + _PATIENCE
     for thread in threading.enumerate():

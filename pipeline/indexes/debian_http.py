@@ -129,7 +129,7 @@ class Fetcher:
             late = isinstance(error, httpx.TimeoutException | TimeoutError)
             reason = "no answer in time" if late else str(error) or type(error).__name__
             raise OutOfReach(
-                f"{parts.scheme}://{parts.hostname} does not answer: {reason}",
+                f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} does not answer: {reason}",
                 remedy="check the network and the proxy settings, or name another `mirror`",
                 transient=True,
             ) from None

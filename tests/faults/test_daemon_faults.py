@@ -150,10 +150,30 @@ def garbage(one: socket.socket, _asked: str) -> bool:
 WHERE = ("GET /version", "/images/load", "/containers/create", "/attach", "/start", "/wait", "/json", "/changes")
 
 
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("fault", [closes, answers_500, garbage])
-def test_one_answer_of_the_daemon_that_is_broken(
+ANSWERS = (closes, answers_500, garbage)
+PAIRS = [(fault, where) for fault in ANSWERS for where in WHERE]
+SHORT = [(ANSWERS[number % len(ANSWERS)], where) for number, where in enumerate(WHERE)]
+
+
+@pytest.mark.parametrize(("fault", "where"), SHORT)
+def test_an_answer_of_the_daemon_that_is_broken(
     way: Socket, docker: RealDocker, shop: Callable[..., Project], figure: Count, fault: Callable[..., bool], where: str
+) -> None:
+    survives(way, docker, shop, fault, where)
+    figure(FIGURE, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("fault", "where"), PAIRS)
+def test_each_answer_of_the_daemon_that_is_broken(
+    way: Socket, docker: RealDocker, shop: Callable[..., Project], figure: Count, fault: Callable[..., bool], where: str
+) -> None:
+    survives(way, docker, shop, fault, where)
+    figure(FIGURE, 1)
+
+
+def survives(
+    way: Socket, docker: RealDocker, shop: Callable[..., Project], fault: Callable[..., bool], where: str
 ) -> None:
     project, once = shop(), iter([True])
     way.fault = lambda one, asked: where in asked and next(once, False) and fault(one, asked)
@@ -165,7 +185,6 @@ def test_one_answer_of_the_daemon_that_is_broken(
     code, said = project.run()
     assert code == 0, said
     assert containers(docker) == []
-    figure(FIGURE, 1)
 
 
 def test_a_step_that_takes_too_long_ends_with_its_container(
