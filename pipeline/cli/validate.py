@@ -27,13 +27,15 @@ pipeline validate manifests/*.yaml --output json
 def command(shell: Shell, manifests: tuple[Path, ...], sets: Mapping[str, str]) -> int:
     """Show all that is wrong in manifests.
 
-    Each error comes with file, line and column. No index is asked and nothing is built.
+    Each error comes with file, line and column; what is allowed and probably not meant, such as an
+    image without a tag, is warned of. No index is asked and nothing is built.
     """
     return validate(shell, manifests or (find_manifest(shell.cwd),), sets)
 
 
 def validate(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str]) -> int:
     """Checks each; the exit code: the first error's."""
+    from pipeline.manifest.doubts import doubts
     from pipeline.manifest.load import load
 
     results, code = [], 0
@@ -48,8 +50,11 @@ def validate(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str]) -
         shell.masks.add(manifest.secrets)
         sections = ("bases", "layers", "images", "targets")
         counts = {section: len(getattr(manifest, section)) for section in sections}
-        results.append({"manifest": str(path), "ok": True, **counts})
+        warnings = [str(one) for one in doubts(manifest)]
+        results.append({"manifest": str(path), "ok": True, **counts, **({"warnings": warnings} if warnings else {})})
         if not shell.json:
+            for one in warnings:
+                shell.error_line(f"warning: {one}")
             shell.line(f"{path}: ok, " + ", ".join(_count(n, name) for name, n in counts.items() if n))
     if shell.json:
         shell.value(results)

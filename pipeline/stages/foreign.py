@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.digest import Digest, cache_key
 from pipeline.errors import ResolveError
 from pipeline.facts import Facts, Platform
+from pipeline.manifest.doubts import of_image
 from pipeline.manifest.words import suggestion
 from pipeline.oci import foreign
 from pipeline.oci.descriptor import Descriptor, Layer
@@ -43,6 +44,8 @@ class ForeignImages:
         """
         from pipeline.registry.documents import check_platform
 
+        for text in of_image({"reference": name, "registry": registry}):
+            self._bench.warn_once(text)
         where = reference_of(self._bench, name, registry)
         repository = self._bench.registries.repository(where)
         found = self._found(repository, where, platform)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from registry_images import layer_bytes, make_image
 from registry_server import RealRegistry
 
 from pipeline.azure.identity import identity_of
+from pipeline.cli._door import run
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.manifest.model import Azure, Registry, Retry, Secret
 from pipeline.registry import Registries
@@ -269,3 +271,30 @@ def test_row_29_a_private_registry_that_lacks_one_of_three(project: Callable[[di
         manifest = load(folder / "p.yaml", environ={"P": "x"})
         with pytest.raises(UsageError, match=f"registries.prod: the {missing} is missing"):
             Registries({}, manifest.registries.values())
+
+
+def test_row_10_what_is_probably_not_meant_is_pointed_out(project: Callable[[dict[str, str]], Path]) -> None:
+    """An untagged image is latest, which is warned of; a host that looks mistyped is named as it should be."""
+    folder = project({"p.yaml": DOUBTFUL})
+    out, err = io.StringIO(), io.StringIO()
+    assert run(["validate", str(folder / "p.yaml")], environ={"HOME": str(folder)}, out=out, err=err) == 0
+    told = err.getvalue()
+    assert "p.yaml:3:" in told
+    assert "prod.azureecr.io looks mistyped (did you mean prod.azurecr.io?)" in told
+    assert "python has no tag: docker.io/library/python:latest is used, which moves" in told
+    assert "x/y has no tag: x/y:latest is used, which moves" in told
+    assert "other.azurcr.io looks mistyped: did you mean other.azurecr.io?" in told
+    assert told.count("warning") == 4
+
+
+DOUBTFUL = """\
+version: 1
+name: a
+registries: {prod: {address: prod.azureecr.io/ml}}
+bases:
+  b: {image: python}
+  c: {image: {reference: x/y, registry: prod}}
+  d: {image: "other.azurcr.io/a:1"}
+  e: {image: "fine.azurecr.io/a:1"}
+images: {i: {base: b, command: [/a]}, j: {base: c, command: [/a]}, k: {base: d, command: [/a]}}
+"""
