@@ -1,7 +1,7 @@
 # The two commands a newcomer needs: make run, make test.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-long lint types contracts schema unit bench bench-peers clean setup setup-dev judges
+.PHONY: help run test test-kubernetes test-long lint types contracts schema unit bench bench-peers clean setup setup-dev judges
 
 MANIFEST := manifests/quickstart.yaml
 PORT ?=
@@ -21,6 +21,9 @@ test: setup-dev ## everything that must hold: style, types, imports, schema, tes
 
 test-long: setup-dev ## the tests that take many minutes: kills at every point, 1000 random kills
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 -rsfE -m long $(ARGS)
+
+test-kubernetes: setup-dev ## the kubernetes target on a real Kubernetes (K8S_DIR: a folder with its programs in bin/)
+	@$(BIN)/python -m pytest -rsfE -m kubernetes tests/integration/test_kubernetes.py $(ARGS)
 
 lint:
 	@echo "== ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || \

@@ -14,6 +14,7 @@ _OURS_ALONE = ("managedFields", "resourceVersion", "generation", "uid", "creatio
 _HANDS = ("kubectl", "k9s", "lens", "openlens", "headlamp", "dashboard", "node-fetch", "mozilla", MANAGER)
 _LEFT_ALONE = "kubectl.kubernetes.io/restartedAt"
 """`kubectl rollout restart`: to take it away would restart all pods once more."""
+_COUNT = "deployment.kubernetes.io/revision"
 _LONGEST = 60
 
 
@@ -42,6 +43,9 @@ def differences(live: Object | None, would: Object) -> list[Difference]:
 
 def _bare(value: Object) -> Object:
     metadata = {key: one for key, one in (value.get("metadata") or {}).items() if key not in _OURS_ALONE}
+    # A controller's count, which may move between the two looks.
+    if _COUNT in (metadata.get("annotations") or {}):
+        metadata["annotations"] = {key: one for key, one in metadata["annotations"].items() if key != _COUNT}
     return {**{key: one for key, one in value.items() if key != "status"}, "metadata": metadata}
 
 

@@ -1,0 +1,282 @@
+"""The kubernetes target on a real Kubernetes (K8S_DIR): the suite of every cluster, services, rollbacks, canaries."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "kubernetes"))
+
+import kubernetes_server
+import registry_server
+from kubernetes_releases import release
+from kubernetes_server import RealCluster
+from kubernetes_suite import ClusterSuite, Hands
+from registry_server import RealRegistry
+
+from pipeline.cli._door import run
+from pipeline.errors import UsageError
+from pipeline.kubernetes.api import Cluster, Forbidden, Gone
+from pipeline.kubernetes.client import KubernetesCluster, connect
+from pipeline.kubernetes.objects import deployment
+
+pytestmark = pytest.mark.kubernetes
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[RealCluster]:
+    with kubernetes_server.control_plane() as found:
+        yield found
+
+
+def connected(plane: RealCluster, namespace: str = "", context: str = "") -> KubernetesCluster:
+    return connect({"KUBECONFIG": str(plane.kubeconfig)}, namespace=namespace, context=context)
+
+
+def namespace(plane: RealCluster, name: str) -> str:
+    """Makes a namespace of this test's own."""
+    api = connected(plane)
+    api._send("POST", "/api/v1/namespaces", [], {"metadata": {"name": name}}, "application/json").read()
+    return name
+
+
+class TestRealCluster(ClusterSuite):
+    """With no nodes: nothing becomes ready, and every object can be had and changed."""
+
+    @pytest.fixture
+    def cluster(self, plane: RealCluster, request: pytest.FixtureRequest) -> Cluster:
+        name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
+        return connected(plane, namespace(plane, name))
+
+    @pytest.fixture
+    def hands(self, cluster: KubernetesCluster) -> Hands:
+        def change(manager: str, kind: str, name: str, change: dict[str, Any]) -> object:
+            from pipeline.kubernetes.api import resource_of
+
+            path = cluster._path(resource_of(kind), name)
+            query = [("fieldManager", manager)]
+            response = cluster._send("PATCH", path, query, change, "application/merge-patch+json")
+            assert response.status == 200, response.read()
+            return response.read()
+
+        return change
+
+
+def test_refusals_are_told_in_words(plane: RealCluster) -> None:
+    wanted = deployment(release())
+    with pytest.raises(Gone, match="there is no namespace 'nowhere'"):
+        connected(plane, "nowhere").apply(wanted)
+    with pytest.raises(Forbidden, match=r"user visitor may not get deployments\.apps in the namespace default"):
+        connected(plane, context="visitor").get("Deployment", "x")
+    with pytest.raises(UsageError, match="does not accept the credentials"):
+        connected(plane, context="stranger").get("Deployment", "x")
+    with pytest.raises(UsageError, match=r"there is no context 'admim'.*did you mean 'admin'"):
+        connected(plane, context="admim")
+    with pytest.raises(UsageError, match="the cluster does not take Deployment"):
+        connected(plane).apply({**wanted, "spec": {**wanted["spec"], "replicas": "many"}})
+
+
+# -- with a node --------------------------------------------------------------------------------------------------
+
+SERVER = """\
+package main
+
+import ("fmt"; "net/http"; "os"; "time")
+
+func main() {
+    mode, _ := os.ReadFile("/srv/mode")
+    fmt.Println("mode", string(mode))
+    switch string(mode) {
+    case "crash":
+        fmt.Println("cannot find the model"); os.Exit(3)
+    case "deaf":
+        time.Sleep(time.Hour)
+    }
+    http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
+    http.HandleFunc("/score", func(w http.ResponseWriter, r *http.Request) {
+        if string(mode) == "wrong" { w.WriteHeader(500); return }
+        fmt.Fprintf(w, "[%q]", string(mode))
+    })
+    http.ListenAndServe(":8080", nil)
+}
+"""
+MANIFEST = """\
+version: 1
+name: shop
+registries:
+  here: {{address: "{registry}", username: me, password: "${{env:REGISTRY_PASSWORD}}"}}
+bases:
+  server: {{archive: base.tar}}
+layers:
+  mode: {{files: [{{from: mode, to: /srv/mode}}]}}
+images:
+  web:
+    base: server
+    layers: [mode]
+    command: [/server]
+    user: 1000
+    checks: {{score: {{request: [1], expect: {{type: array}}}}}}
+    push: {{to: here, repository: shop/web}}
+targets:
+  prod:
+    kubernetes:
+      image: web
+      namespace: {namespace}
+      port: 8080
+      replicas: 2
+      env: {{API_TOKEN: "${{env:API_TOKEN}}"}}
+      health: {{deadline: 60}}
+"""
+
+
+@pytest.fixture(scope="session")
+def node(plane: RealCluster) -> Iterator[str]:
+    with kubernetes_server.node(plane) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[RealRegistry]:
+    with registry_server.running(users={"me": "s3cret-word"}) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A `docker save` archive with one static program."""
+    folder = tmp_path_factory.mktemp("server")
+    go = shutil.which("go") or shutil.which("go", path="/usr/lib/go/bin")
+    if go is None:
+        pytest.skip("no Go compiler to make the service with")
+    (folder / "server.go").write_text(SERVER)
+    environ = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": "", "GOCACHE": str(folder / "cache")}
+    subprocess.run([go, "build", "-o", "server", "server.go"], cwd=folder, env=environ, check=True, capture_output=True)
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(folder / "server", "server")
+    from pipeline.digest import digest_of
+
+    config = {"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/"]}}
+    documents = {"layer.tar": layer.getvalue()}
+    documents["config.json"] = json.dumps(
+        {**config, "rootfs": {"type": "layers", "diff_ids": [digest_of(documents["layer.tar"])]}}
+    ).encode()
+    listing = [{"Config": "config.json", "RepoTags": ["tests.local/server:1"], "Layers": ["layer.tar"]}]
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, data in {**documents, "manifest.json": json.dumps(listing).encode()}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+class Shop:
+    """A project with a service on the cluster, and the command line."""
+
+    def __init__(self, folder: Path, plane: RealCluster) -> None:
+        self.folder = folder
+        secrets = {"REGISTRY_PASSWORD": "s3cret-word", "API_TOKEN": "very-s3cret"}
+        self.environ = {**os.environ, **secrets, "KUBECONFIG": str(plane.kubeconfig)}
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        out, err = io.StringIO(), io.StringIO()
+        args = [*words[:1], str(self.folder / "shop.yaml"), *words[1:]]
+        code = run(args, environ=self.environ, out=out, err=err)
+        said = out.getvalue() + err.getvalue()
+        assert "s3cret" not in said
+        return code, said
+
+    def mode(self, text: str) -> None:
+        (self.folder / "mode").write_text(text)
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path,
+    plane: RealCluster,
+    node: str,
+    registry: RealRegistry,
+    archive: bytes,
+    request: pytest.FixtureRequest,
+) -> Shop:
+    assert node
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+    (tmp_path / "shop.yaml").write_text(MANIFEST.format(registry=registry.address, namespace=namespace(plane, name)))
+    (tmp_path / "base.tar").write_bytes(archive)
+    made = Shop(tmp_path, plane)
+    made.mode("good")
+    return made
+
+
+@pytest.mark.slow
+def test_a_service_from_its_start_to_its_rollback(shop: Shop) -> None:
+    code, said = shop("run")
+    assert code == 0, said
+    assert "healthy in 2 pods, scored in" in said
+    code, said = shop("run")
+    assert "nothing to do" in said, said
+    assert '["good"]' in shop("score")[1]
+    shop.mode("crash")
+    code, said = shop("run")
+    assert code == 5, said
+    assert re.search(r"ended with exit code 3, and was started again \d times", said), said
+    assert "cannot find the model" in said
+    assert "is live again" in said
+    assert '["good"]' in shop("score")[1]
+    shop.mode("wrong")
+    code, said = shop("run")
+    assert code == 5, said
+    assert "was answered with 500" in said
+    shop.mode("better")
+    assert shop("run")[0] == 0
+    assert '["better"]' in shop("score")[1]
+    code, said = shop("rollback")
+    assert code == 0, said
+    assert '["good"]' in shop("score")[1]
+    code, said = shop("run")
+    assert code == 0, said
+    assert "is pinned to revision" in said
+    assert '["good"]' in shop("score")[1]
+    shop("rollback", "--lift")
+    assert shop("run")[0] == 0
+    assert '["better"]' in shop("score")[1]
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_pulled_is_told_of(shop: Shop) -> None:
+    shop.environ["REGISTRY_PASSWORD"] = "s3cret-word"
+    text = (shop.folder / "shop.yaml").read_text()
+    # A pull secret that is for nobody: the image is there, and the node may not have it.
+    patch = "{spec: {template: {spec: {imagePullSecrets: [{name: nobody}]}}}}"
+    lines = f"      patches: [{{kind: Deployment, merge: {patch}}}]\n"
+    (shop.folder / "shop.yaml").write_text(text + lines)
+    shop.mode("unseen")
+    code, said = shop("run")
+    assert code == 5, said
+    assert "the image cannot be pulled" in said, said
+
+
+@pytest.mark.slow
+def test_a_canary_on_a_real_cluster(shop: Shop) -> None:
+    text = (shop.folder / "shop.yaml").read_text()
+    (shop.folder / "shop.yaml").write_text(text + "      strategy: {canary: {steps: [50, 100], pause: 3s}}\n")
+    assert shop("run")[0] == 0
+    shop.mode("next")
+    code, said = shop("run")
+    assert code == 0, said
+    assert '["next"]' in shop("score")[1]
+    code, said = shop("status")
+    assert "running" in said
+    assert "was changed" not in said
