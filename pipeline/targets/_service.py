@@ -220,8 +220,9 @@ class NamespaceRuntime:
         starts = [start for start in starts if start != running]
         # What was killed before it began has no log.
         begun = [start for start in starts if (start / "log").exists()]
+        kept = begun[-(_KEPT_STARTS - 1 - bool(running)) :]
         for folder in starts:
-            remove_tree(folder / "run" if folder in begun[1 - _KEPT_STARTS :] else folder)
+            remove_tree(folder / "run" if folder in kept else folder)
 
 
 def _takes_socket(argv: Sequence[str]) -> bool:

@@ -146,6 +146,12 @@ def test_folders_of_starts_that_never_began_go_with_the_next(machine: Machine, i
     assert len(list(machine.state.glob("start-*"))) == 1
 
 
+def test_the_last_three_logs_are_kept(machine: Machine, image: Shelf, port: int) -> None:
+    for number in range(5):
+        assert machine.run(image.release(port, env={"WHO": f"{number}"})).wait() == 0
+    assert len(list(machine.state.glob("start-*/log"))) == 3
+
+
 def ask(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=20) as answer:
         return str(json.load(answer)["env"])
