@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,12 +67,12 @@ def program() -> str:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[RealDocker]:
-    """A daemon with its own storage; it and its containers are ended afterwards."""
+def running(*more: str) -> Iterator[RealDocker]:
+    """A daemon with its own storage, and with these options; it and its containers are ended afterwards."""
     daemon = program()
     # A socket's path may have no more than 108 bytes.
     folder = Path(tempfile.mkdtemp(prefix="docker-"))
-    server = RealDocker(folder, _start(daemon, folder))
+    server = RealDocker(folder, _start(daemon, folder, more))
     try:
         _wait(server)
         yield server
@@ -81,10 +81,10 @@ def running() -> Iterator[RealDocker]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(daemon: str, folder: Path) -> subprocess.Popen[bytes]:
+def _start(daemon: str, folder: Path, more: Sequence[str]) -> subprocess.Popen[bytes]:
     options = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     options += [f"--host=unix://{folder}/sock", "--bridge=none", "--iptables=false", "--shutdown-timeout=1"]
-    options += shlex.split(os.environ.get("TEST_DOCKER_OPTIONS", ""))
+    options += [*shlex.split(os.environ.get("TEST_DOCKER_OPTIONS", "")), *more]
     environ = {**os.environ, "PATH": search_path()}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen([daemon, *options], stdout=log, stderr=log, env=environ, start_new_session=True)
