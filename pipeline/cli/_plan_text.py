@@ -67,7 +67,13 @@ def as_text(outlook: Outlook, verbose: bool = False) -> list[str]:
             known.parts, known.down, known.up = known.parts + 1, known.down.plus(row.down), known.up.plus(row.up)
         else:
             rows[key] = row
-    return [*table(row.cells for row in rows.values()), *outlook.forecast.notes, last_line(outlook)]
+    lines = table(row.cells for row in rows.values())
+    return [*lines, *_fields(outlook), *outlook.forecast.notes, last_line(outlook)]
+
+
+def _fields(outlook: Outlook) -> list[str]:
+    """What would be otherwise on each target, a line for each field."""
+    return [f"  {effect.target}: {text}" for effect in outlook.effects.values() for text in effect.differences]
 
 
 def _row(step: Step, outlook: Outlook, verbose: bool) -> _Row:
@@ -138,6 +144,8 @@ def _step(step: Step, outlook: Outlook) -> dict[str, Any]:
     if effect:
         names = ("does", "state", "revision", "live", "image")
         value["effect"] = {name: getattr(effect, name) for name in names}
+        if effect.differences:
+            value["effect"]["differences"] = list(effect.differences)
     return value
 
 

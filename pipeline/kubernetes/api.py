@@ -145,9 +145,7 @@ def refusal(status: int, value: Mapping[str, Any], what: str, namespace: str) ->
     if (status in (408, 409, 429) or status >= 500) and "typed patch object" not in message:
         # 409 without causes: somebody changed it at the same moment.
         return OutOfReach(f"the cluster cannot do it now ({what}): {message}", transient=True)
-    return UsageError(
-        f"the cluster does not take {what}: {message}", remedy="see the target's settings and `patches`"
-    )
+    return UsageError(f"the cluster does not take {what}: {message}", remedy="see the target's settings and `patches`")
 
 
 def _forbidden(message: str, what: str) -> PipelineError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.kubernetes.api import MANAGER, Object
 from pipeline.kubernetes.fields import Path, at, is_keyed, key_of, owns, paths_of, remove, shown
+from pipeline.kubernetes.names import REVISION
 from pipeline.targets.remote import Difference
 
 _OURS_ALONE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
@@ -31,6 +32,9 @@ def differences(live: Object | None, would: Object) -> list[Difference]:
     masked = would["kind"] == "Secret"
     found = []
     for path, before, after in _walk(_bare(live), _bare(would), ()):
+        if path[-1] == REVISION:
+            # It only says that something else differs.
+            continue
         hide = masked and path[:1] == ("data",)
         texts = (_text(before, hide), _text(after, hide))
         found.append(Difference(f"{what} {shown(path)}", *texts, _owner(live, path)))

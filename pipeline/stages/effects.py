@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.digest import short
 from pipeline.errors import PipelineError
@@ -10,6 +11,10 @@ from pipeline.noun import noun
 from pipeline.plan.model import Change, Plan, Step, TargetWork
 from pipeline.plan.why import names_step
 from pipeline.stages.bench import Bench
+from pipeline.targets.remote import RemoteTarget
+
+if TYPE_CHECKING:
+    from pipeline.targets.model import Target
 
 Does = Literal["nothing", "starts", "restarts"]
 
@@ -17,7 +22,8 @@ Does = Literal["nothing", "starts", "restarts"]
 @noun
 class Effect:
     """What would happen on a target. `state` and `revision` are what is observed now, `live` the image's digest there;
-    `image` is the digest wanted, empty while the image is still to be made. `changes` are settings of the service.
+    `image` is the digest wanted, empty while the image is still to be made. `changes` are settings of the service;
+    `differences` is what would be otherwise there, field by field, where the target tells.
     """
 
     target: str
@@ -27,6 +33,7 @@ class Effect:
     live: str = ""
     image: str = ""
     changes: tuple[Change, ...] = ()
+    differences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """`restarts on sha256:3f9c…`; the settings that change are among the reasons of its step."""
@@ -49,11 +56,34 @@ def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
     assert isinstance(step.work, TargetWork)
     if plan.verdicts[step.id].hit:
         return Effect(step.name, "nothing")
-    live = target_of(bench, step.work.target).observe()
+    target = target_of(bench, step.work.target)
+    live = target.observe()
     does: Does = "restarts" if live.state in ("running", "starting") else "starts"
     settings = tuple(change for change in plan.verdicts[step.id].changes if not names_step(change))
     image = _pushed(step.work, plan, bench) if step.work.pushed else _image(step.work.built, plan, bench)
-    return Effect(step.name, does, live.state, live.revision, live.image, image, settings)
+    fields = _differences(step, target, plan, bench)
+    return Effect(step.name, does, live.state, live.revision, live.image, image, settings, fields)
+
+
+def _differences(step: Step, target: Target, plan: Plan, bench: Bench) -> tuple[str, ...]:
+    """Of a target elsewhere; while the image is still to be made, as if it stayed the one that passed last."""
+    from pipeline.stages.release import verified, wanted_release
+
+    assert isinstance(step.work, TargetWork)
+    if not isinstance(target, RemoteTarget):
+        return ()
+    try:
+        if plan.verdicts[step.work.pushed].hit:
+            wanted = wanted_release(step, plan, bench)
+        elif passed := verified(bench, target).get(step.work.service):
+            spec = dict(step.work.target.spec)
+            wanted = replace(passed, settings=spec, port=spec.get("port", passed.port))
+        else:
+            return ()
+        return tuple(map(str, target.differences(wanted)))
+    except PipelineError:
+        # The rollout says what is wrong; a plan is of use without.
+        return ()
 
 
 def _pushed(work: TargetWork, plan: Plan, bench: Bench) -> str:
