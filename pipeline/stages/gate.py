@@ -155,7 +155,7 @@ def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
 def _check_workers(target: Target, wanted: Release) -> None:
     """Raises Unfit once a worker has died again: its server would start another one until the deadline."""
     workers = wanted.settings.get("workers") or _environment(wanted).get("WORKER_COUNT", "")
-    most = int(workers) + 1 if str(workers).isdecimal() else 2
+    most = int(workers) if str(workers).isdecimal() else 1
     if (count := deaths(target.logs(lines=_COUNTED_LINES))) > most:
         raise Unfit(f"the service did not become healthy: its workers ended {count} times")
 

@@ -187,7 +187,7 @@ def test_the_deadline_ends_the_wait(verified: VerifiedFiles) -> None:
         roll(target, BAD, verified, deadline=7)
 
 
-@pytest.mark.parametrize(("workers", "died", "waits"), [(None, 3, False), (None, 2, True), (4, 5, True), (4, 6, False)])
+@pytest.mark.parametrize(("workers", "died", "waits"), [(None, 2, False), (None, 1, True), (4, 4, True), (4, 5, False)])
 def test_workers_that_die_again_and_again_end_the_wait(
     verified: VerifiedFiles, workers: int | None, died: int, waits: bool
 ) -> None:
