@@ -48,7 +48,8 @@ class Failure:
 @noun
 class Record:
     """What is known of a service. `compute_type` is the SDK's: Local, ACI or AKS; `configured` the inferenceconfig.json
-    that it was deployed from, where there was one; `process` is at its deployment now. Times are in seconds since 1970.
+    that it was deployed from, where there was one; `process` is at its deployment now;
+    `came_up` says whether it ever served. Times are in seconds since 1970.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Record:
     updated: float = 0.0
     process: str = ""
     failure: Failure | None = None
+    came_up: bool = False
 
     @property
     def is_deploying(self) -> bool:

@@ -137,9 +137,9 @@ class Webservice:
             return DELETED
         if self._record.is_deploying:
             return self.STATES["starting"]
-        if self._record.failure or not self.manifest.is_file():
+        if self._record.failure or (seen := self._observed()) is None:
             return self.STATES["failed"]
-        return self.STATES.get(self._observed().state, UNKNOWN)
+        return self.STATES.get(seen.state, UNKNOWN)
 
     def update_deployment_state(self) -> None:
         """Reads again what is known of the service; its state is observed each time it is asked for."""
@@ -147,12 +147,19 @@ class Webservice:
         self.__dict__.pop("_live", None)
 
     @cached_property
-    def _live(self) -> live.Live:
-        self._check("be called")
-        return live.open_live(self.manifest, self.workspace.environ)
+    def _live(self) -> live.Live | None:
+        """Where it runs; None for one that is gone, and for one that never came up and whose manifest is no good."""
+        if self._deleted or not self.manifest.is_file():
+            return None
+        try:
+            return live.open_live(self.manifest, self.workspace.environ)
+        except WebserviceException:
+            if self._record.came_up:
+                raise
+            return None
 
-    def _observed(self) -> Observation:
-        return self._live.target.observe()
+    def _observed(self) -> Observation | None:
+        return self._live.target.observe() if self._live else None
 
     def _check(self, verb: str) -> None:
         if self._deleted:
@@ -161,7 +168,7 @@ class Webservice:
     @property
     def scoring_uri(self) -> str | None:
         """Where to POST requests; None while nobody listens."""
-        endpoint = None if self._deleted or not self.manifest.is_file() else live.endpoint(self._live)
+        endpoint = live.endpoint(self._live) if self._live else None
         return endpoint.url.replace("//127.0.0.1:", "//localhost:") if endpoint else None
 
     @property
@@ -184,8 +191,9 @@ class Webservice:
                 print(f"{self.name} is {self.state}")
             raise self._record.failure.error()
         seen = self._observed()
-        if seen.state not in ("running", "starting"):
-            error = WebserviceException(f"{self.name} is {seen.state}: {seen.detail or 'nothing runs there'}")
+        if seen is None or seen.state not in ("running", "starting"):
+            detail = (seen and seen.detail) or "nothing runs there"
+            error = WebserviceException(f"{self.name} is {self.state}: {detail}", remedy="deploy it again")
             error.log = tuple(self.get_logs(25).splitlines())
             raise error
         print(f"{self.COMPUTE_TYPE} webservice is {self.state} at {self._base}", flush=True)
@@ -203,7 +211,7 @@ class Webservice:
         """
         self._check("be called")
         body = input_data if isinstance(input_data, bytes | str) else json.dumps(input_data)
-        endpoint = live.endpoint(self._live)
+        endpoint = live.endpoint(self._live) if self._live else None
         if endpoint is None:
             raise WebserviceException(f"{self.name} is {self.state}: nobody listens", remedy="see get_logs()")
         return live.ask(endpoint, body.encode() if isinstance(body, str) else body)
@@ -211,7 +219,7 @@ class Webservice:
     def get_logs(self, num_lines: int = 5000, *_azure: object, **_more: object) -> str:
         """What the service has written, at most so many lines; of one that failed, the end of it."""
         self._check("be read")
-        lines = list(self._live.target.logs(lines=num_lines)) if self.manifest.is_file() else []
+        lines = list(self._live.target.logs(lines=num_lines)) if self._live else []
         if self._record.failure and not lines:
             lines = list(self._record.failure.log)[-num_lines:]
         return "".join(f"{line}\n" for line in lines)
@@ -247,10 +255,11 @@ class Webservice:
         self._check("be deleted")
         services = self.workspace.contents.services
         with services.guard(self.name):
-            if self.manifest.is_file():
+            if self._live:
                 live.forget(self._live)
             services.forget(self.name)
         self._deleted = True
+        self.__dict__.pop("_live", None)
 
     def serialize(self) -> dict[str, Any]:
         """What is known of the service, under the SDK's keys."""
@@ -265,7 +274,7 @@ class Webservice:
             "error": self.error,
             "computeType": self.compute_type,
             "workspaceName": self.workspace.name,
-            "imageId": None if self._deleted or not self.manifest.is_file() else self._observed().image,
+            "imageId": seen.image if (seen := self._observed()) else None,
             "scoringUri": self.scoring_uri,
             "swaggerUri": self.swagger_uri,
             "modelIds": self.models,

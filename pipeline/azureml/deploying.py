@@ -123,7 +123,7 @@ def _default(wanted: Wanted) -> DeploymentConfig:
 def _check_taken(services: Services, wanted: Wanted, deployment: DeploymentConfig) -> None:
     """A local service is replaced by the next of its name, as in the SDK; one elsewhere only where that is said."""
     found = services.find(wanted.name)
-    if found is None or wanted.overwrite:
+    if found is None or wanted.overwrite or not (found.came_up or found.is_deploying):
         return
     kind = _TYPES[deployment.COMPUTE_TYPE]
     if found.compute_type != "Local" or kind != "Local":
@@ -218,8 +218,9 @@ def performed(workspace: Workspace, record: Record, perform: performing.Perform)
         raise
     finally:
         now_known = services.find(record.name) or record
+        came_up = record.came_up or (failure is None and now_known.process == record.process)
         process = "" if now_known.process == record.process else now_known.process
-        services.keep(replace(record, process=process, updated=now(), failure=failure))
+        services.keep(replace(record, process=process, updated=now(), failure=failure, came_up=came_up))
 
 
 def _summary(models: Sequence[Model], inference: InferenceConfig, deployment: DeploymentConfig) -> Iterator[str]:

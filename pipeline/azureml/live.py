@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.targets.remote import Endpoint, Send
 
 _VARIABLE = re.compile(r"\$\{env:(\w+)\}")
+_UNSET = "unset.invalid"
+"""Stands for a variable that is not set: a password or a registry, which looking at a service does not need."""
 _PAUSE = 0.2
 _TIMEOUT = 300.0
 """Seconds that a scoring request may take, as the SDK has it."""
@@ -41,9 +43,8 @@ def open_live(manifest: Path, environ: Mapping[str, str]) -> Live:
     from pipeline.stages.verified import VerifiedFiles
 
     try:
-        # Nobody is asked for the base image here, so that its registry's password need not be known.
         named = _VARIABLE.findall(manifest.read_text(encoding="utf-8"))
-        bench = open_bench(manifest, {**dict.fromkeys(named, "unknown"), **environ}, {})
+        bench = open_bench(manifest, {**dict.fromkeys(named, _UNSET), **environ}, {})
         entry = next(iter(bench.manifest.targets.values()))
         return Live(target_of(bench, entry), service_name(bench, entry), VerifiedFiles(bench.home.state / "verified"))
     except PipelineError as error:
