@@ -29,11 +29,15 @@ def dump(value: Mapping[str, Any]) -> str:
 def scalar(value: Any) -> str:
     """One value: plain where nothing can mistake it, else as a JSON string, which is YAML too (YAML 1.2.2, 7.3.1)."""
     if not isinstance(value, str):
-        return json.dumps(value)
+        return _quoted(value)
     colon = ": " in value or value.endswith(":") or " #" in value
     if _PLAIN.fullmatch(value) and not colon and not _WORDS.fullmatch(value) and not re.match(r"\.[0-9]", value):
         return value
-    # JSON leaves these as they are, and YAML's readers refuse or break lines at them.
+    return _quoted(value)
+
+
+def _quoted(value: Any) -> str:
+    """As JSON. What JSON leaves as it is, and YAML's readers refuse or break lines at, is escaped."""
     return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", _escaped, json.dumps(value, ensure_ascii=False))
 
 
