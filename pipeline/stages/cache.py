@@ -198,7 +198,8 @@ class SharedCache(Alone):
     def _is_fresh(self, name: str) -> bool:
         """Whether a record was seen there not long ago."""
         seen = super().known(sighting(self._where.name, name)) or 0.0
-        return bool(time.time() - seen < _FRESH)
+        # A clock may have been ahead.
+        return bool(abs(time.time() - seen) < _FRESH)
 
 
 def _memo_key(name: str) -> str:

@@ -100,6 +100,9 @@ _RUN = "manifest, name, command, trigger, host, pid, process, continues, started
 _RUN += "failed, skipped, size, error"
 
 
+_STEP = ("ended", "outcome", "key", "inputs", "output", "title", "size", "why", "error")
+
+
 class Journal:
     """Reads and writes the runs of one store. Raises StoreError when the database cannot be used."""
 
@@ -134,9 +137,10 @@ class Journal:
         self._database.execute("UPDATE runs SET steps = ?, hits = ? WHERE id = ?", steps, hits, id_)
 
     def step(self, id_: int, step: RunStep) -> None:
-        """Notes a step as it is now: under way, or ended."""
+        """Notes a step as it is now: under way, or ended. Its row stays the one that its beginning got."""
         self._database.execute(
-            "INSERT OR REPLACE INTO run_steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO run_steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, step) DO UPDATE SET "
+            + ", ".join(f"{name} = excluded.{name}" for name in _STEP),
             *(id_, step.step, step.started, step.ended, step.outcome, step.key, json.dumps(dict(step.inputs))),
             *(json.dumps(step.output), step.title, step.size, step.why, step.error),
         )
@@ -193,11 +197,11 @@ class Journal:
         return found[0] if found else None
 
     def steps(self, id_: int) -> list[RunStep]:
-        """What a run did, in the order of its beginnings."""
+        """What a run did, in the order of its beginnings, whatever a clock said then."""
         attempts: dict[str, list[Attempt]] = {}
         for row in self._database.execute("SELECT * FROM run_attempts WHERE run = ? ORDER BY attempt", id_):
             attempts.setdefault(row[1], []).append(Attempt(*row[2:]))
-        rows = self._database.execute("SELECT * FROM run_steps WHERE run = ? ORDER BY started, rowid", id_)
+        rows = self._database.execute("SELECT * FROM run_steps WHERE run = ? ORDER BY rowid", id_)
         return [_step(row, tuple(attempts.get(row[1], ()))) for row in rows]
 
     # -- within -------------------------------------------------------------------------------------------------

@@ -64,4 +64,5 @@ def took(started: float, ended: float | None) -> str:
     """How long something took, or has taken up to now."""
     from pipeline.reporters.lines import seconds
 
-    return seconds((time.time() if ended is None else ended) - started)
+    # The clock may have been set back meanwhile.
+    return seconds(max(0.0, (time.time() if ended is None else ended) - started))
