@@ -57,6 +57,19 @@ def test_units(tmp_path: Path) -> None:
     assert (manifest.retry.wait, manifest.retry.max_wait) == (0.25, 120.0)
 
 
+def test_timeouts_are_for_all_steps_and_otherwise_for_one_kind(tmp_path: Path) -> None:
+    text = "timeouts: {connect: 500ms, read: 1m, step: 2h, steps: {push: 10m, lock: 0}}\n"
+    found = loaded(tmp_path, f"{text}{IMAGES}").timeouts
+    assert (found.connect, found.read) == (0.5, 60.0)
+    assert [found.of(kind) for kind in ("tag", "push", "lock")] == [7200.0, 600.0, 0.0]
+
+
+@pytest.mark.parametrize("wrong", ["read: 0", "connect: 0s", "read: 0.0", "steps: {nothing: 1s}", "step: soon"])
+def test_a_timeout_that_nothing_could_keep_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ManifestError, match=r"timeouts|kind of step|seconds"):
+        loaded(tmp_path, f"timeouts: {{{wrong}}}\n{IMAGES}")
+
+
 def test_retry_is_for_all_steps_and_otherwise_for_one_kind(tmp_path: Path) -> None:
     steps = "{layer: {on: [passing, command]}, push: {attempts: 9, jitter: 0}}"
     retry = loaded(tmp_path, f"retry: {{attempts: 5, deadline: 10m, steps: {steps}}}\n{IMAGES}").retry

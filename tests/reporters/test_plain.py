@@ -130,6 +130,12 @@ def test_warnings_and_retries_go_where_errors_go() -> None:
     assert err == ["warning: old lock", "layer  a         attempt 1: timeout; trying again in 0.5 s"]
 
 
+def test_a_request_that_is_tried_again_is_told_once() -> None:
+    busy = "registry.example.com: busy"
+    _, err = told(StepRetried("push a", 0, 0.5, busy), StepRetried("push b", 0, 0.5, busy, known=True))
+    assert err == [f"push   a         {busy}; trying again in 0.5 s"]
+
+
 def test_hits_are_not_lost_when_a_run_is_cut_off() -> None:
     out, _ = told(RunStarted("shop", 2), hit("layer", "a"))
     assert out == ["layer  a         hit"]

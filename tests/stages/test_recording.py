@@ -94,6 +94,15 @@ def test_work_is_kept_with_its_steps_tries_and_words(journal: Journal) -> None:
     assert [line.text for line in journal.log(run.id).lines("layer b")] == ["downloading", "attempt 1 failed: busy"]
 
 
+def test_tries_of_requests_are_counted_with_those_of_their_step(journal: Journal) -> None:
+    tries = [StepRetried("layer b", attempt, 0.5, text) for attempt, text in ((0, "503"), (0, "reset"), (1, "busy"))]
+    asked = StepRetried("lock bases.slim", 0, 0.1, "no answer")
+    recorded(journal, asked, WORK[0], WORK[1], WORK[2], *tries, RunEnded(Report(1.0, 1, 1, 0, 0, 7)))
+    steps = {step.step: step for step in journal.steps(1)}
+    assert [(one.attempt, one.error) for one in steps["layer b"].attempts] == [(1, "503"), (2, "reset"), (3, "busy")]
+    assert [one.error for one in steps["lock bases.slim"].attempts] == ["no answer"]
+
+
 def test_warnings_are_kept_with_what_was_done_but_are_no_work(journal: Journal) -> None:
     recorded(journal, Warned("first"), RunStarted("shop", 0))
     assert not journal.log(1).path.exists()
