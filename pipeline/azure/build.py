@@ -20,8 +20,8 @@ from pipeline.retry import retrying
 T = TypeVar("T")
 SHOWN = 15
 """Lines of its log that a failed build shows."""
-PAUSE = 2.0
-"""Seconds between two looks at a build."""
+PAUSES = 0.2, 2.0
+"""Seconds between the first two looks at a build, and at last; a build that lasts minutes costs few requests."""
 _LAST_LOOKS = 5
 """How often a log that does not say that it is whole is looked at after the build has ended."""
 
@@ -90,7 +90,7 @@ class Builder:
         """The run when it has ended well; its log is told as it comes."""
         log = Log(self.transport, lambda: self.runs.log_place(id_))
         shown: deque[str] = deque(maxlen=SHOWN)
-        looks = 0
+        looks, (wait, longest) = 0, PAUSES
         while True:
             run = self._patient(lambda: self.runs.run(id_, request.image))
             for text in self._read(log):
@@ -100,7 +100,8 @@ class Builder:
             looks += run.status in ENDED
             if run.status in ENDED and (log.complete or looks > _LAST_LOOKS):
                 break
-            self.pause(PAUSE)
+            self.pause(wait)
+            wait = min(2 * wait, longest)
         if run.status != "Succeeded":
             raise self._failed(run, request, tuple(shown))
         if not any(text.startswith(f"Run ID: {id_} was successful") for text in shown):

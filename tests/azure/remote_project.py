@@ -66,7 +66,7 @@ class RemoteProject:
         azure.built = self.built
         self.requests: list[dict[str, Any]] = []
         self.contexts: list[dict[str, bytes]] = []
-        self.statuses = ["Queued", "Running", "Running", "Succeeded"]
+        self.statuses = ["Running", "Succeeded"]
         self.tells_digest = True
         self.environ = {**os.environ, **azure.environ, "SECRET": SECRET, "PIPELINE_HOME": str(folder / "home")}
         self.environ.pop("CI", None)

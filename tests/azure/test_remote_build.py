@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from acr_issuer import Issuer
 from azure_double import AzureDouble, refuse
+from registry_doubles import Exchange
 from registry_server import RealRegistry
 from remote_project import MANIFEST_TEXT, RemoteProject
 
@@ -108,6 +113,26 @@ def test_a_run_that_was_killed_is_taken_up_and_not_scheduled_twice(remote: Remot
     assert "Run ID: ca1 of prod is taken up" in out + err
     assert schedules(remote) == 1
     assert len(remote.contexts) == 1
+
+
+def test_a_process_that_is_killed_while_it_follows_leaves_one_build(remote: RemoteProject) -> None:
+    command = [sys.executable, "-m", "pipeline", "run", str(remote.folder / "pipeline.yaml")]
+    started = threading.Event()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def kill(exchange: Exchange) -> None:
+        started.wait(20)
+        running[0].kill()
+        exchange.cut()
+
+    remote.azure.faults["GET", "/runs/ca1"] = [kill]
+    running.append(subprocess.Popen(command, env=remote.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    started.set()
+    assert running[0].wait() == -signal.SIGKILL
+    code, out, err = remote("run", "-v")
+    assert code == 0, err
+    assert "Run ID: ca1 of prod is taken up" in out + err
+    assert (schedules(remote), len(remote.contexts)) == (1, 1)
 
 
 def test_polls_that_fail_in_between_and_throttling_are_waited_for(remote: RemoteProject) -> None:
