@@ -21,7 +21,7 @@ pipeline azureml service run -n myservice -d '{"data": [[1, 2]]}'
     examples=EXAMPLES,
 )
 def command() -> None:
-    """Register models and deploy them as services, with Azure ML's own files and flags.
+    """Models and services, with the files and flags of Azure ML.
 
     Everything is kept in a workspace, a folder of the project: .pipeline/azureml/NAME.
     """

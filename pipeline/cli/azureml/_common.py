@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_UNUSED: Mapping[str, Any] = {"hidden": True, "expose_value": False, "help": "Not used."}
+
 DEFAULT = "default"
 """The workspace of a project that names none."""
 
@@ -32,8 +34,12 @@ def workspace_options(function: F) -> F:
             type=click.Path(path_type=Path),
             help="The project's folder; default: the current one.",
         ),
-        click.option("-g", "--resource-group", "_group", metavar="NAME", hidden=True, expose_value=False),
-        click.option("--subscription-id", "_subscription", metavar="ID", hidden=True, expose_value=False),
+        click.option(
+            "-g", "--resource-group", "_group", metavar="NAME", hidden=True, expose_value=False, help="Not used."
+        ),
+        click.option(
+            "--subscription-id", "_subscription", metavar="ID", hidden=True, expose_value=False, help="Not used."
+        ),
         output_option,
     )
     for option in reversed(options):

@@ -94,8 +94,8 @@ def _file(*names: str, help: str) -> Callable[[F], F]:
     default="",
     help="The registry that it is in.",
 )
-@click.option("--rt", "--runtime", "runtime", metavar="NAME", default="", hidden=True)
-@click.option("--eg", "--enable-gpu", "enable_gpu", type=bool, default=False, hidden=True)
+@click.option("--rt", "--runtime", "runtime", metavar="NAME", default="", hidden=True, help="Only python.")
+@click.option("--eg", "--enable-gpu", "enable_gpu", type=bool, default=False, hidden=True, help="The GPU default base.")
 @click.option("--overwrite", is_flag=True, help="Replace a service of this name that is not on this machine.")
 @click.option("--no-wait", is_flag=True, help="Go on in the background.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Repeatable.")

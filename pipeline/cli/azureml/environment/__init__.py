@@ -15,4 +15,4 @@ pipeline azureml environment show -n myenv
 
 @click.group("environment", cls=Commands, package=__name__, names=("register", "list", "show"), examples=EXAMPLES)
 def command() -> None:
-    """Register environments, in versions, and find them."""
+    """Register and find environments."""

@@ -21,4 +21,7 @@ pipeline azureml model download -i mymodel:1 -t models/
     examples=EXAMPLES,
 )
 def command() -> None:
-    """Register models, in versions that never change, and find them."""
+    """Register and find models.
+
+    Versions never change.
+    """

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipeline.azureml.model import Model
     from pipeline.azureml.workspace import Workspace
 
+MODEL_HELP = "NAME:VERSION: the model; of a NAME alone, the newest version"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

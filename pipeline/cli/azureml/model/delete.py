@@ -9,12 +9,12 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml._common import workspace_of, workspace_options
-from pipeline.cli.azureml.model._common import model_of, model_options
+from pipeline.cli.azureml.model._common import MODEL_HELP, model_of, model_options
 
 EXAMPLES = "pipeline azureml model delete mymodel:1"
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=MODEL_HELP, examples=EXAMPLES)
 @model_options
 @workspace_options
 @click.pass_obj

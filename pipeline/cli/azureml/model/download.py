@@ -9,12 +9,12 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml._common import workspace_of, workspace_options
-from pipeline.cli.azureml.model._common import model_of, model_options
+from pipeline.cli.azureml.model._common import MODEL_HELP, model_of, model_options
 
 EXAMPLES = "pipeline azureml model download mymodel:1 -t models/"
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=MODEL_HELP, examples=EXAMPLES)
 @model_options
 @click.option("-t", "--target-dir", "target", metavar="DIR", default=".", help="Where to; default: here.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")

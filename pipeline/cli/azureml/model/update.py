@@ -9,12 +9,12 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml._common import pairs, show, workspace_of, workspace_options
-from pipeline.cli.azureml.model._common import model_of, model_options
+from pipeline.cli.azureml.model._common import MODEL_HELP, model_of, model_options
 
 EXAMPLES = "pipeline azureml model update mymodel:1 --add-tag stage=production --remove-tag stage2"
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=MODEL_HELP, examples=EXAMPLES)
 @model_options
 @click.option("--add-tag", "tags", metavar="KEY=VALUE", multiple=True, help="Repeatable.")
 @click.option("--remove-tag", "gone", metavar="KEY", multiple=True, help="Repeatable.")

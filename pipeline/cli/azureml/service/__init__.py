@@ -21,4 +21,4 @@ pipeline azureml service get-logs -n myservice
     examples=EXAMPLES,
 )
 def command() -> None:
-    """See how services are, call them, change them, end them."""
+    """Show, call, change and end services."""

@@ -15,6 +15,8 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.azureml.webservice import Webservice
 
+SERVICE_HELP = "NAME: the service"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -9,12 +9,12 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml._common import workspace_options
-from pipeline.cli.azureml.service._common import service_of, service_options
+from pipeline.cli.azureml.service._common import SERVICE_HELP, service_of, service_options
 
 EXAMPLES = "pipeline azureml service delete -n myservice"
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=SERVICE_HELP, examples=EXAMPLES)
 @service_options
 @workspace_options
 @click.pass_obj

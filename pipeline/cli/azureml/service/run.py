@@ -10,7 +10,7 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml._common import workspace_options
-from pipeline.cli.azureml.service._common import service_of, service_options
+from pipeline.cli.azureml.service._common import SERVICE_HELP, service_of, service_options
 from pipeline.errors import UsageError
 
 EXAMPLES = """
@@ -19,7 +19,7 @@ pipeline azureml service run myservice -d @request.json
 """
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=SERVICE_HELP, examples=EXAMPLES)
 @service_options
 @click.option("-d", "--input-data", "data", metavar="TEXT|@FILE", required=True, help="What to send, as it is.")
 @workspace_options

@@ -9,17 +9,20 @@ import click
 from pipeline.cli._app import command as command_
 from pipeline.cli._shell import Shell
 from pipeline.cli.azureml._common import show, workspace_options
-from pipeline.cli.azureml.service._common import service_of, service_options
+from pipeline.cli.azureml.service._common import SERVICE_HELP, service_of, service_options
 
 EXAMPLES = "pipeline azureml service show -n myservice"
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=SERVICE_HELP, examples=EXAMPLES)
 @service_options
 @workspace_options
 @click.pass_obj
 def command(shell: Shell, service: str | None, name: str | None, workspace: str | None, folder: Path | None) -> None:
-    """Show a service: its state, address and models, and the manifest that it is deployed from."""
+    """Show a service.
+
+    Its state, its address, its models, and the manifest that it is deployed from.
+    """
     found = service_of(shell, service, name, workspace, folder)
     facts = found.serialize()
     if facts["error"] and not shell.json:

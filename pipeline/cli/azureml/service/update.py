@@ -15,7 +15,7 @@ from pipeline.cli.azureml._common import pairs, workspace_of, workspace_options
 from pipeline.cli.azureml._flags import FLAGS, deployment_flags
 from pipeline.cli.azureml._inference import finder
 from pipeline.cli.azureml.deploy import deploy
-from pipeline.cli.azureml.service._common import service_of, service_options
+from pipeline.cli.azureml.service._common import SERVICE_HELP, service_of, service_options
 
 EXAMPLES = """
 pipeline azureml service update -n myservice -m mymodel:2
@@ -24,7 +24,7 @@ pipeline azureml service update -n myservice        the entry script as it is no
 """
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=SERVICE_HELP, examples=EXAMPLES)
 @service_options
 @click.option("-m", "--model", "models", metavar="ID|PATH", multiple=True, help="In place of its models. Repeatable.")
 @click.option("--ic", "--inference-config-file", "inference", metavar="FILE", help="In place of its configuration.")
