@@ -34,12 +34,8 @@ def workspace_options(function: F) -> F:
             type=click.Path(path_type=Path),
             help="The project's folder; default: the current one.",
         ),
-        click.option(
-            "-g", "--resource-group", "_group", metavar="NAME", hidden=True, expose_value=False, help="Not used."
-        ),
-        click.option(
-            "--subscription-id", "_subscription", metavar="ID", hidden=True, expose_value=False, help="Not used."
-        ),
+        click.option("-g", "--resource-group", metavar="NAME", **_UNUSED),
+        click.option("--subscription-id", metavar="ID", **_UNUSED),
         output_option,
     )
     for option in reversed(options):
