@@ -1,4 +1,9 @@
-"""`AksCompute` and `ComputeTarget` as the SDK has them: clusters that the workspace knows by a name."""
+"""`AksCompute` and `ComputeTarget` as the SDK has them: clusters that the workspace knows by a name.
+
+They are in `.pipeline/azureml/WORKSPACE/compute.json`, for the target `aks` to read: {NAME: {"subscription_id",
+"resource_group", "cluster_name", "context", "cluster_purpose"}}, each left out where it is not known. A service's manifest
+lies two folders below, in `services/SERVICE/`, and has the name as `compute_target`.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +64,7 @@ class ComputeTarget:
         found = _known(workspace).get(name)
         if found is None:
             there = ", ".join(sorted(_known(workspace))) or "none"
-            remedy = f"attached are: {there}; attach it: ComputeTarget.attach(ws, {name!r}, …)"
+            remedy = f"attached are: {there}; attach it with ComputeTarget.attach, or 'pipeline azureml computetarget'"
             message = f"ComputeTargetNotFound: the workspace has no compute target {name}"
             raise ComputeTargetException(message, remedy=remedy)
         self.workspace, self.name = workspace, name

@@ -17,7 +17,7 @@ pipeline azureml service run -n myservice -d '{"data": [[1, 2]]}'
     "azureml",
     cls=Commands,
     package=__name__,
-    names=("deploy", "model", "service", "environment"),
+    names=("deploy", "model", "service", "environment", "computetarget"),
     examples=EXAMPLES,
 )
 def command() -> None:
