@@ -32,11 +32,11 @@ MANIFEST TARGET: a manifest and one of its targets; either may be left out when 
 def command(shell: Shell, words: tuple[str, ...], sets: Mapping[str, str], frozen: bool) -> None:
     """Print what a run would apply to a target.
 
-    For a cluster: its objects as YAML, the image by its digest. The image must have been pushed ('pipeline push').
-    Secrets are named and not printed. Nothing is asked of the target.
+    For a cluster: its objects as YAML, the image by its digest, which must have been pushed ('pipeline run
+    --no-deploy'). Secrets are named and not printed. Nothing is asked of the target.
     """
     manifest, name = target_words(shell, words)
-    text = render(shell, Wanted(manifest, sets, frozen=frozen), name)
+    name, text = render(shell, Wanted(manifest, sets, frozen=frozen), name)
     if shell.json:
         shell.value({"target": name, "text": text})
     else:
@@ -44,8 +44,8 @@ def command(shell: Shell, words: tuple[str, ...], sets: Mapping[str, str], froze
             shell.line(line)
 
 
-def render(shell: Shell, wanted: Wanted, name: str) -> str:
-    """UsageError for a kind of targets that has no such text, and for an image that is not pushed."""
+def render(shell: Shell, wanted: Wanted, name: str) -> tuple[str, str]:
+    """The target's name and the text. UsageError for a kind of targets that has no such text, and for an image that is not pushed."""
     from pipeline.kinds import find
     from pipeline.run import plan_of
     from pipeline.stages.locks import read_lock
@@ -61,7 +61,8 @@ def render(shell: Shell, wanted: Wanted, name: str) -> str:
     plan = plan_of(
         bench, resolve(bench, read_lock(bench), frozen=wanted.frozen, only=None), ("base", "layer", "image", "push")
     )
-    return str(make(wanted_release(plan.step(f"target {name}"), plan, bench), surroundings(bench, entry)))
+    release = wanted_release(plan.step(f"target {name}"), plan, bench)
+    return name, str(make(release, surroundings(bench, entry)))
 
 
 def only(name: str, targets: Mapping[str, object], manifest: Path) -> str:

@@ -26,7 +26,7 @@ from pipeline.lock.upgrade import EVERYTHING
 
 if TYPE_CHECKING:
     from pipeline.events import Reporter
-    from pipeline.plan.model import Plan
+    from pipeline.plan.model import Plan, StepKind
     from pipeline.stages.bench import Bench
 
 EXAMPLES = """
@@ -34,6 +34,7 @@ pipeline run manifests/prod.yaml
 pipeline run manifests/prod.yaml --image scoring --set images.scoring.serve.port=5002
 pipeline run --upgrade slim              take the base's newest image first, and go on from there
 pipeline run --frozen --output json      in CI: only what the lock says, one event a line
+pipeline run --no-deploy                 images for others to deploy, as with 'pipeline render'
 pipeline run --plan plan.json            what 'pipeline plan --save plan.json' said, or nothing
 """
 
@@ -57,6 +58,7 @@ pipeline run --plan plan.json            what 'pipeline plan --save plan.json' s
 @fail_fast_option
 @verbose_option
 @output_option
+@click.option("--no-deploy", is_flag=True, help="Build, check, push and tag, and roll nothing out.")
 @click.option("--hints/--no-hints", default=None, help="Say how to call what runs; default: when it was just deployed.")
 @click.pass_obj
 def command(
@@ -69,6 +71,7 @@ def command(
     frozen: bool,
     fail_fast: bool,
     hints: bool | None,
+    no_deploy: bool,
 ) -> None:
     """Build, check and deploy what changed.
 
@@ -84,8 +87,11 @@ def command(
             shell,
             Wanted(manifest or find_manifest(shell.cwd), sets, images, frozen, upgrade, fail_fast=fail_fast),
             hints,
+            deploy=not no_deploy,
         )
         return
+    if no_deploy:
+        raise UsageError("a saved plan says what is deployed", remedy="leave out --no-deploy")
     if upgrade:
         raise UsageError("a saved plan has its lock", remedy="leave out --upgrade, or plan again")
     if images:
@@ -130,9 +136,10 @@ def run(
     wanted: Wanted,
     hints: bool | None = None,
     ready: Callable[[Bench, Reporter], Plan] | None = None,
+    deploy: bool = True,
 ) -> None:
-    """Everything; afterwards says how to call what was newly deployed, or what runs at all, or nothing. `ready` gives
-    the plan in place of a new one.
+    """Everything, or all but rollouts; afterwards says how to call what was newly deployed, or what runs at all, or
+    nothing. `ready` gives the plan in place of a new one.
     """
 
     def next_steps(plan: Plan, door: Door) -> None:
@@ -143,4 +150,5 @@ def run(
             for line in lines_of(shell, wanted.manifest, plan, live):
                 shell.line(line)
 
-    performed(shell, wanted, ("base", "layer", "image", "push", "check", "tag", "target"), next_steps, ready)
+    kinds: tuple[StepKind, ...] = ("base", "layer", "image", "push", "check", "tag")
+    performed(shell, wanted, (*kinds, "target") if deploy else kinds, next_steps, ready)

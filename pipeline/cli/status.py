@@ -42,8 +42,9 @@ def status(shell: Shell, services: Iterable[Service]) -> None:
     """A row for each service, and below it what others have changed."""
     seen = [(service, service.target.observe()) for service in services]
     drifts = {service.name: _drift(service) for service, _ in seen}
+    pins = {service.name: kept.pinned(service.name) for service, _ in seen if (kept := service.verified())}
     if shell.json:
-        shell.value([_as_json(service, what, drifts[service.name]) for service, what in seen])
+        shell.value([_as_json(one, what, drifts[one.name], pins.get(one.name, "")) for one, what in seen])
         return
     if not seen:
         shell.line("no services: 'pipeline run' starts those of a manifest")
@@ -57,6 +58,9 @@ def status(shell: Shell, services: Iterable[Service]) -> None:
     ]
     for line in table(rows, ["SERVICE", "STATE", "ADDRESS", "REVISION", "IMAGE", "SINCE", ""]):
         shell.line(line)
+    for name, pin in pins.items():
+        if pin:
+            shell.line(f"{name} is pinned to revision {pin}: 'pipeline rollback' lifts that with --lift")
     for name, drift in drifts.items():
         for one in drift:
             shell.line(f"{name} was changed: {one}")
@@ -78,9 +82,10 @@ def _when(started: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if started else ""
 
 
-def _as_json(service: Service, what: Observation, drift: Sequence[Difference]) -> dict[str, Any]:
+def _as_json(service: Service, what: Observation, drift: Sequence[Difference], pin: str) -> dict[str, Any]:
     """Times in RFC 3339, UTC."""
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(what.started)) if what.started else None
     facts = {key: value for key, value in asdict(what).items() if key != "started"}
     drifted = {"drift": [asdict(one) for one in drift]} if drift else {}
-    return {"service": service.name, **facts, "since": since, **drifted}
+    pinned = {"pinned": pin} if pin else {}
+    return {"service": service.name, **facts, "since": since, **drifted, **pinned}

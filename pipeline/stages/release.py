@@ -234,7 +234,7 @@ def wanted_release(step: Step, plan: Plan, bench: Bench) -> Release:
     """What a run would roll out, of an image that has been pushed. UsageError while it has not."""
     assert isinstance(step.work, TargetWork)
     if not step.work.pushed or not plan.verdicts[step.work.pushed].hit:
-        remedy = f"pipeline push {bench.manifest.path.name}"
+        remedy = f"'pipeline run {bench.manifest.path.name} --no-deploy' puts it there"
         raise UsageError(f"the image {step.work.image.name} is not in its registry as it is now", remedy=remedy)
     pushed = bench.record(plan.step(step.work.pushed))
     return _wanted(step, bench, {"pushed": pushed["image"], "reference": pushed["reference"]})

@@ -256,16 +256,15 @@ def test_a_service_from_its_start_to_its_rollback(shop: Shop) -> None:
 
 @pytest.mark.slow
 def test_an_image_that_cannot_be_pulled_is_told_of(shop: Shop) -> None:
-    shop.environ["REGISTRY_PASSWORD"] = "s3cret-word"
     text = (shop.folder / "shop.yaml").read_text()
-    # A pull secret that is for nobody: the image is there, and the node may not have it.
-    patch = "{spec: {template: {spec: {imagePullSecrets: [{name: nobody}]}}}}"
-    lines = f"      patches: [{{kind: Deployment, merge: {patch}}}]\n"
-    (shop.folder / "shop.yaml").write_text(text + lines)
-    shop.mode("unseen")
+    image = re.search(r'address: "([^"]*)"', text)[1] + "/shop/other:1"  # type: ignore[index]
+    patch = f"{{spec: {{template: {{spec: {{containers: [{{name: service, image: '{image}'}}]}}}}}}}}"
+    (shop.folder / "shop.yaml").write_text(f"{text}      patches: [{{kind: Deployment, merge: {patch}}}]\n")
     code, said = shop("run")
     assert code == 5, said
     assert "the image cannot be pulled" in said, said
+    assert "not found" in said, said
+    assert "there is no earlier verified revision to put back, the service is stopped" in said
 
 
 @pytest.mark.slow
