@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -64,23 +65,35 @@ def deleted(path: Path) -> None:
     path.unlink()
 
 
-def files(home: Path) -> list[Path]:
-    return sorted(path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
+Damage = Callable[[Path], None]
+DAMAGES: list[Damage] = [flipped, truncated, deleted]
 
 
-@pytest.mark.parametrize("damage", [flipped, truncated, deleted])
-def test_a_run_survives_any_damaged_file(
-    tmp_path: Path,
-    own_registry: RealRegistry,
-    monkeypatch: pytest.MonkeyPatch,
-    figure: Figure,
-    damage: Callable[[Path], None],
-) -> None:
+def names(shop: Shop) -> list[Path]:
+    """Every file of the home."""
+    home = shop.lab.home
+    return sorted(path.relative_to(home) for path in home.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@pytest.fixture
+def shop(tmp_path: Path, own_registry: RealRegistry, monkeypatch: pytest.MonkeyPatch) -> Shop:
     for plugin in PLUGINS:
         monkeypatch.syspath_prepend(str(plugin))
-    shop = Shop(tmp_path / "lab", own_registry)
-    names = [path.relative_to(shop.lab.home) for path in files(shop.lab.home)]
-    for name in names:
+    return Shop(tmp_path / "lab", own_registry)
+
+
+def test_a_run_survives_any_damaged_file(shop: Shop, figure: Figure) -> None:
+    """Each file in one of the ways, by turns."""
+    damaged(shop, list(zip(names(shop), itertools.cycle(DAMAGES), strict=False)), figure)
+
+
+@pytest.mark.long
+def test_a_run_survives_any_damage_of_any_file(shop: Shop, figure: Figure) -> None:
+    damaged(shop, [(name, damage) for damage in DAMAGES for name in names(shop)], figure)
+
+
+def damaged(shop: Shop, damages: Sequence[tuple[Path, Damage]], figure: Figure) -> None:
+    for name, damage in damages:
         path = shop.lab.home / name
         # SQLite has these in its memory while it works, and has removed them where nobody does.
         if not path.is_file() or name.name.endswith(("-wal", "-shm")):
@@ -90,7 +103,6 @@ def test_a_run_survives_any_damaged_file(
         code, _ = shop.run()
         assert code in (0, 3), f"{name}: {shop.said}"
         if code:
-            print(name, shop.said)
             assert shop.run()[0] == 0, f"{name}: {shop.said}"
         assert shop.lab.tags() == shop.sound.tags, f"{name}: {shop.said}"
         # What nobody had to read is found by who reads everything.
@@ -99,4 +111,4 @@ def test_a_run_survives_any_damaged_file(
         assert shop.run("store", "verify")[0] == 0, f"{name}: {shop.said}"
         found = shop.lab.result()
         assert (found.images, found.tags) == (shop.sound.images, shop.sound.tags), name
-    figure("store files damaged", len(names))
+    figure("store files damaged", len(damages))

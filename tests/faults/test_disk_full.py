@@ -73,6 +73,17 @@ def said_clearly(ended: Ended, folder: Path) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_full_disk_is_one_clear_error(lab: Make, figure: Figure, place: str) -> None:
+    filled(lab, figure, place, 4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", PLACES)
+def test_a_disk_that_is_full_a_little_later_each_time(lab: Make, figure: Figure, place: str) -> None:
+    filled(lab, figure, place, 40)
+
+
+def filled(lab: Make, figure: Figure, place: str, steps: int) -> None:
+    """From no room at all to half as much again as a run needs at its end."""
     sound = lab()
     assert sound.run().code == 0
     failed = 0
@@ -83,7 +94,7 @@ def test_a_full_disk_is_one_clear_error(lab: Make, figure: Figure, place: str) -
         before = used(folder)
         assert one.run().code == 0
         needed = used(folder) - before
-        sizes = sorted({needed * part // 8 // PAGE * PAGE for part in range(13)})
+        sizes = sorted({needed * part // steps // PAGE * PAGE for part in range(steps * 3 // 2 + 1)})
     for size in sizes:
         one = lab()
         one.environ["TMPDIR"] = str(one.folder / "tmp")
