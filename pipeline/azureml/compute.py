@@ -1,8 +1,8 @@
 """`AksCompute` and `ComputeTarget` as the SDK has them: clusters that the workspace knows by a name.
 
 They are in `.pipeline/azureml/WORKSPACE/compute.json`, for the target `aks` to read: {NAME: {"subscription_id",
-"resource_group", "cluster_name", "context", "cluster_purpose"}}, each left out where it is not known. A service's manifest
-lies two folders below, in `services/SERVICE/`, and has the name as `compute_target`.
+"resource_group", "cluster_name", "context", "cluster_purpose"}}, each left out where it is not known. A service's
+manifest lies two folders below, in `services/SERVICE/`, and has the name as `compute_target`.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pipeline.azureml._models import Labels, StoredModel
 from pipeline.azureml._names import check_model, parse_model_id
 from pipeline.azureml.exceptions import ModelNotFoundException, UserErrorException, WebserviceException
+from pipeline.azureml.inference import InferenceConfig
 
 if TYPE_CHECKING:
     from pipeline.azureml.compute import ComputeTarget
     from pipeline.azureml.deployment import DeploymentConfig
-    from pipeline.azureml.inference import InferenceConfig
     from pipeline.azureml.webservice import Webservice
     from pipeline.azureml.workspace import Workspace
 
@@ -281,3 +281,6 @@ def _texts(value: Mapping[str, str] | None, what: str) -> dict[str, str]:
 def has(found: Mapping[str, str], wanted: Filter) -> bool:
     pairs = [(one,) if isinstance(one, str) else tuple(one) for one in wanted]
     return all(pair[0] in found and (len(pair) < 2 or found[pair[0]] == pair[1]) for pair in pairs)
+
+
+__all__ = ["InferenceConfig", "Model", "has", "register"]

@@ -85,3 +85,56 @@ def test_row_43_to_46_a_service_lives_as_the_document_has_it(
         Webservice(ws, "myservice")
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+SNIPPET = """
+from azureml.core import Workspace
+from azureml.core.environment import Environment
+# Create the environment
+myenv = Environment(name="myenv")
+# Enable Docker and reference an image
+myenv.docker.enabled = True
+myenv.docker.base_image = "BASE"
+
+# Set the container registry information
+myenv.docker.base_image_registry.address = "REGISTRY"
+myenv.docker.base_image_registry.username = "username"
+myenv.docker.base_image_registry.password = "password"
+myenv.python.user_managed_dependencies = True
+
+from azureml.core.model import InferenceConfig
+inference_config = InferenceConfig(entry_script="score.py", environment=myenv)
+
+from azureml.core.webservice import LocalWebservice, Webservice
+from azureml.core.model import Model
+from azureml.exceptions import WebserviceException
+
+ws = Workspace.from_config()
+model = Model.register(ws, model_path="model.txt", model_name="mymodel")
+deployment_config = LocalWebservice.deploy_configuration(port=8890)
+service = Model.deploy(ws, "myservice", [model], inference_config, deployment_config)
+service.wait_for_deployment(show_output = True)
+print(service.state)
+print("scoring URI: " + service.scoring_uri)
+"""
+
+
+def test_row_36_to_46_the_document_s_snippet_runs_after_its_import_lines_are_changed(
+    ws: Workspace, base: str, registry: RealRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    values = {"BASE": base, "REGISTRY": registry.address, '"username"': f'"{USER}"', '"password"': f'"{PASSWORD}"'}
+    values |= {
+        "8890": str(port),
+        "azureml.core": "pipeline.azureml",
+        "azureml.exceptions": "pipeline.azureml.exceptions",
+    }
+    text = SNIPPET
+    for name, value in values.items():
+        text = text.replace(name, value)
+    Path(".azureml").mkdir()
+    Path(".azureml/config.json").write_text(json.dumps({"workspace_name": ws.name}))
+    exec(compile(text, "snippet", "exec"), {})
+    said = capsys.readouterr().out
+    assert said.endswith(f"running\nscoring URI: http://localhost:{port}/score\n"), said
+    assert Webservice(ws, "myservice").run("1")["model"] == "one"
