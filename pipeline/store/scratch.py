@@ -86,6 +86,9 @@ class Scratch:
         try:
             if entry.name.startswith(_NEW):
                 return False
+            if entry.name.partition("-")[0].isdigit() and not any(entry.iterdir()):
+                # Such a folder never is without a lock while it is used: who was about to remove it was killed.
+                return True
             if not (entry / _LOCK).exists():
                 return self._now() - entry.lstat().st_mtime > _DAY
             with (entry / _LOCK).open("r+") as lock:
@@ -162,11 +165,17 @@ def _free(place: Path) -> str:
 
 
 def _remove(folder: Path) -> None:
+    """The lock goes last: killed in the midst of this, the folder is still known for what it is."""
     with contextlib.suppress(OSError):
-        # Mostly nothing else is left in it, and importing shutil takes longer than that.
+        for entry in list(os.scandir(folder)):
+            if entry.name == _LOCK:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                # Mostly there is none, and importing this takes longer than all else here.
+                import shutil
+
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108
         (folder / _LOCK).unlink(missing_ok=True)
         folder.rmdir()
-        return
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

@@ -121,6 +121,12 @@ def test_scratch_whose_owner_was_killed_while_making_it_goes_at_once(tmp_path: P
     assert not (tmp_path / ".new-1-2").exists()
 
 
+def test_scratch_whose_removal_was_killed_at_its_end_goes_at_once(tmp_path: Path) -> None:
+    (tmp_path / "123-abc").mkdir()
+    Scratch(tmp_path).sweep()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
     Blobs(tmp_path / "blobs", tmp_path / "scratch").has(digest_of(b""))
     assert list(tmp_path.iterdir()) == []
