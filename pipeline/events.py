@@ -103,6 +103,13 @@ class Warned:
 
 
 @noun
+class Followed:
+    """A line of what happens elsewhere for long, and the user follows: the log of a build by a registry."""
+
+    text: str
+
+
+@noun
 class Report:
     """What happened in all. `images` name → digest, `services` target → address, `pushed` image → its reference."""
 
@@ -123,7 +130,7 @@ class RunEnded:
 
 
 StepEvent = StepStarted | StepSaid | StepWaits | StepRetried | StepEnded
-Event = RunStarted | RunContinued | StepEvent | Locked | Warned | RunEnded
+Event = RunStarted | RunContinued | StepEvent | Locked | Warned | Followed | RunEnded
 Reporter = Callable[[Event], None]
 
 _NAMES = {
@@ -136,6 +143,7 @@ _NAMES = {
     StepEnded: "step-ended",
     Locked: "locked",
     Warned: "warning",
+    Followed: "followed",
     RunEnded: "run-ended",
 }
 

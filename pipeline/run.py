@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StaleLock
 from pipeline.events import (
+    Followed,
     Report,
     Reporter,
     StepRetried,
@@ -49,6 +50,7 @@ def open_bench(
     if report:
         bench.say = lambda step, text: report(StepSaid(step, text))
         bench.warn = lambda text: report(Warned(text))
+        bench.follow = lambda text: report(Followed(text))
         bench.retried = lambda step, text, seconds, known: report(StepRetried(step, 0, seconds, text, known))
     if not all(entry.address for entry in manifest.registries.values()):
         from pipeline.stages.workspaces import addressed

@@ -5,6 +5,7 @@ Protocol: Azure's REST reference, Blob service: Put Blob, Get Blob Properties, G
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Log:
         *lines, self._rest = self._rest.split(b"\n")
         if self.complete and self._rest:
             lines, self._rest = [*lines, self._rest], b""
-        return [line.decode(errors="replace").rstrip("\r") for line in lines]
+        return [_plain(line.decode(errors="replace")) for line in lines]
 
     def _part(self, size: int) -> bytes:
         if size <= self._taken:
@@ -67,6 +68,11 @@ class Log:
         data = data[self._taken :] if response.status == 200 else data
         self._taken += len(data)
         return data
+
+
+def _plain(line: str) -> str:
+    """Without colours, and what else could move a terminal's cursor."""
+    return "".join(c for c in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line) if c.isprintable() or c == "\t").rstrip()
 
 
 def _chunks(file: Path, stop: Callable[[], None]) -> Iterator[bytes]:

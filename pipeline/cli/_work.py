@@ -179,12 +179,14 @@ def planned(shell: Shell, wanted: Wanted) -> Plan:
 
 def proposed(shell: Shell, wanted: Wanted) -> Proposal:
     """The plan of a run, and what it was made from; nothing is written."""
-    from pipeline.events import StepSaid, Warned
+    from pipeline.events import Followed, StepSaid, Warned
     from pipeline.run import plan_of
     from pipeline.stages.locks import read_lock
     from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:
+        if isinstance(event, Followed):
+            shell.error_line(event.text)
         if isinstance(event, Warned):
             shell.error_line(f"warning: {event.text}")
         if shell.verbose and isinstance(event, StepSaid):

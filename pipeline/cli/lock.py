@@ -14,7 +14,7 @@ from pipeline.cli._options import output_option, set_option, verbose_option
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, opened
 from pipeline.errors import UsageError
-from pipeline.events import Event, StepSaid, Warned
+from pipeline.events import Event, Followed, StepSaid, Warned
 from pipeline.lock.upgrade import EVERYTHING
 from pipeline.noun import noun
 
@@ -148,6 +148,8 @@ def lock(shell: Shell, asked: Asked) -> int:
     from pipeline.stages.resolve import resolve
 
     def report(event: Event) -> None:
+        if isinstance(event, Followed):
+            shell.error_line(event.text)
         if isinstance(event, Warned):
             shell.error_line(f"warning: {event.text}")
         if shell.verbose and isinstance(event, StepSaid):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from pipeline.events import (
     Event,
+    Followed,
     Locked,
     Report,
     RunContinued,
@@ -94,6 +95,8 @@ class Plain:
                 self._lines(lines.locked(event, self._width))
             case Warned():
                 self._err(f"warning: {event.text}")
+            case Followed():
+                self._out(lines.columns("", "", f"| {event.text}", self._width))
             case RunEnded():
                 self._last(event.report)
 

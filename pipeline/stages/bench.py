@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @dataclass
 class Bench:
     """A project opened for work. `say(step id, text)` shows progress, `warn` what the user should know,
+    `follow` what happens elsewhere for long,
     `retried(step id, text, seconds, known)` that something within a step is tried again, `known` when that was said
     before; `halt` is set when the user wants to stop.
     """
@@ -49,6 +50,7 @@ class Bench:
     environ: Mapping[str, str]
     say: Callable[[str, str], None] = lambda _step, _text: None
     warn: Callable[[str], None] = lambda _text: None
+    follow: Callable[[str], None] = lambda _text: None
     retried: Callable[[str, str, float, bool], None] = lambda _step, _text, _seconds, _known: None
     halt: threading.Event = field(default_factory=threading.Event)
     _waited_for: set[str] = field(default_factory=set)

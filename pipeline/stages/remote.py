@@ -101,10 +101,10 @@ class RemoteDockerfiles(Dockerfiles):
         bench = self._bench
         request = self._request(wanted)
         hidden = [*bench.manifest.secrets, *(password for _, password in request.logins.values())]
-        bench.say("", f"building {wanted.spec['path']} at {self._where.registry}")
+        bench.follow(f"building {wanted.spec['path']} at {self._where.registry}")
         with bench.store.scratch() as scratch:
             pack = self._packing(wanted, request.dockerfile, scratch)
-            return self._builder.build(wanted.key, request, pack, lambda line: bench.say("", mask(line, hidden)))
+            return self._builder.build(wanted.key, request, pack, lambda line: bench.follow(mask(line, hidden)))
 
     def _packing(self, wanted: _Wanted, name: str, scratch: Path) -> Callable[[], Path]:
         from pipeline.azure.context import pack

@@ -39,7 +39,11 @@ retry: {{attempts: 3, wait: 10ms}}
 images:
   app: {{base: heavy, layers: [code], command: [/srv/app/start], push: {{to: prod}}}}
 """
-LOG = [b"Downloading source code...\nStep 1/4 : FROM parent\n", b"Step 2/4", b" : ARG VERSION\nSuccessfully built\n"]
+LOG = [
+    b"Downloading source code...\nStep 1/4 : FROM parent\n",
+    b"Step 2/4",
+    b" : ARG \x1b[1mVERSION\x1b[0m\nSuccessfully built\n",
+]
 
 
 class EntraOf(dict[str, str]):

@@ -31,7 +31,7 @@ def schedules(remote: RemoteProject) -> int:
 
 
 def test_row_24_a_remote_build_uploads_schedules_polls_and_streams(remote: RemoteProject) -> None:
-    code, out, err = remote("run", "-v")
+    code, out, err = remote("run")
     assert code == 0, out + err
     (request,) = remote.requests
     assert request["type"] == "DockerBuildRequest"
@@ -50,7 +50,7 @@ def test_row_24_a_remote_build_uploads_schedules_polls_and_streams(remote: Remot
 
 
 def test_row_26_the_log_ends_with_the_run_and_how_long_it_took(remote: RemoteProject) -> None:
-    code, out, err = remote("run", "-v")
+    code, out, err = remote("run")
     assert code == 0
     lines = [line.strip() for line in (out + err).splitlines()]
     assert any("Run ID: ca1 was successful after 2m56s" in line for line in lines)
@@ -108,7 +108,7 @@ def test_a_run_that_was_killed_is_taken_up_and_not_scheduled_twice(remote: Remot
     code, _, err = remote("run")
     assert code == 4
     assert "Run ID: ca1 goes on meanwhile, and is taken up" in err
-    code, out, err = remote("run", "-v")
+    code, out, err = remote("run")
     assert code == 0, err
     assert "Run ID: ca1 of prod is taken up" in out + err
     assert schedules(remote) == 1
@@ -129,7 +129,7 @@ def test_a_process_that_is_killed_while_it_follows_leaves_one_build(remote: Remo
     running.append(subprocess.Popen(command, env=remote.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     started.set()
     assert running[0].wait() == -signal.SIGKILL
-    code, out, err = remote("run", "-v")
+    code, out, err = remote("run")
     assert code == 0, err
     assert "Run ID: ca1 of prod is taken up" in out + err
     assert (schedules(remote), len(remote.contexts)) == (1, 1)
@@ -145,7 +145,7 @@ def test_polls_that_fail_in_between_and_throttling_are_waited_for(remote: Remote
         ("PUT", "/blobs/"): [lambda exchange: exchange.reply(503, {})],
         ("HEAD", "/blobs/log"): [lambda exchange: exchange.reply(500, {}), lambda exchange: exchange.reply(403, {})],
     }
-    code, out, err = remote("run", "-v")
+    code, out, err = remote("run")
     assert code == 0, err
     assert "slow (429, TooManyRequests)" in err
     assert "Step 2/4 : ARG VERSION" in out + err
@@ -192,7 +192,7 @@ def test_secrets_go_as_secret_arguments_and_only_where_no_history_shows_them(rem
     rest = "ARG NPM_TOKEN\nRUN get\nFROM scratch\nCOPY --from=get /a /a\nCOPY data.txt /\n"
     remote.write("Dockerfile", remote.dockerfile(rest, "get"))
     given = {"NPM_TOKEN": "npm-s3cret"}
-    code, out, err = remote("run", "-v", environ=given)
+    code, out, err = remote("run", environ=given)
     assert code == 0, err
     assert remote.requests[0]["arguments"] == [{"name": "NPM_TOKEN", "value": "npm-s3cret", "isSecret": True}]
     assert "npm-s3cret" not in out + err + (remote.folder / "pipeline.lock").read_text()
