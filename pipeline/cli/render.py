@@ -45,7 +45,7 @@ def command(shell: Shell, words: tuple[str, ...], sets: Mapping[str, str], froze
 
 
 def render(shell: Shell, wanted: Wanted, name: str) -> tuple[str, str]:
-    """The target's name and the text. UsageError for a kind of targets that has no such text, and for an image that is not pushed."""
+    """The target's name and the text. UsageError for a kind that has no such text, and for an image not pushed."""
     from pipeline.kinds import find
     from pipeline.run import plan_of
     from pipeline.stages.locks import read_lock

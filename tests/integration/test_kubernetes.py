@@ -27,7 +27,7 @@ from registry_server import RealRegistry
 
 from pipeline.cli._door import run
 from pipeline.errors import UsageError
-from pipeline.kubernetes.api import Cluster, Forbidden, Gone
+from pipeline.kubernetes.api import Cluster, Forbidden, Gone, resource_of
 from pipeline.kubernetes.client import KubernetesCluster, connect
 from pipeline.kubernetes.objects import deployment
 
@@ -51,6 +51,18 @@ def namespace(plane: RealCluster, name: str) -> str:
     return name
 
 
+def hands_of(cluster: KubernetesCluster) -> Hands:
+    def change(manager: str, kind: str, name: str, change: dict[str, Any]) -> object:
+        query = [("fieldManager", manager)]
+        path = cluster._path(resource_of(kind), name)
+        response = cluster._send("PATCH", path, query, change, "application/merge-patch+json")
+        said = response.read()
+        assert response.status == 200, said
+        return said
+
+    return change
+
+
 class TestRealCluster(ClusterSuite):
     """With no nodes: nothing becomes ready, and every object can be had and changed."""
 
@@ -61,16 +73,7 @@ class TestRealCluster(ClusterSuite):
 
     @pytest.fixture
     def hands(self, cluster: KubernetesCluster) -> Hands:
-        def change(manager: str, kind: str, name: str, change: dict[str, Any]) -> object:
-            from pipeline.kubernetes.api import resource_of
-
-            path = cluster._path(resource_of(kind), name)
-            query = [("fieldManager", manager)]
-            response = cluster._send("PATCH", path, query, change, "application/merge-patch+json")
-            assert response.status == 200, response.read()
-            return response.read()
-
-        return change
+        return hands_of(cluster)
 
 
 def test_refusals_are_told_in_words(plane: RealCluster) -> None:
@@ -185,8 +188,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 class Shop:
     """A project with a service on the cluster, and the command line."""
 
-    def __init__(self, folder: Path, plane: RealCluster) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, plane: RealCluster, namespace: str) -> None:
+        self.folder, self.namespace = folder, namespace
         secrets = {"REGISTRY_PASSWORD": "s3cret-word", "API_TOKEN": "very-s3cret"}
         self.environ = {**os.environ, **secrets, "KUBECONFIG": str(plane.kubeconfig)}
 
@@ -213,20 +216,28 @@ def shop(
 ) -> Shop:
     assert node
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
-    (tmp_path / "shop.yaml").write_text(MANIFEST.format(registry=registry.address, namespace=namespace(plane, name)))
+    made = Shop(tmp_path, plane, namespace(plane, name))
+    (tmp_path / "shop.yaml").write_text(MANIFEST.format(registry=registry.address, namespace=made.namespace))
     (tmp_path / "base.tar").write_bytes(archive)
-    made = Shop(tmp_path, plane)
     made.mode("good")
     return made
 
 
 @pytest.mark.slow
-def test_a_service_from_its_start_to_its_rollback(shop: Shop) -> None:
+def test_a_service_from_its_start_to_its_rollback(shop: Shop, plane: RealCluster) -> None:
     code, said = shop("run")
     assert code == 0, said
     assert "healthy in 2 pods, scored in" in said
     code, said = shop("run")
     assert "nothing to do" in said, said
+    code, said = shop("plan", "--set", "targets.prod.kubernetes.replicas=1")
+    assert "prod: Deployment shop-prod spec.replicas: 2 → 1" in said, said
+    by_hand = {"spec": {"replicas": 1, "minReadySeconds": 1}}
+    hands_of(connected(plane, shop.namespace))("kubectl-edit", "Deployment", "shop-prod", by_hand)
+    code, said = shop("status")
+    assert "was changed: Deployment shop-prod spec.replicas: 1 → 2 (set by kubectl-edit)" in said, said
+    assert shop("run")[0] == 0
+    assert "was changed" not in shop("status")[1]
     assert '["good"]' in shop("score")[1]
     shop.mode("crash")
     code, said = shop("run")
