@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
@@ -40,18 +38,35 @@ class Limit:
 
 
 _NAME = "work for "
-_CURRENT: ContextVar[Limit | None] = ContextVar("limit", default=None)
+
+
+class _Current(threading.local):
+    """What this thread works for. Not contextvars: importing them costs each run, and nothing here is asynchronous."""
+
+    limit: Limit | None = None
+
+
+_CURRENT = _Current()
+
+
+@contextmanager
+def _as(limit: Limit | None) -> Iterator[None]:
+    before, _CURRENT.limit = _CURRENT.limit, limit
+    try:
+        yield
+    finally:
+        _CURRENT.limit = before
 
 
 def current() -> str:
     """The step that this thread works for; empty for none."""
-    limit = _CURRENT.get()
+    limit = _CURRENT.limit
     return limit.step if limit else ""
 
 
 def left(most: float = float("inf")) -> float:
     """Seconds that this thread may wait for something, `most` at most. Raises TimedOut when the step's time is over."""
-    limit = _CURRENT.get()
+    limit = _CURRENT.limit
     if limit is None:
         return most
     rest = limit.until - time.monotonic()
@@ -84,27 +99,22 @@ def paced(chunks: Iterator[bytes], read: float) -> Iterator[bytes]:
 
 def passed() -> bool:
     """Whether the step's time is over."""
-    limit = _CURRENT.get()
+    limit = _CURRENT.limit
     return limit is not None and (time.monotonic() >= limit.until or limit.left.is_set())
 
 
-@contextmanager
-def clearing_up() -> Iterator[None]:
+def clearing_up() -> AbstractContextManager[None]:
     """For what is to be cleared up when the step's time is over, which takes a time of its own."""
-    token = _CURRENT.set(None)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
+    return _as(None)
 
 
 def inherited(call: Callable[P, T]) -> Callable[P, T]:
     """`call` for other threads that work for the same step as this one."""
-    context = copy_context()
+    limit = _CURRENT.limit
 
     def called(*args: P.args, **options: P.kwargs) -> T:
-        # A context is for one thread at a time.
-        return context.copy().run(call, *args, **options)
+        with _as(limit):
+            return call(*args, **options)
 
     return called
 
@@ -116,15 +126,15 @@ def within(step: str, seconds: float, call: Callable[[], T], grace: float = GRAC
     """
     limit = Limit(step, time.monotonic() + seconds if seconds else float("inf"), seconds)
     if not seconds:
-        token = _CURRENT.set(limit)
-        try:
+        with _as(limit):
             return call()
-        finally:
-            _CURRENT.reset(token)
+    # Only now: a run that has nothing to do needs none.
+    import queue
+
     ended: queue.SimpleQueue[tuple[list[T], BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
-        _CURRENT.set(limit)
+        _CURRENT.limit = limit
         try:
             ended.put(([call()], None))
         except BaseException as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -48,6 +47,7 @@ def _is_name(host: bytes) -> bool:
 
 def _looked_up(host: bytes, port: int, timeout: float, find: Callable[..., Any]) -> Any:
     """The system's look-up knows no time-out of ours, and may take minutes where a name server is silent."""
+    import queue
     import socket
 
     answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
