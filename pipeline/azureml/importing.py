@@ -6,6 +6,7 @@ What has no meaning without Azure's service is never dropped silently: it is in 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -95,7 +96,7 @@ def _text(parts: Parts, image: Mapping[str, Any]) -> str:
         "images": {parts.name: image},
         **targets,
     }
-    heading = "".join(f"# {line}\n" for line in _heading(parts))
+    heading = "".join(f"# {line}".rstrip() + "\n" for line in _heading(parts))
     return heading + dump(manifest)
 
 
@@ -163,6 +164,9 @@ def _own_files(source: Path, manifest: Path) -> list[str]:
 def _variables(environment: Environment, parts: Parts) -> None:
     """Variables into the image; those that are called as secrets are, to the target and by reference alone."""
     for name, value in (environment.environment_variables or {}).items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
+            remedy = "letters, digits and '_', as in LOG_LEVEL"
+            raise UserErrorException(f"environmentVariables: '{name}' is no name of a variable", remedy=remedy)
         if names_a_secret(name) and is_reference(str(value)):
             parts.secret_env[name] = str(value)
         elif names_a_secret(name):
@@ -197,6 +201,23 @@ def _told(environment: Environment, parts: Parts) -> None:
         )
 
 
+_ARCHITECTURES = {
+    "amd64": "amd64",
+    "arm64": "arm64",
+    "aarch64": "arm64",
+    "arm32v7": "arm/v7",
+    "arm": "arm",
+    "386": "386",
+}
+
+
+def _architecture(name: str) -> str:
+    if name.lower() not in _ARCHITECTURES:
+        known = ", ".join(_ARCHITECTURES)
+        raise UserErrorException(f"docker.platform.architecture is '{name}'", remedy=f"known are {known}")
+    return _ARCHITECTURES[name.lower()]
+
+
 def _image(parts: Parts, serve: Mapping[str, Any], environment: Environment) -> dict[str, Any]:
     image: dict[str, Any] = {"base": "base", "layers": list(parts.layers), "serve": dict(serve)}
     if parts.env:
@@ -208,5 +229,5 @@ def _image(parts: Parts, serve: Mapping[str, Any], environment: Environment) -> 
     if platform and (platform.os or "Linux").lower() != "linux":
         message = f"docker.platform.os is {platform.os}"
         raise UserErrorException(message, remedy="images are built for Linux alone: set it to Linux")
-    image["platforms"] = [f"linux/{(platform and platform.architecture) or 'amd64'}".lower()]
+    image["platforms"] = [f"linux/{_architecture((platform and platform.architecture) or 'amd64')}"]
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pipeline import reference as references
@@ -39,6 +40,7 @@ def base_of(environment: Environment, parts: Parts) -> None:
 
 
 def _image(name: str, registry: str, parts: Parts) -> Any:
+    name = name.strip()
     try:
         for warning in references.warnings(name):
             parts.notes.append(warning)
@@ -79,6 +81,10 @@ def _registry(registry: ContainerRegistry | None, parts: Parts) -> str:
         )
     assert given.address
     address = given.address.partition("://")[2] if "://" in given.address else given.address
+    if not re.fullmatch(r"[A-Za-z0-9.\[\]:-]+(/[a-z0-9._/-]+)?", address.rstrip("/")):
+        raise UserErrorException(
+            f"docker.baseImageRegistry.address is no registry: '{given.address}'", remedy="host[:port][/path]"
+        )
     entry: dict[str, Any] = {"address": address.rstrip("/")}
     if given.username and given.password:
         reference = given.to_json()["password"]
