@@ -20,40 +20,9 @@ from pipeline.noun import noun
 from pipeline.store import read_only
 from pipeline.store.quarantine import FOLDER, set_aside
 from pipeline.store.reserve import keep
+from pipeline.store.schema import FROM_1, SCHEMA, SEALED, VERSION
 from pipeline.store.scratch import cannot_write, is_full
 from pipeline.store.seal import opened, sealed
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, record TEXT NOT NULL, made REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS lineage (step TEXT PRIMARY KEY, key TEXT NOT NULL, inputs TEXT NOT NULL, made REAL NOT NULL,
-    key_before TEXT, inputs_before TEXT, made_before REAL);
-CREATE TABLE IF NOT EXISTS memos (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, digest TEXT NOT NULL, made REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS tags (name TEXT, tag TEXT, digest TEXT NOT NULL, moved REAL NOT NULL,
-    PRIMARY KEY (name, tag));
-CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, manifest TEXT NOT NULL, name TEXT NOT NULL,
-    command TEXT NOT NULL, trigger TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, process TEXT NOT NULL,
-    continues INTEGER, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, steps INTEGER NOT NULL,
-    hits INTEGER NOT NULL, made INTEGER NOT NULL, failed INTEGER NOT NULL, skipped INTEGER NOT NULL,
-    size INTEGER NOT NULL, error TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS runs_open ON runs (id) WHERE ended IS NULL;
-CREATE TABLE IF NOT EXISTS run_steps (run INTEGER NOT NULL, step TEXT NOT NULL, started REAL NOT NULL, ended REAL,
-    outcome TEXT NOT NULL, key TEXT NOT NULL, inputs TEXT NOT NULL, output TEXT NOT NULL, title TEXT NOT NULL,
-    size INTEGER NOT NULL, why TEXT NOT NULL, error TEXT NOT NULL, PRIMARY KEY (run, step));
-CREATE TABLE IF NOT EXISTS run_attempts (run INTEGER NOT NULL, step TEXT NOT NULL, attempt INTEGER NOT NULL,
-    ended REAL NOT NULL, wait REAL NOT NULL, error TEXT NOT NULL, PRIMARY KEY (run, step, attempt));
-DROP TABLE IF EXISTS journal;
-"""
-_FROM_1 = """
-INSERT OR IGNORE INTO lineage SELECT step, '', '{}', 0, NULL, NULL, NULL FROM steps;
-DROP TABLE steps;
-"""
-"""Version 1 kept the last inputs alone, and by other names: all that is left of them is that there were some. Up to
-version 2 there was a table `journal` that nothing used."""
-_SEALED = {"keys": "record", "memos": "value", "images": "digest", "tags": "digest", "files": "digest"}
-"""Columns that were plain texts up to version 3: all of JSON, but for the last one."""
-_VERSION = 4
 
 
 @noun
@@ -135,12 +104,12 @@ class Database:
         self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version < _VERSION and not self.read_only:
+        if version < VERSION and not self.read_only:
             with _alone(self._path.parent):
                 self._create()
             keep(self._path.parent)
         self._inode = self._path.stat().st_ino
-        if version > _VERSION:
+        if version > VERSION:
             raise StoreError(
                 f"the store's database {self._path} was written by a newer version of pipeline",
                 remedy="use that version, or another PIPELINE_HOME",
@@ -161,16 +130,16 @@ class Database:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("BEGIN IMMEDIATE")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        for statement in f"{_SCHEMA} {_FROM_1 if version == 1 else ''}".split(";"):
+        for statement in f"{SCHEMA} {FROM_1 if version == 1 else ''}".split(";"):
             self._connection.execute(statement)
-        if 0 < version < _VERSION:
+        if 0 < version < VERSION:
             self._seal()
-        self._connection.execute(f"PRAGMA user_version={max(version, _VERSION)}")
+        self._connection.execute(f"PRAGMA user_version={max(version, VERSION)}")
         self._connection.execute("COMMIT")
 
     def _seal(self) -> None:
         """Gives the rows of version 3 their checksums."""
-        for table, column in _SEALED.items():
+        for table, column in SEALED.items():
             if table == "files":
                 self._connection.execute("DELETE FROM files")
                 continue
