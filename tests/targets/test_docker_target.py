@@ -167,6 +167,18 @@ def test_a_service_moves_between_engine_and_namespaces(
     without.stop()
 
 
+def test_what_is_removed_leaves_neither_container_nor_image(
+    target: LocalTarget, engine: DockerEngine, releases: tuple[Release, Release], until: Until
+) -> None:
+    live(target, releases[0], until)
+    target.remove()
+    assert target.observe().state == "absent"
+    assert engine.api.containers(all=True) == []
+    assert [one for one in engine.api.images(REPOSITORY) if one["RepoTags"]] == []
+    target.remove()
+    live(target, releases[1], until)
+
+
 def test_limits_need_an_engine(made: Callable[..., LocalTarget], releases: tuple[Release, Release]) -> None:
     with pytest.raises(RolloutError, match="memory and gpus"):
         made(engine="none").rollout(in_docker(releases[0], memory="1GB", gpus="all"))
