@@ -82,7 +82,7 @@ class Identity:
             raise OutOfReach(f"nobody is signed in to Azure: {self._words(error)}", remedy=remedy) from None
         except ClientAuthenticationError as error:
             if tried := _tried(str(error.message)):
-                words = mask("; ".join(tried), self._hidden())
+                words = mask(f"tried: {', '.join(tried)}", self._hidden())
                 remedy = "log in with 'az login', or name a service principal under `azure`"
                 raise OutOfReach(f"nobody is signed in to Azure ({words})", remedy=remedy) from None
             if error.response is not None and error.response.status_code not in (400, 401):
@@ -138,11 +138,12 @@ class Identity:
 
 
 def _tried(text: str) -> list[str]:
-    """What azure-identity tried, one after the other, and why it gave nothing; only what was refused, where one was."""
+    """What azure-identity tried, one after the other; and why, of what was refused, or of `az` where nothing was."""
     lines = [" ".join(line.split()) for line in text.partition("Attempted credentials:")[2].splitlines()]
     found = [line for line in lines if re.match(r"\w+Credential: ", line)]
-    refused = [line for line in found if "AADSTS" in line]
-    return [line.partition(" Trace ID:")[0].partition(". ")[0][:MOST_WORDS] for line in refused or found]
+    if refused := [line for line in found if "AADSTS" in line]:
+        return [line.partition(" Trace ID:")[0].partition(". ")[0][:MOST_WORDS] for line in refused]
+    return [line if line.startswith("AzureCli") else line.partition("Credential: ")[0] for line in found]
 
 
 def identity_of(azure: Azure, host: str, environ: Mapping[str, str]) -> Identity:

@@ -102,7 +102,7 @@ def _by_azure(shell: Shell, registry: str, tenant: str, expose: bool, ca: Path |
     if shell.json:
         shell.value({"registry": host, "username": ACR_USER, "kept": kept})
     else:
-        shell.line(f"signed in to {host} as {identity}; kept in {kept}")
+        shell.line(f"signed in to {host}; kept in {kept}")
 
 
 def _of_workspace(shell: Shell, workspace: str, identity: Identity) -> str:
