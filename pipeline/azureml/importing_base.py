@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import reference as references
 from pipeline.azureml import defaults
-from pipeline.azureml.docker import ContainerRegistry, DockerSection
+from pipeline.azureml.docker import ContainerRegistry, DockerSection, RegistryIdentity
 from pipeline.azureml.environment import Environment
 from pipeline.azureml.exceptions import UserErrorException
 from pipeline.azureml.importing_parts import Parts, literal
@@ -67,14 +67,10 @@ def _registry(registry: ContainerRegistry | None, parts: Parts) -> str:
     facts = {"address": given.address, "username": given.username, "password": given.password}
     missing = [name for name, value in facts.items() if not value]
     identity = given.registry_identity
-    if identity and (identity.client_id or identity.resource_id):
-        parts.notes.append(
-            "docker.baseImageRegistry.registryIdentity is left out: a managed identity signs in by itself, where one is"
-        )
-        missing = [name for name in missing if name == "address"]
-    if len(missing) == len(facts) or (not given.address and len(missing) == 1 and identity):
+    managed = identity is not None and bool(identity.client_id or identity.resource_id)
+    if len(missing) == len(facts):
         return ""
-    if missing and not (missing == ["username", "password"] and not identity):
+    if missing and missing != ["username", "password"]:
         raise UserErrorException(
             f"docker.baseImageRegistry has no {' and no '.join(missing)}",
             remedy="give address, username and password; or none of them for a public image",
@@ -86,15 +82,28 @@ def _registry(registry: ContainerRegistry | None, parts: Parts) -> str:
             f"docker.baseImageRegistry.address is no registry: '{given.address}'", remedy="host[:port][/path]"
         )
     entry: dict[str, Any] = {"address": address.rstrip("/")}
-    if given.username and given.password:
-        reference = given.to_json()["password"]
-        words = f"set {given.variable} in your environment: the password is not copied"
-        entry |= {"username": literal(given.username), "password": Comment(reference, words)}
-        parts.notes.append(f"set {given.variable} to the password for {address}: it is not copied")
-        if not is_reference(given.password):
-            parts.secrets[given.variable] = Secret(reveal(given.password))
+    if identity is not None and managed:
+        entry["azure"] = _identity(identity, address, parts)
+    elif given.username and given.password:
+        entry |= _password(given, given.username, address, parts)
     parts.registries["base"] = entry
     return str(entry["address"])
+
+
+def _identity(identity: RegistryIdentity, address: str, parts: Parts) -> dict[str, str]:
+    parts.notes.append(f"a managed identity signs in to {address}: this works on machines of Azure that have it")
+    if identity.client_id:
+        return {"login": "managed", "client_id": literal(identity.client_id)}
+    parts.notes.append(f"its resource ID is left out, give its client_id: {identity.resource_id}")
+    return {"login": "managed"}
+
+
+def _password(given: ContainerRegistry, username: str, address: str, parts: Parts) -> dict[str, Any]:
+    words = f"set {given.variable} in your environment: the password is not copied"
+    parts.notes.append(f"set {given.variable} to the password for {address}: it is not copied")
+    if given.password and not is_reference(given.password):
+        parts.secrets[given.variable] = Secret(reveal(given.password))
+    return {"username": literal(username), "password": Comment(given.to_json()["password"], words)}
 
 
 def _context(docker: DockerSection, parts: Parts) -> dict[str, Any]:

@@ -126,6 +126,21 @@ def test_row_29_what_is_missing_of_the_credentials_is_named(folder: Path, missin
         made(folder, {"docker": {"baseImage": "r.azurecr.io/a:1", "baseImageRegistry": registry}})
 
 
+def test_a_managed_identity_signs_in(folder: Path) -> None:
+    registry = {"address": "r.azurecr.io", "registryIdentity": {"clientId": "1234", "resourceId": "/subscriptions/x"}}
+    found = made(folder, {"docker": {"baseImage": "r.azurecr.io/a:1", "baseImageRegistry": registry}})
+    azure = {"login": "managed", "client_id": "1234"}
+    assert manifest(found)["registries"] == {"base": {"address": "r.azurecr.io", "azure": azure}}
+    (folder / "pipeline.yaml").write_text(found.text)
+    assert load(folder / "pipeline.yaml", environ={}, sets={}).registries["base"].azure
+
+
+def test_a_public_registry_needs_an_address_alone(folder: Path) -> None:
+    registry = {"address": "mcr.microsoft.com", "username": None, "password": None}
+    found = made(folder, {"docker": {"baseImage": "azureml/base:1", "baseImageRegistry": registry}})
+    assert manifest(found)["bases"]["base"]["image"] == {"reference": "azureml/base:1", "registry": "base"}
+
+
 def test_row_10_a_moving_tag_and_a_mistyped_host_are_pointed_out(folder: Path) -> None:
     found = made(folder, {"docker": {"baseImage": "myregistry.azureecr.io/base"}})
     assert any("azurecr.io?" in note for note in found.notes)
