@@ -20,7 +20,8 @@ def flaws(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str,
     if "autoscale" in spec and "replicas" in spec:
         yield ("replicas",), "autoscaling decides how many pods there are", "leave out `replicas`, or `autoscale`"
     if "autoscale" in spec and "cpu" not in (spec.get("resources") or {}):
-        yield ("autoscale",), "autoscaling goes by the share of the processors asked for, and none are", "set resources.cpu"
+        fact = "autoscaling goes by the share of the processors asked for, and none are"
+        yield ("autoscale",), fact, "set resources.cpu"
     steps = ((spec.get("strategy") or {}).get("canary") or {}).get("steps") or [100]
     if steps[-1] != 100 or sorted({*steps}) != list(steps):
         yield ("strategy", "canary", "steps"), "the steps do not grow to 100", "as in [10, 50, 100]"

@@ -67,9 +67,12 @@ class TestRealCluster(ClusterSuite):
     """With no nodes: nothing becomes ready, and every object can be had and changed."""
 
     @pytest.fixture
-    def cluster(self, plane: RealCluster, request: pytest.FixtureRequest) -> Cluster:
+    def cluster(self, plane: RealCluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
         name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
-        return connected(plane, namespace(plane, name))
+        made = connected(plane, namespace(plane, name))
+        yield made
+        # Else the node that other tests start tries to run its pods.
+        made.delete("Deployment", "shop-prod")
 
     @pytest.fixture
     def hands(self, cluster: KubernetesCluster) -> Hands:
