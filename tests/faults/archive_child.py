@@ -7,6 +7,8 @@ no error of the product. Beside the folder it works in lies another, `outside`, 
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import random
@@ -18,8 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import evil_packages
+import zstandard
 from evil_images import layout, saved
-from evil_tars import GZIP, PLAIN, ZSTD, Chance, compressed, tar
+from evil_tars import END, GZIP, PLAIN, ZSTD, Chance, compressed, header, tar
 from fuzzlab import Shop, bounded, sound
 
 from pipeline import compression
@@ -38,6 +41,8 @@ from pipeline.store.untar import unpack
 
 MEMORY = 1 << 30
 FILE = 64 << 20
+BOMB = 3 << 29
+_ZEROS = bytes(1 << 20)
 
 
 class Reader:
@@ -65,6 +70,23 @@ class Reader:
             lambda: self._unpack(store.blobs.path(layer.blob.digest), media_type, chance.random() < 0.5),
         ]
         self._each(calls)
+
+    def bomb(self, chance: Chance) -> None:
+        """A few hundred kilobytes that unpack to more than the process may hold, in a file
+        or in the headers.
+        """
+        start = chance.choice([header(b"bomb", BOMB), header(b"bomb", BOMB, b"L"), header(b"bomb", BOMB, b"x")])
+        store, unpacks_to = self.shop.store, hashlib.sha256(start)
+        packer = zstandard.ZstdCompressor(level=1).compressobj()
+        with store.blobs.writer() as writer:
+            writer.write(packer.compress(start))
+            for _ in range(BOMB >> 20):
+                writer.write(packer.compress(_ZEROS))
+                unpacks_to.update(_ZEROS)
+            writer.write(packer.compress(END) + packer.flush())
+        unpacks_to.update(END)
+        layer = Layer(Descriptor(ZSTD, writer.digest, writer.size), Digest("sha256:" + unpacks_to.hexdigest()))
+        self._each([lambda: describe(store, layer), lambda: [None for _ in unpacked(store, layer)]])
 
     def layout(self, chance: Chance) -> None:
         """A base of an OCI layout, a folder or a tar."""
@@ -124,11 +146,6 @@ class Reader:
 
 def _diff_id(blob: bytes, media_type: str) -> Digest:
     """What the blob unpacks to, where it does; else some digest."""
-    import gzip
-    import hashlib
-
-    import zstandard
-
     try:
         if media_type == GZIP:
             blob = gzip.decompress(blob)

@@ -47,6 +47,12 @@ def test_malformed_archive_is_read_or_refused_in_words(
     figure("malformed archives", number)
 
 
+def test_bombs_are_read_in_bounded_memory(tmp_path: Path, figure: Callable[[str, int], None]) -> None:
+    ends = read("bomb", 0, 3, tmp_path / "fuzz")
+    assert ends["refused"], ends
+    figure("malformed archives", 3)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("sort", SORTS)
 def test_many_malformed_archives(sort: str, tmp_path: Path, figure: Callable[[str, int], None]) -> None:
