@@ -45,6 +45,11 @@ class ReleasesSecret:
     def pin(self, service: str, revision: str) -> None:  # noqa: ARG002
         self._write(self._read(fresh=True)[0], revision)
 
+    def check(self) -> None:
+        """Raises what the cluster would say to keeping a release; keeps nothing."""
+        if self._cluster().get("Secret", self._name) is None:
+            self._cluster().apply(self._secret({}), dry_run=True, force=True)
+
     def _read(self, fresh: bool = False) -> tuple[list[Release], str]:
         if self._known is None or fresh:
             found = self._cluster().get("Secret", self._name) or {}

@@ -37,6 +37,8 @@ def cluster_of(spec: Mapping[str, Any], surroundings: Surroundings) -> Cluster:
         )
         return connect(environ, namespace=namespace, config=config, token=lambda: token(arm))
     file = spec.get("kubeconfig", "")
+    if file.startswith("~/"):
+        file = f"{environ.get('HOME', '~')}{file[1:]}"
     where = str(surroundings.folder / file) if file else ""
     return connect(environ, context=spec.get("context", ""), namespace=namespace, config=where)
 
@@ -52,6 +54,8 @@ class KubernetesTarget(RemoteTarget):
         self._name = names.name_of(service, spec)
         self._verified = ReleasesSecret(lambda: self.cluster, self._name)
         self._beside = False
+        self._told = ""
+        """What was last said of a rollout that goes on; empty for none."""
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -72,6 +76,9 @@ class KubernetesTarget(RemoteTarget):
             return Observation("absent")
         marks = seen["metadata"].get("annotations") or {}
         how = condition(self.cluster, seen)
+        if self._told and how.state == "starting" and how.detail != self._told:
+            self._told = how.detail
+            self._surroundings.say(how.detail)
         return Observation(
             how.state,
             marks.get(names.REVISION, ""),
@@ -107,9 +114,10 @@ class KubernetesTarget(RemoteTarget):
         live = self._deployments()
         stable = live.get(names.STABLE)
         self._check_owner(stable, release)
+        # What the cluster refuses is refused before anything has changed.
         for wanted in self._objects(release):
-            # What the cluster refuses is refused before anything has changed.
             self._applied(wanted, dry_run=True)
+        self._verified.check()
         self._beside = bool(
             strategy_of(release)
             and stable
@@ -120,12 +128,14 @@ class KubernetesTarget(RemoteTarget):
             self._traffic(release).begin(stable)
         else:
             self._apply(release, live)
+        self._told = "applied"
         return self.observe()
 
     def rollback(self, release: Release) -> Observation:
         """All at once: what is put back has been tried."""
         self._beside = False
         self._apply(release, self._deployments())
+        self._told = "applied"
         return self.observe()
 
     def _apply(self, release: Release, live: Mapping[str, Object]) -> None:

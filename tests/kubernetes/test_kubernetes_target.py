@@ -209,6 +209,20 @@ def test_a_missing_right_is_named(cluster: MemoryCluster, time: Time) -> None:
         target_in(cluster, time).rollout(release())
 
 
+def test_what_cannot_be_kept_is_not_rolled_out(cluster: MemoryCluster, time: Time) -> None:
+    forbidden = 'User "ci" cannot patch resource "secrets" in API group "" in the namespace "default"'
+    cluster.refuses = lambda verb, kind: forbidden if (verb, kind) == ("patch", "Secret") else ""
+    with pytest.raises(Forbidden, match="user ci may not patch secrets in the namespace default"):
+        target_in(cluster, time).rollout(release())
+    assert cluster.get("Deployment", NAME) is None
+
+
+def test_a_rollout_tells_how_far_it_is(cluster: MemoryCluster, time: Time, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.behaves = lambda _: {"containerStatuses": []} if time.now < 5 else {}
+    roll(cluster, time, release(replicas=3))
+    assert capsys.readouterr().out == "0 of 3 pods are ready\n"
+
+
 def test_an_api_server_that_goes_away_and_comes_back(cluster: MemoryCluster, time: Time) -> None:
     one = release()
     roll(cluster, time, one)
