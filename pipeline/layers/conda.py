@@ -12,9 +12,10 @@ from pipeline.errors import AssembleError, ResolveError, UsageError
 from pipeline.facts import Facts, Python
 from pipeline.kinds import Files, Held
 from pipeline.layers import pip
+from pipeline.layers._conda import bytecode, is_python, pieces_of
 from pipeline.layers._environment import read, spec_name
 from pipeline.layers._requirements import gather, normalise, public
-from pipeline.recipe import Assemble, Json, Piece, Recipe
+from pipeline.recipe import Assemble, Json, Recipe
 
 LOCKED = True
 
@@ -152,7 +153,7 @@ def _wheels(spec: Mapping[str, Any], locked: Json, parent: Facts, indexes: Any, 
     if python is None or not _site(locked):
         raise ResolveError("the conda environment has no Python for its pip packages", remedy="add python to it")
     wanted = gather({"environment": _asked(spec)}, indexes.files)
-    brought = [package for package in locked["packages"] if _is_python(package)]
+    brought = [package for package in locked["packages"] if is_python(package)]
     have = indexes.conda.distributions(brought, read(spec, indexes.files), indexes.files)
     known = {normalise(name): version for name, version in have.items()}
     found: list[dict[str, Any]] = indexes.pypi.resolve(
@@ -171,7 +172,7 @@ def distributions(locked: Json) -> dict[str, str]:
     """The Python distributions that the environment brings, name to version; conda's own names and versions stand for
     those of its packages.
     """
-    brought = [each for each in locked["packages"] if _is_python(each) and _VERSION.fullmatch(str(each["version"]))]
+    brought = [each for each in locked["packages"] if is_python(each) and _VERSION.fullmatch(str(each["version"]))]
     every = (*brought, *locked.get("pip", ()))
     return {normalise(each["name"]): str(each["version"]) for each in every if "name" in each}
 
@@ -197,63 +198,16 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     above, packages = facts(spec, locked, parent), locked["packages"]
     prefix, asked = _prefix(spec, locked), _asked(spec)
     count = f"{len(packages)} package{'s' if len(packages) != 1 else ''}"
-    pieces = _pieces(locked, above.python)
+    pieces = pieces_of(locked, above.python)
     own: dict[str, Json] = {"interpreter": [], "specs": locked["specs"], "packages": packages}
     inputs = {"platform": locked["platform"], "prefix": prefix, **pieces[-1].inputs, **own}
     # No part of its name: layers above that need this entry's files look for those that have none.
     made: list[Recipe] = [Assemble("conda", inputs, asked, summary=f"conda, {count}", pieces=pieces)]
     if above.python and spec.get("bytecode", True) and any(package.get("noarch") == "python" for package in packages):
-        made.append(_bytecode(packages, above.python))
+        made.append(bytecode(packages, above.python))
     if locked.get("pip"):
         made += _pip(spec, locked, above, asked)
     return made
-
-
-def _pieces(locked: Json, python: Python | None) -> tuple[Piece, ...]:
-    """Each package with what was asked of it, and the files that tell of all of them."""
-    site = next((package.get("site") for package in locked["packages"] if package["name"] == "python"), None)
-    # What a package for any Python is linked for; a patch release of Python moves none of them.
-    interpreter = {"version": python.minor, **({"site": site} if site else {})} if python else {}
-    made = []
-    for package in locked["packages"]:
-        needs = package.get("noarch") == "python" and interpreter
-        own = {
-            "packages": [package],
-            "specs": [spec for spec in locked["specs"] if spec_name(spec) == package["name"]],
-            "interpreter": [interpreter] if needs else [],
-            "history": [],
-            "variables": [],
-        }
-        made.append(Piece(package["name"], int(package.get("size") or 0), own))
-    stems = [f"{each['channel']}/{each['subdir']}::{_stem(each)}" for each in locked["packages"]]
-    variables = sorted(map(list, locked.get("variables", {}).items()))
-    told: dict[str, list[Json]] = {"packages": [], "specs": [], "interpreter": []}
-    whole = {"history": [[stems, locked["specs"]]], "variables": variables}
-    return (*made, Piece("conda-meta", 0, {**told, **whole}, apart=True))
-
-
-def _stem(package: Mapping[str, Any]) -> str:
-    """`numpy-2.0-py311_0` of its file's name."""
-    return str(package["file"]).removesuffix(".conda").removesuffix(".tar.bz2")
-
-
-def _bytecode(packages: Sequence[Mapping[str, Any]], python: Python) -> Assemble:
-    """Of the packages that come without; each package's record tells which files are its own."""
-
-    def own(some: Sequence[Mapping[str, Any]]) -> dict[str, list[Json]]:
-        records = [f"{python.prefix}/conda-meta/{_stem(package)}.json" for package in some]
-        return {"packages": sorted(package["sha256"] for package in some), "records": records}
-
-    brought = sorted(filter(_is_python, packages), key=lambda package: str(package["name"]))
-    return Assemble(
-        "bytecode",
-        {"python": python.version, "trees": [python.site], "lacking": True, **own(brought)},
-        part="bytecode",
-        needs_root=True,
-        root_decides=False,
-        summary=f"bytecode, {len(brought)} package{'s' * (len(brought) != 1)}",
-        pieces=tuple(Piece(each["name"], int(each.get("size") or 0), own([each])) for each in brought),
-    )
 
 
 def _pip(spec: Mapping[str, Any], locked: Json, above: Facts, asked: Json) -> list[Recipe]:
@@ -301,9 +255,3 @@ def _site(locked: Json) -> str:
         return ""
     minor = ".".join(python["version"].split(".")[:2])
     return str(python.get("site") or f"lib/python{minor}/site-packages")
-
-
-def _is_python(package: Mapping[str, Any]) -> bool:
-    """Whether a package may bring Python modules: it is noarch Python, or depends on the interpreter."""
-    depends = (need.split(" ")[0] for need in package.get("depends", ()))
-    return package.get("noarch") == "python" or any(need in ("python", "python_abi", "pypy") for need in depends)
