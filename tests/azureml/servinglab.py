@@ -93,14 +93,15 @@ def base_layer() -> bytes:
     python = shutil.which("python3", path="/usr/bin")
     if python is None:
         pytest.skip("this machine has no /usr/bin/python3")
-    told = "import sysconfig as s, sys; print(s.get_path('stdlib'), '%d.%d' % sys.version_info[:2])"
-    library, minor = subprocess.run([python, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+    told = "import sysconfig as s, sys; print(s.get_path('stdlib'), '%d.%d.%d' % sys.version_info[:3])"
+    library, version = subprocess.run([python, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+    minor = version.rpartition(".")[0]
     buffer = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
     ):
-        for path, text in _texts(library, minor).items():
+        for path, text in _texts(library, version).items():
             info = tarfile.TarInfo(path)
             info.size = len(text.encode())
             tar.addfile(info, io.BytesIO(text.encode()))
@@ -118,13 +119,13 @@ def base_layer() -> bytes:
     return buffer.getvalue()
 
 
-def _texts(library: str, minor: str) -> dict[str, str]:
-    places = library.lstrip("/")
+def _texts(library: str, version: str) -> dict[str, str]:
+    places, minor = library.lstrip("/"), version.rpartition(".")[0]
     return {
         "etc/os-release": 'ID=ubuntu\nVERSION_ID="22.04"\nNAME="Ubuntu"\n',
         "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
         "opt/conda/conda-meta/conda-4.12.0-py310_0.json": "{}",
-        f"usr/include/python{minor}/patchlevel.h": f'#define PY_VERSION "{minor}.0"\n',
+        f"usr/include/python{minor}/patchlevel.h": f'#define PY_VERSION "{version}"\n',
         f"{places}/azureml_inference_server_http/__init__.py": "",
         f"{places}/azureml_inference_server_http/__main__.py": SERVER,
     }

@@ -326,3 +326,50 @@ def test_row_46_a_failed_update_is_told_and_the_next_deployment_mends_it(lab: La
     with pytest.raises(WebserviceException, match="ValueError: no good"):
         service.wait_for_deployment()
     assert service.run("1")["model"] == "one", "what was there before serves on"
+
+
+def test_one_deployment_of_a_service_at_a_time(ws: Workspace) -> None:
+    with ws.contents.services.guard("myservice"), pytest.raises(WebserviceException, match="by another process"):
+        kept(ws)
+    kept(ws)
+
+
+def test_a_deployment_that_is_interrupted_says_so_and_can_be_made_again(ws: Workspace) -> None:
+    def interrupted(_manifest: Path, _environ: Mapping[str, str]) -> None:
+        raise KeyboardInterrupt
+
+    wanted = Wanted("myservice", (), inference(), LocalWebservice.deploy_configuration(port=8890))
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(ws, wanted, interrupted, say=lambda _text: None)
+    service = Webservice(ws, "myservice")
+    assert (service.state, service.error) == ("failed", "the deployment was interrupted (deploy it again)")
+    kept(ws)
+    assert Webservice(ws, "myservice").error is None
+
+
+def test_row_48_and_50_a_file_of_the_old_command_line_goes_round(ws: Workspace, tmp_path: Path) -> None:
+    from pipeline.azureml.inference import read_inference
+
+    config = inference()
+    config.to_file(tmp_path / "inferenceconfig.json")
+    again = read_inference("inferenceconfig.json")
+    assert again.to_json() == config.to_json()
+    runs = kept(ws, inference=again)
+    assert "EXAMPLE_ENV_VAR: EXAMPLE_VALUE" in runs.manifests[0]
+    kept_file = ws.contents.path / "services/myservice/inferenceconfig.json"
+    assert read_inference(kept_file).environment == config.environment
+
+
+ACI_SETTINGS = {"cpu_cores": 0.5, "memory_gb": 2, "dns_name_label": "mine", "location": "westeurope"}
+AKS_SETTINGS = {"cpu_cores": 1, "memory_gb": 2, "num_replicas": 3, "autoscale_enabled": False, "namespace": "ml"}
+
+
+def test_row_52_configurations_of_aci_and_aks_become_targets(ws: Workspace) -> None:
+    aci = kept(ws, "on-aci", deployment=AciWebservice.deploy_configuration(**ACI_SETTINGS)).manifests[0]
+    for line in ("aci:", "cpu: 0.5", "memory_gb: 2", "dns_name_label: mine", "location: westeurope"):
+        assert line in aci
+    aks = kept(ws, "on-aks", deployment=AksWebservice.deploy_configuration(**AKS_SETTINGS)).manifests[0]
+    for line in ("aks:", "cpu: 1", "num_replicas: 3", "namespace: ml", "push:"):
+        assert line in aks
+    with pytest.raises(WebserviceException, match="num_replicas is given, and autoscaling is on"):
+        AksWebservice.deploy_configuration(autoscale_enabled=True, num_replicas=2)

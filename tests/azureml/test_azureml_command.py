@@ -11,11 +11,14 @@ from servinglab import SCORE, Registry
 
 from pipeline.azureml import Webservice, Workspace
 from pipeline.azureml.exceptions import WebserviceException
+from pipeline.cli.azureml._flags import FLAGS
+from pipeline.cli.azureml.deploy import deployment_of
+from pipeline.errors import UsageError
 
 DIALECT = {"model": "one", "data": {"x": 1}, "base": "mine", "variable": "EXAMPLE_VALUE"}
 
 
-def test_row_47_and_51_a_private_registry_from_the_command_line(lab: Lab) -> None:
+def test_row_47_a_private_registry_from_the_command_line(lab: Lab) -> None:
     assert lab.good("model", "register", "-n", "mymodel", "-p", "model.txt").out == "registered mymodel:1\n"
     ended = lab.deploy("--tag", "area=diabetes")
     assert ended.code == 0, ended.out + ended.err
@@ -42,7 +45,7 @@ def test_row_47_and_51_a_private_registry_from_the_command_line(lab: Lab) -> Non
     assert lab("service", "show", "myservice").code == 3
 
 
-def test_row_2_a_second_deployment_does_nothing_to_the_base(lab: Lab) -> None:
+def test_row_02_a_second_deployment_does_nothing_to_the_base(lab: Lab) -> None:
     lab.good("model", "register", "-n", "mymodel", "-p", "model.txt")
     assert lab.deploy().code == 0
     again = lab.deploy()
@@ -54,7 +57,7 @@ def test_row_2_a_second_deployment_does_nothing_to_the_base(lab: Lab) -> None:
     assert lab.good("service", "run", "myservice", "-d", "1", "--output", "json").json["root"] == "mine"
 
 
-def test_row_5_compare_default_tells_whether_it_is_the_image(lab: Lab, base: str) -> None:
+def test_row_05_compare_default_tells_whether_it_is_the_image(lab: Lab, base: str) -> None:
     lab.good("model", "register", "-n", "mymodel", "-p", "model.txt")
     script = SCORE.replace(
         "def init():", "def init():\n    if os.environ['BASE'] != 'mine': raise ValueError('no MPI')"
@@ -182,3 +185,56 @@ def test_without_a_workspace_it_is_said_how_one_comes(tmp_path: Path, monkeypatc
     assert ended.code == 2
     assert "there is no workspace in" in ended.err and "'pipeline azureml model register'" in ended.err
     assert not list(tmp_path.iterdir())
+
+
+def test_row_03_code_and_models_lie_where_azure_ml_has_them(lab: Lab) -> None:
+    lab.write("net/weights", "w")
+    for name, path in (("mymodel", "model.txt"), ("net", "net")):
+        lab.good("model", "register", "-n", name, "-p", path)
+    lab.write(
+        "score.py",
+        "import os\ndef init(): pass\ndef run(data):\n"
+        "    top = os.environ['AZUREML_MODEL_DIR']\n"
+        "    found = [os.path.join(where, name) for where, _, names in os.walk(top) for name in names]\n"
+        "    return {'top': top, 'files': sorted(found), 'code': os.path.abspath(__file__)}\n",
+    )
+    assert lab.deploy("-m", "net:1").code == 0
+    place = "/var/azureml-app/azureml-models"
+    assert lab.good("service", "run", "myservice", "-d", "1", "--output", "json").json == {
+        "top": place,
+        "files": [f"{place}/mymodel/1/model.txt", f"{place}/net/1/net/weights"],
+        "code": "/var/azureml-app/score.py",
+    }
+
+
+def test_row_51_the_old_flags_say_the_same_as_the_file_and_over_it(tmp_path: Path) -> None:
+    aks = {"computeType": "aks", "containerResourceRequirements": {"cpu": 1, "memoryInGB": 2}}
+    (tmp_path / "aks.json").write_text(json.dumps(aks))
+    silent = {flag.attribute: None for flag in FLAGS}
+    given = {**silent, "kind": None, "target": "mycluster", "deploy_config_file": tmp_path / "aks.json"}
+    assert deployment_of({**given, "cpu_cores": 0.5, "namespace": "ml"}).to_json() == {
+        "computeType": "aks",
+        "containerResourceRequirements": {"cpu": 0.5, "memoryInGB": 2},
+        "namespace": "ml",
+        "computeTargetName": "mycluster",
+    }
+    bare = {**given, "deploy_config_file": None, "target": None}
+    assert deployment_of({**bare, "port": 8890}).to_json() == {"computeType": "local", "port": 8890}
+    assert deployment_of({**bare, "kind": "ACI", "memory_gb": 1.5}).to_json() == {
+        "computeType": "aci",
+        "containerResourceRequirements": {"memoryInGB": 1.5},
+    }
+    with pytest.raises(UsageError, match=r"--compute-type is aci, and .* is for aks"):
+        deployment_of({**given, "kind": "aci"})
+
+
+def test_clusters_get_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    quiet = Lab.__new__(Lab)
+    quiet.good("computetarget", "attach", "-n", "myaks", "-g", "rg", "--cluster-name", "aks1")
+    assert quiet.good("computetarget", "list", "--output", "json").json == [
+        {"name": "myaks", "resource_group": "rg", "cluster_name": "aks1"}
+    ]
+    assert quiet("computetarget", "attach", "-n", "other").code == 3
+    quiet.good("computetarget", "detach", "-n", "myaks")
+    assert "ComputeTargetNotFound" in quiet("computetarget", "detach", "-n", "myaks").err
