@@ -16,6 +16,7 @@ from pipeline.azure.identity import identity_of
 from pipeline.cli._door import run
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.manifest.model import Azure, Registry, Retry, Secret
+from pipeline.reference import parse
 from pipeline.registry import Registries
 from pipeline.registry.credentials import Credential
 from pipeline.registry.problems import Denied, Unauthorized
@@ -298,3 +299,15 @@ bases:
   e: {image: "fine.azurecr.io/a:1"}
 images: {i: {base: b, command: [/a]}, j: {base: c, command: [/a]}, k: {base: d, command: [/a]}}
 """
+
+
+def test_what_is_handed_on_to_others_is_a_token_and_never_the_identity(registry: RealRegistry, issuer: Issuer) -> None:
+    """An engine, or a cluster, that pulls by itself gets what Docker would send: zeros and a refresh token."""
+    issuer.entra["e"] = "puller"
+    registries = as_entra(registry, lambda: Secret("e"))
+    given = registries.given_credential(parse(f"{registry.address}/a:1"))
+    assert given is not None
+    assert (given.username, issuer.refresh[given.password.reveal()]) == (ZEROS, "puller")
+    assert given.entra is None
+    docker = Registries({"HOME": "/nonexistent"}, extra=[given], retry=Retry(1))
+    assert not docker.repository(f"{registry.address}/a").has_manifest("sha256:" + "0" * 64)
