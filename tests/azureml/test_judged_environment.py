@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from judging import Judge, Refused
 
+from pipeline.azureml import defaults
 from pipeline.azureml.environment import CondaDependencies, ContainerRegistry, Environment
 from pipeline.azureml.exceptions import UserErrorException
+from pipeline.bases._catalogue import default
 
 EXAMPLES = int(os.environ.get("JUDGED_EXAMPLES", "40"))
 JUDGED = settings(
@@ -145,3 +147,11 @@ def test_row_38_a_password_is_written_as_a_reference(judge: Judge) -> None:
     assert ours.to_json() == theirs
     assert "pa55word" not in repr(ours) + repr(made) + str(made.password)
     assert made.password == "pa55word"
+
+
+def test_row_01_the_defaults_are_the_sdks_and_the_catalogues(judge: Judge) -> None:
+    assert judge("script", text="result = [DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE]") == [
+        defaults.DEFAULT_CPU_IMAGE,
+        defaults.DEFAULT_GPU_IMAGE,
+    ]
+    assert [default(), default("cuda")] == [defaults.DEFAULT_CPU_IMAGE, defaults.DEFAULT_GPU_IMAGE]
