@@ -88,7 +88,7 @@ def shop(project: Callable[[Mapping[str, str]], Path]) -> Callable[..., Path]:
     return make
 
 
-def test_the_server_is_added_beside_what_the_layers_brought(shop: Callable[..., Path]) -> None:
+def test_row_39_the_server_is_added_beside_what_the_layers_brought(shop: Callable[..., Path]) -> None:
     found, indexes = resolved(shop())
     assert [item.entry.name for item in found.images[0].stack] == ["slim", "web", "code", "a+stack"]
     assert indexes.installed == [{}, {"flask": "1.5"}]
@@ -120,7 +120,7 @@ def test_the_server_starts_with_the_images_own_python_and_its_settings(shop: Cal
     assert {"WORKER_COUNT=3", "SCORING_TIMEOUT_MS=1500", "WORKER_TIMEOUT=120"} <= set(config["Env"])
 
 
-def test_a_layer_that_writes_into_the_stacks_folder_is_refused(project: Callable[..., Path]) -> None:
+def test_row_04_a_layer_that_writes_into_the_stacks_folder_is_refused(project: Callable[..., Path]) -> None:
     """Whatever its kind: here a plain layer of which the manifest does not tell the files."""
     text = """\
 version: 1
