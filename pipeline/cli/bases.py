@@ -42,7 +42,7 @@ def command(
     ca: Path | None,
     insecure: bool,
 ) -> None:
-    """List the public base images of Azure ML, or say what an image really holds.
+    """List Azure ML's base images, or say what an image holds.
 
     The list says what each image is said to hold, the accelerator that it needs, and which of them Azure ML takes when
     none is named. --inspect reads the image's files, runs nothing, and says where the list is wrong.

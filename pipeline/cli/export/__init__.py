@@ -23,7 +23,7 @@ pipeline export systemd manifests/prod.yaml --schedule '30 2 * * *'
     examples=EXAMPLES,
 )
 def command() -> None:
-    """Write what other programs need to run a manifest: jobs of schedulers, files of Azure ML.
+    """Write a manifest as jobs or files of other programs.
 
     Nothing of it holds a secret: variables are named, for the scheduler to give.
     """

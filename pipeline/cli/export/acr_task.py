@@ -57,7 +57,7 @@ def command(
     output: Path | None,
     sets: Mapping[str, str],
 ) -> None:
-    """Write the Dockerfiles of a manifest's bases as tasks of Azure Container Registry.
+    """Write Dockerfile bases as tasks of Azure's registries.
 
     A task builds by the clock, and whenever the image that it starts from is new; the image is tagged
     with the run's ID and `latest`. Secrets are parameters of the template, or variables of the shell.

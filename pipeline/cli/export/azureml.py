@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli._app import command as command_
-from pipeline.cli._options import manifest_argument, output_option, set_option
+from pipeline.cli._options import MANIFEST_HELP, manifest_argument, output_option, set_option
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, opened
 from pipeline.errors import PipelineError, UsageError
@@ -25,7 +25,7 @@ pipeline export azureml manifests/prod.yaml --v2 --parts  the base and a conda f
 """
 
 
-@command_(examples=EXAMPLES)
+@command_(arguments=MANIFEST_HELP, examples=EXAMPLES)
 @manifest_argument
 @click.option("--v1", "version", flag_value=1, type=int, help="For the first SDK and CLI.")
 @click.option("--v2", "version", flag_value=2, type=int, help="For the current API (azure-ai-ml, az ml).")
@@ -50,7 +50,7 @@ def command(
     force: bool,
     sets: Mapping[str, str],
 ) -> None:
-    """Write Azure ML's files for an image of MANIFEST and its target.
+    """Write an image and its target as Azure ML's files.
 
     The environment names the image that 'pipeline run' pushed, by its digest; with --v1 it is of the image's base and
     conda packages where Azure ML can build that. Passwords are left out.

@@ -1,4 +1,4 @@
-"""`pipeline export systemd`: a manifest as a service and a timer of systemd."""
+"""`pipeline export systemd`: a manifest as a timer of systemd."""
 
 from __future__ import annotations
 

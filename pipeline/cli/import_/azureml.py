@@ -45,7 +45,7 @@ def command(
     target: str,
     force: bool,
 ) -> None:
-    """Write a manifest that builds and serves what Azure ML's files describe.
+    """Write a manifest that does what Azure ML's files say.
 
     Paths in the files are relative to the current folder. No password is copied: the manifest names variables in their
     place. What has no meaning any more is said.
