@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from pipeline.targets.remote import Answer
 
 _CONNECT, _READ = 5.0, 30.0
 _FOLLOW = 24 * 3600.0
+_CONNECTION = re.compile(r"^\w+\(host=[^)]*\): ")
+"""How the library begins its reasons; the address is told already."""
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -135,7 +138,7 @@ class KubernetesCluster:
         try:
             yield
         except urllib3.exceptions.HTTPError as error:
-            reason = str(getattr(error, "reason", None) or error)
+            reason = _CONNECTION.sub("", str(getattr(error, "reason", None) or error))
             raise _unreachable(self.address, reason) from None
         except ApiException as error:
             raise _unreachable(self.address, str(error.reason)) from None
