@@ -7,7 +7,6 @@ import os
 import posixpath
 import queue
 import subprocess
-import tempfile
 import threading
 import weakref
 from collections import deque
@@ -20,6 +19,7 @@ from pathlib import Path
 from pipeline.assemble.bytecode_python import Interpreter
 from pipeline.assemble.entry import MTIME
 from pipeline.errors import AssembleError
+from pipeline.store.temporary import temporary
 
 _AHEAD = 32
 _TOGETHER = 8
@@ -81,12 +81,12 @@ class Compilers:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._workers: dict[str, _Workers] = {}
         self._guard = threading.Lock()
+        self._open = contextlib.ExitStack()
         self.close = weakref.finalize(self, _stop, self._processes)
 
     @cached_property
     def folder(self) -> Path:
-        self._temporary = tempfile.TemporaryDirectory(prefix="pipeline-python-")
-        return Path(self._temporary.name)
+        return self._open.enter_context(temporary())
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from pipeline.engine.model import Dockerfile
 from pipeline.engine.pulse import Pulse
 from pipeline.errors import CommandFailed, OutOfReach, PipelineError
+from pipeline.store.temporary import temporary
 
 INSTALL = "install Docker's program with BuildKit (package docker-buildx; in Docker 20.10 it is built in)"
 SHOWN = 15
@@ -94,13 +94,13 @@ def build(
 ) -> str:
     """The ID of the image that was built. Raises CommandFailed with the end of the output; OutOfReach."""
     output = Output(line)
-    with tempfile.TemporaryDirectory() as folder:
-        id_file = Path(folder) / "id"
-        secrets = _files(wanted.secrets, Path(folder))
+    with temporary() as folder:
+        id_file = folder / "id"
+        secrets = _files(wanted.secrets, folder)
         environ = {**os.environ, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
         environ.pop("DOCKER_CONTEXT", None)
         if wanted.logins:
-            environ["DOCKER_CONFIG"] = str(_config(wanted.logins, environ, Path(folder)))
+            environ["DOCKER_CONFIG"] = str(_config(wanted.logins, environ, folder))
         words = [*program, *_words(wanted, id_file, secrets), str(wanted.context)]
         with subprocess.Popen(
             words,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pipeline.engine.sdk import CHUNK, TIMEOUT, answering, client, frames, or_no
 from pipeline.engine.secrets import stdin
 from pipeline.errors import OutOfReach
 from pipeline.limit import clearing_up
+from pipeline.store.temporary import temporary
 
 _KILLING, _PAUSE = 10.0, 1.0
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -89,8 +89,8 @@ class DockerEngine:
         program = buildkit.program(os.environ.get("PATH", "")) if self._about.name == "Docker" else None
         if wanted.secrets and self._about.name == "Docker" and not program:
             raise EngineError("a Dockerfile with secrets needs BuildKit", remedy=INSTALL)
-        with tempfile.TemporaryDirectory() as folder:
-            exact = replace(wanted, path=buildkit.put_down(wanted, Path(folder)))
+        with temporary() as folder:
+            exact = replace(wanted, path=buildkit.put_down(wanted, folder))
             if program:
                 return buildkit.build(program, self._about.address, exact, line, halted)
             return self._build(exact, line)

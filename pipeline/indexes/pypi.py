@@ -5,9 +5,9 @@ The only module that runs uv. A folder that it hands out lies in uv's own cache 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,6 +28,7 @@ from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
 from pipeline.layers._requirements import Requested, lines, normalise, project_of, public, requirement_flaw
 from pipeline.manifest.model import Timeouts
+from pipeline.store.temporary import temporary
 
 if TYPE_CHECKING:
     import subprocess
@@ -60,7 +61,8 @@ class PyPI:
         self._timeouts = timeouts or Timeouts()
         self._ahead = Ahead()
         self._binary = ""
-        self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._open = contextlib.ExitStack()
+        self._private: Path | None = None
 
     def resolve(
         self,
@@ -132,9 +134,9 @@ class PyPI:
         held: Iterable[Mapping[str, Any]],
     ) -> list[dict[str, Any]]:
         """What `uv pip compile` answers: the packages of a pylock.toml (PEP 751)."""
-        with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
-            asked, limits, answer = (Path(folder, name) for name in ("asked.in", "limits.in", "pylock.toml"))
-            stays = stand_ins(installed, Path(folder))
+        with temporary() as folder:
+            asked, limits, answer = (folder / name for name in ("asked.in", "limits.in", "pylock.toml"))
+            stays = stand_ins(installed, folder)
             asked.write_text(lines([*requirements, *stays]), encoding="utf-8")
             limits.write_text(lines(constraints), encoding="utf-8")
             if known := preferences(held):
@@ -160,8 +162,8 @@ class PyPI:
             f"{p['name']} @ {direct[p['name']]}" if p["name"] in direct else f"{p['name']}=={p['version']}"
             for p in packages
         ]
-        with tempfile.TemporaryDirectory(prefix="pipeline-pip-") as folder:
-            asked, answer = Path(folder, "asked.in"), Path(folder, "pylock.toml")
+        with temporary() as folder:
+            asked, answer = folder / "asked.in", folder / "pylock.toml"
             asked.write_text(lines(pins), encoding="utf-8")
             arguments = ["pip", "compile", str(asked), "--output-file", str(answer), "--format", "pylock.toml"]
             arguments += ["--generate-hashes", "--no-header", "--no-deps", "--python-version", python]
@@ -170,7 +172,7 @@ class PyPI:
             if done.returncode:
                 raise explain(done.stderr, python, platform)
             found = tomllib.loads(answer.read_text(encoding="utf-8")).get("packages", [])
-            places = located(found, Path(folder))
+            places = located(found, folder)
         if missing := [p["file"] for p in packages if (p["file"], p["sha256"]) not in places]:
             remedy = f"'pipeline lock --upgrade {missing[0].split('-')[0]}' takes what there is"
             raise ResolveError(f"no index has {missing[0]} as it is locked", remedy=remedy)
@@ -205,8 +207,8 @@ class PyPI:
         """Has uv install the wheels as links into its cache, without the network if it can, and follows the links."""
         error = ""
         # In memory where possible: a disk's file system may take 3 s for what takes 0.3 s there (ext4, no journal).
-        with tempfile.TemporaryDirectory(prefix="pipeline-pip-", dir=self._links) as folder:
-            asked, target = Path(folder, "wheels.txt"), Path(folder, "target")
+        with temporary(self._links) as folder:
+            asked, target = folder / "wheels.txt", folder / "target"
             asked.write_text(lines(_pins(wheels, wanted.direct())), encoding="utf-8")
             arguments = ["pip", "install", "--requirement", str(asked), "--target", str(target), "--no-deps"]
             arguments += ["--require-hashes", "--only-binary", ":all:", "--link-mode", "symlink"]
@@ -236,8 +238,8 @@ class PyPI:
         if self._environ.get("UV_NO_CACHE", "0").lower() not in ("", "0", "false", "no"):
             # Links need something to point at: a cache of this process's own.
             with self._guard:
-                self._private = self._private or tempfile.TemporaryDirectory(prefix="pipeline-uv-")
-            env["UV_CACHE_DIR"] = self._private.name
+                self._private = self._private or self._open.enter_context(temporary())
+            env["UV_CACHE_DIR"] = str(self._private)
         with self._guard:
             # The first look into sysconfig is not for several threads at once (Python 3.11): some see it half filled.
             self._binary = self._binary or uv_binary(self._environ)
