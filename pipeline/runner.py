@@ -24,7 +24,7 @@ from pipeline.events import (
     entry_of,
 )
 from pipeline.limit import within
-from pipeline.plan.model import Plan, Step, StepKind, TargetWork
+from pipeline.plan.model import Plan, Step, StepKind, TagWork, TargetWork
 from pipeline.stages.bench import Bench, Result
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ class Runner:
         performer: Any = stage(step.kind)
         with self.bench.store.guard(step.key[:32], lambda process: self._waits(step, process)):
             database = self.bench.store.database
+            if isinstance(step.work, TagWork):  # which other runs may have moved since this one was planned
+                self.bench.sightings.forget(step.work.published)
             if not self._is_of_new_parts(step) and self._is_done(step, performer):
                 self.bench.cache.settle(step, self.plan.name)
                 self._note_one(step)
@@ -283,8 +285,7 @@ class Runner:
         return report
 
     def _worst(self) -> PipelineError:
-        real = [error for error in self.errors if not isinstance(error, Interrupted)]
-        return (real or self.errors)[0]
+        return next((error for error in self.errors if not isinstance(error, Interrupted)), self.errors[0])
 
 
 def _several(steps: Iterable[Step]) -> dict[str, int]:

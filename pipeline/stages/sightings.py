@@ -31,12 +31,18 @@ class Sightings:
         """Notes tags that will be asked for; nothing goes out yet."""
         self._expected.update(dict.fromkeys(tags))
 
+    def forget(self, tags: Iterable[Reference]) -> None:
+        """Asks for these again when they are asked for: others may have moved them since."""
+        with self._lock:
+            for tag in tags:
+                self._seen.pop(tag, None)
+
     def digest(self, tag: Reference) -> str:
         """The digest of what has this tag; empty when the registry has no such tag. OutOfReach."""
         with self._lock:
             if tag not in self._seen:
                 self._ask([each for each in dict.fromkeys([*self._expected, tag]) if each not in self._seen])
-        found = self._seen[tag]
+            found = self._seen[tag]
         if isinstance(found, PipelineError):
             raise found
         return found
