@@ -88,6 +88,9 @@ def _json(text: str, file: str) -> Any:
         raise ManifestError([Diagnostic(Location(file, error.lineno, error.colno), message, remedy, line)]) from error
     except RecursionError as error:
         raise _error(file, "the lock is nested too deeply", f"remove the file and {AGAIN}") from error
+    except ValueError as error:
+        # Python reads no number of more than 4300 digits.
+        raise _error(file, "the lock holds a number that is none", f"remove the file and {AGAIN}") from error
 
 
 def _error(file: str, message: str, remedy: str) -> ManifestError:

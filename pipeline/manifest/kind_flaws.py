@@ -48,11 +48,11 @@ def accelerator_flaws(data: Mapping[str, Any], broken: Collection[Path_]) -> Ite
 
 def _base_of(data: Mapping[str, Any], image: object) -> str:
     """The base that an image stands on, through the images between; empty where that leads nowhere."""
-    images, seen = data["images"], set()
+    images, bases, seen = data["images"], data.get("bases"), set()
     while isinstance(image, str) and image in images and image not in seen:
         seen.add(image)
         image = images[image].get("base") if isinstance(images[image], dict) else None
-    return image if isinstance(image, str) and image in (data.get("bases") or {}) else ""
+    return image if isinstance(image, str) and isinstance(bases, dict) and image in bases else ""
 
 
 def _needed(data: Mapping[str, Any], base: str) -> str:

@@ -75,7 +75,12 @@ class Members:
             member = self._next()
 
     def content(self, member: tarfile.TarInfo) -> IO[bytes] | None:
-        """The bytes of the member that came last; none of what is no file."""
+        """The bytes of the member that came last; none of what is no file.
+
+        Raises tarfile.TarError for a sparse file: a few bytes may say that it has as many zeros as they like.
+        """
+        if member.issparse():
+            raise tarfile.ReadError(f"{member.name[:200]!r} is a sparse file, which no layer may have")
         return self._tar.extractfile(member) if member.isreg() else None
 
     _tar: tarfile.TarFile = cast(tarfile.TarFile, None)

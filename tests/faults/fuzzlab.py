@@ -29,7 +29,7 @@ from pipeline.store import Store
 LONGEST_ERROR = 200_000
 """Characters of all that is said of one manifest."""
 _SECONDS = 20.0
-_STUCK = 60.0
+_STUCK = 300.0
 _MEMORY = 400 << 20
 ENVIRON = {
     "REGISTRY": "registry.example.com",

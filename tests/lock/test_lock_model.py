@@ -62,6 +62,7 @@ def test_a_merge_conflict_is_shown_with_its_line() -> None:
         '{"version": 1, "entries": {"a": 1}}',
         '{"version": 1, "entries": {"a": {"kind": "pip"}}}',
         "[" * 100_000,
+        "9" * 5000,
         "\0",
     ],
 )
