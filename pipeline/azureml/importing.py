@@ -21,7 +21,7 @@ from pipeline.azureml.importing_packages import packages_of
 from pipeline.azureml.importing_parts import Parts, entry_name, literal
 from pipeline.azureml.importing_target import target_of
 from pipeline.azureml.inference import InferenceConfig
-from pipeline.azureml.secret_text import is_reference
+from pipeline.azureml.secret_text import is_reference, is_secret_variable
 from pipeline.azureml.yaml_text import dump
 from pipeline.manifest.model import Secret
 from pipeline.manifest.paths import project_root
@@ -162,17 +162,19 @@ def _own_files(source: Path, manifest: Path) -> list[str]:
 
 
 def _variables(environment: Environment, parts: Parts) -> None:
-    """Variables into the image; those that are called as secrets are, to the target and by reference alone."""
+    """Variables into the image; those that are secret, to the target and by reference alone."""
     for name, value in (environment.environment_variables or {}).items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
             remedy = "letters, digits and '_', as in LOG_LEVEL"
             raise UserErrorException(f"environmentVariables: '{name}' is no name of a variable", remedy=remedy)
-        if names_a_secret(name) and is_reference(str(value)):
+        secret = is_secret_variable(name, str(value))
+        if secret and is_reference(str(value)):
             parts.secret_env[name] = str(value)
-        elif names_a_secret(name):
+        elif secret:
             parts.secret_env[name] = f"${{env:{name}}}"
             parts.secrets[name] = Secret(str(value))
-            parts.notes.append(f"{name} is called as secrets are: set it in your environment, its value is not copied")
+            what = "is called as secrets are" if names_a_secret(name) else "holds a secret"
+            parts.notes.append(f"{name} {what}: set it in your environment, its value is not copied")
         else:
             parts.env[name] = literal(str(value))
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.azureml import defaults
 from pipeline.azureml.conda_dependencies import CondaDependencies
 from pipeline.azureml.environment import Environment
+from pipeline.azureml.importing_addresses import guarded
 from pipeline.azureml.importing_parts import Parts, literal
 
 _INDEX = re.compile(
@@ -38,19 +39,20 @@ def _spec(conda: CondaDependencies, parts: Parts) -> dict[str, Any]:
         parts.env[name] = literal(str(value))
     if data.get("prefix"):
         parts.notes.append(f"the conda environment's prefix is left out: {data['prefix']}")
-    return {"channels": [literal(each) for each in data.get("channels") or ["defaults"]], "dependencies": _items(data)}
+    channels = [guarded(each, parts) for each in data.get("channels") or ["defaults"]]
+    return {"channels": channels, "dependencies": _items(data, parts)}
 
 
-def _items(data: dict[str, Any]) -> list[Any]:
+def _items(data: dict[str, Any], parts: Parts) -> list[Any]:
     """Conda's packages, and those of pip; what asks for the public package index asks for nothing special."""
     items = data.get("dependencies") or []
-    found: list[Any] = [literal(item) for item in items if isinstance(item, str)]
+    found: list[Any] = [guarded(item, parts) for item in items if isinstance(item, str)]
     lines = [line for item in items if isinstance(item, dict) for line in item["pip"]]
     # Lines of a requirements file: empty ones and comments mean nothing.
     wanted = [
         line for line in lines if line.strip() and not line.lstrip().startswith("#") and not _INDEX.fullmatch(line)
     ]
-    pip = [literal(line) for line in wanted]
+    pip = [guarded(line, parts) for line in wanted]
     found += [{"pip": pip}] if pip else []
     return found or [f"python={defaults.PYTHON_VERSION}"]
 

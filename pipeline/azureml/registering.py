@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pipeline.azureml.exceptions import UserErrorException
-from pipeline.manifest.secrets import names_a_secret
+from pipeline.azureml.secret_text import is_secret_variable
 
 if TYPE_CHECKING:
     from pipeline.azureml.environment import Environment
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
-    """An environment's document in which variables that are called as secrets are references to themselves."""
+    """An environment's document in which variables that are secret are references to themselves."""
     variables = document.get("environmentVariables") or {}
-    safe = {name: f"${{env:{name}}}" if names_a_secret(name) else value for name, value in variables.items()}
+    safe = {
+        name: f"${{env:{name}}}" if is_secret_variable(name, str(value)) else value for name, value in variables.items()
+    }
     return {**document, **({"environmentVariables": safe} if variables else {})}
 
 

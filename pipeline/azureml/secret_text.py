@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 
 from pipeline.manifest.model import Secret
-from pipeline.manifest.secrets import reveal
+from pipeline.manifest.secrets import names_a_secret, password_in, reveal
 
+# Connection strings (Azure Storage, Service Bus, SQL) and shared access signatures (the `sig` of a query).
+_CONNECTION = re.compile(
+    r"(?:^|;)\s*(?:AccountKey|SharedAccessKey|SharedAccessSignature|Password|Pwd)\s*=\s*[^;\s]|[?&]sig=[^&\s]",
+    re.IGNORECASE,
+)
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-[^}]*)?\}")
 
 
@@ -29,3 +34,10 @@ def variable_of(text: str) -> str:
     """The environment variable that a reference names, or nothing."""
     found = _VARIABLE.fullmatch(reveal(text))
     return found[1] if found else ""
+
+
+def is_secret_variable(name: str, value: str) -> bool:
+    """Whether an environment variable is called as secrets are, or holds one: an address with a password, a
+    connection string, a shared access signature.
+    """
+    return names_a_secret(name) or bool(password_in(value)) or _CONNECTION.search(value) is not None

@@ -69,7 +69,10 @@ def without_secrets(value: Any) -> Any:
     return value
 
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# An address; or a line for pip that has one: --extra-index-url ADDRESS, name @ ADDRESS.
+_ADDRESS = re.compile(
+    r"(?:(?:--(?:extra-)?index-url|--find-links|-[if])[ =]\s*|[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?[A-Za-z][A-Za-z0-9+.-]*://"
+)
 
 
 def out_of_place(path: Path_, value: str, schemas: Sequence[Mapping[str, Any]]) -> Finding | None:
@@ -81,7 +84,7 @@ def out_of_place(path: Path_, value: str, schemas: Sequence[Mapping[str, Any]]) 
     if any(schema.get("writeOnly") or schema.get("x-secret-ok") for schema in schemas):
         return None
     section = path[0] if path else ""
-    if section in ("bases", "layers") and _SCHEME.match(value.reveal()):
+    if section in ("bases", "layers") and _ADDRESS.match(value.reveal()):
         return None
     if section == "targets" and "env" in path[3:]:
         return None

@@ -270,3 +270,55 @@ def test_what_lies_outside_of_the_project_cannot_be_in_the_manifest(folder: Path
 def test_an_image_for_windows_is_refused(folder: Path) -> None:
     with pytest.raises(AzureMLException, match=r"platform\.os is Windows"):
         made(folder, {"docker": {"platform": {"os": "Windows"}}})
+
+
+def test_credentials_in_addresses_are_not_copied(folder: Path) -> None:
+    lines = [
+        "azureml-defaults",
+        "--extra-index-url https://build:pa55word@feeds.example.com/simple/",
+        "--find-links=https://0123456789abcdefghij@feeds.example.com/links/",
+        "own @ https://build:pa55word@feeds.example.com/own-1-py3-none-any.whl",
+        "-i https://build:${PAT}@feeds.example.com/simple/",
+        "plain @ https://build@feeds.example.com/plain-1-py3-none-any.whl",
+    ]
+    channels = ["https://conda.example.com/t/t0ken/channel", "https://me:0ther@conda.example.com/two", "main"]
+    packages = {"channels": channels, "dependencies": ["python=3.11", {"pip": lines}]}
+    found = made(folder, {"python": {"condaDependencies": packages}})
+    conda = manifest(found)["layers"]["packages"]["conda"]
+    assert conda["channels"] == [
+        "https://conda.example.com/t/${env:CONDA_EXAMPLE_COM_TOKEN}/channel",
+        "https://me:${env:CONDA_EXAMPLE_COM_PASSWORD}@conda.example.com/two",
+        "main",
+    ]
+    first, second = "FEEDS_EXAMPLE_COM_PASSWORD", "FEEDS_EXAMPLE_COM_PASSWORD_2"
+    assert conda["dependencies"][1]["pip"] == [
+        "azureml-defaults",
+        f"--extra-index-url https://build:${{env:{first}}}@feeds.example.com/simple/",
+        f"--find-links=https://${{env:{second}}}@feeds.example.com/links/",
+        f"own @ https://build:${{env:{first}}}@feeds.example.com/own-1-py3-none-any.whl",
+        "-i https://build:$${PAT}@feeds.example.com/simple/",
+        "plain @ https://build@feeds.example.com/plain-1-py3-none-any.whl",
+    ]
+    secrets = {name: value.reveal() for name, value in found.secrets.items()}
+    assert secrets[first] == "pa55word" and secrets[second] == "0123456789abcdefghij"
+    assert all(any(name in note for note in found.notes) for name in secrets)
+    (folder / "pipeline.yaml").write_text(found.text)
+    load(folder / "pipeline.yaml", environ={**secrets, "PAT": "x"}, sets={})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=c2VjcmV0;EndpointSuffix=core.windows.net",
+        "Server=tcp:db.example.com;User ID=me;Password=pa55;",
+        "https://me.blob.core.windows.net/c/f?sv=2020&sig=c2VjcmV0",
+        "amqps://me:pa55@queue.example.com",
+    ],
+)
+def test_a_variable_that_holds_a_secret_goes_to_the_target_by_reference(folder: Path, value: str) -> None:
+    local = LocalWebserviceDeploymentConfiguration(8890)
+    found = made(folder, {"environmentVariables": {"STORAGE": value, "LEVEL": "a=1;b=2"}}, local)
+    assert value not in found.text and found.secrets["STORAGE"].reveal() == value
+    assert "STORAGE holds a secret: set it in your environment, its value is not copied" in found.notes
+    image, target = manifest(found)["images"]["my-service"], manifest(found)["targets"]["my-service"]
+    assert image["env"] == {"LEVEL": "a=1;b=2"} and target["local"]["env"] == {"STORAGE": "${env:STORAGE}"}
