@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from pipeline.errors import OutOfReach, ResolveError
 from pipeline.http import is_loopback, retry_after
 
 _MOST_PAGES = 50
+_FINAL = re.compile("exists|invalid|inaccessible|notallowed|taken", re.IGNORECASE)
+"""Codes of conflicts (409) that waiting does not end."""
 
 
 class NotThere(ResolveError):
@@ -124,7 +127,10 @@ def refusal(error: Any, what: str, who: str) -> OutOfReach | ResolveError:
     if "quota" in f"{code} {says}".lower():
         return OutOfReach(fact, remedy="ask for a higher quota, or free some")
     if "sku" in f"{code} {says}".lower() or "tier" in says.lower():
-        return OutOfReach(fact, remedy="raise the registry's SKU")
+        return OutOfReach(fact, remedy="take a higher SKU, or one that is there")
+    if status == 409 and not _FINAL.search(code):
+        # Another operation on the same resource: it ends.
+        return OutOfReach(fact, remedy="try again when it has ended", transient=True)
     return OutOfReach(fact, remedy="see what Azure says")
 
 

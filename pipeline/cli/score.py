@@ -51,7 +51,10 @@ def score(shell: Shell, service: Service, request: Any) -> None:
     if seen.state not in ("running", "starting"):
         detail = f": {seen.detail}" if seen.detail else ""
         raise RolloutError(f"{service.name} is {seen.state}{detail}", remedy="start it with 'pipeline run'")
-    got = score_release(endpoint_of(service.target, seen), {"request": request}, clock=shell.clock)
+    endpoint = endpoint_of(service.target, seen)
+    if endpoint is None:
+        raise UsageError(f"no request from this machine gets to {service.name}", remedy="call it from where it runs")
+    got = score_release(endpoint, {"request": request}, clock=shell.clock)
     if shell.json:
         shell.value({"service": service.name, "answer": got.answer, "milliseconds": round(got.milliseconds, 1)})
     else:

@@ -48,9 +48,9 @@ def _watch(
         seen = target.observe()
         if seen.state not in ("running", "unknown") or (seen.revision and seen.revision != wanted.revision):
             raise Unfit(f"with {percent} % of the traffic it is {seen.state}: {seen.detail or seen.revision}")
-        if score and seen.state == "running":
+        if score and seen.state == "running" and (endpoint := target.endpoint(seen)):
             try:
-                seconds.append(score_release(target.endpoint(seen), score, clock=clock, send=send).milliseconds / 1000)
+                seconds.append(score_release(endpoint, score, clock=clock, send=send).milliseconds / 1000)
             except Unfit as error:
                 errors.append(error)
         wait(min(_EACH, max(until - clock(), 0.01)))

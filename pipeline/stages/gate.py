@@ -90,7 +90,8 @@ def prove(
         if not _is_begun(target, wanted):
             (target.rollback if back else target.rollout)(wanted)
         observation = _healthy(target, wanted, pace)
-        scored = score_release(endpoint_of(target, observation), score, clock=clock, send=send) if score else None
+        endpoint = endpoint_of(target, observation) if score else None
+        scored = score_release(endpoint, score, clock=clock, send=send) if score and endpoint else None
         if isinstance(target, RemoteTarget) and (strategy := target.strategy(wanted)):
             from pipeline.stages.canary import hand_over
 

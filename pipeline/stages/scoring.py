@@ -28,8 +28,8 @@ class Score:
     milliseconds: float
 
 
-def endpoint_of(target: Target | RemoteTarget, seen: Observation) -> Endpoint:
-    """Where a target's service scores."""
+def endpoint_of(target: Target | RemoteTarget, seen: Observation) -> Endpoint | None:
+    """Where a target's service scores; None where no request gets there."""
     return target.endpoint(seen) if isinstance(target, RemoteTarget) else Endpoint(f"{seen.address}/score")
 
 

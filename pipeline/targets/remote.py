@@ -150,8 +150,11 @@ class RemoteTarget(ABC):
     def rollback(self, release: Release) -> Observation:
         return self.rollout(release)
 
-    def endpoint(self, seen: Observation) -> Endpoint:
-        """Where the release that was rolled out last scores, before it has any traffic of others."""
+    def endpoint(self, seen: Observation) -> Endpoint | None:
+        """Where the release that was rolled out last scores, before it has any traffic of others.
+
+        None where no request from this machine gets there: it is not scored then, and the target says so.
+        """
         return Endpoint(f"{seen.address}/score")
 
     def differences(self, release: Release) -> Sequence[Difference]:  # noqa: ARG002

@@ -227,13 +227,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def doubled(folder: Path) -> Iterator[AzureDouble]:
+def doubled(folder: Path, double: AzureDouble | None = None) -> Iterator[AzureDouble]:
     """Azure on a free port; `environ` leads there."""
-    double = AzureDouble()
+    double = double or AzureDouble()
     ca = certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(ca, ca.with_name("key.pem"))
-    server = _Server(("127.0.0.1", 0), type("Handler", (Exchange,), {"answer": staticmethod(double.answer)}))
+    # Headers and body go apart: the second would wait until the first has been acknowledged.
+    handler = {"answer": staticmethod(double.answer), "disable_nagle_algorithm": True}
+    server = _Server(("127.0.0.1", 0), type("Handler", (Exchange,), handler))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     double.base = f"https://127.0.0.1:{server.server_address[1]}"
     double.environ = {

@@ -22,6 +22,9 @@ from pipeline.targets import _ports
 from pipeline.targets._sandbox import SandboxError, run
 from pipeline.targets.model import Release
 
+for _folder in ("azure", "integration", "registry"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / _folder))
+
 # Takes the socket that it is passed, or else listens on PORT; answers with what it was told to.
 SERVER = """
 import http.server, json, os, signal, socket, sys, threading
