@@ -61,7 +61,6 @@ class Azure(AzureDouble):
     puts: list[tuple[str, Json]] = field(default_factory=list)
     log: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
-    probed: Callable[[], int] = lambda: 200
 
     def around(self, time: Time, folder: Path, account: Account | None = None, **environ: str) -> Surroundings:
         keys = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": SECRET}
@@ -74,9 +73,6 @@ class Azure(AzureDouble):
         path = urlsplit(exchange.path).path
         if path == "/score":
             self._score(exchange)
-        elif path == "/":
-            exchange.body()
-            exchange.reply(self.probed(), {})
         else:
             super().answer(exchange)
 
@@ -136,6 +132,7 @@ class Azure(AzureDouble):
             reply(exchange, 200, {"content": "\n".join(lines[-body.get("tail", 1000) :])})
         elif action == "stop":
             self.resources[path]["properties"]["instanceView"] = {"state": "Stopped"}
+            self.log.pop(path, None)
             exchange.reply(204, {})
         else:
             refuse(exchange, 404, "NotFound", f"There is no action {action}.")
@@ -166,10 +163,19 @@ class Azure(AzureDouble):
         """What the service adds to a resource."""
         name = path.rpartition("/")[2]
         if "/containerGroups/" in path:
-            return {"instanceView": {"state": "Running", "events": []}}
+            return self._running(self.puts[-1][1]["properties"])
         return (
             {} if "/deployments/" in path else {"scoringUri": f"{self.base}/score", "swaggerUri": f"{self.base}/{name}"}
         )
+
+    def _running(self, properties: Json) -> Json:
+        containers = copy.deepcopy(properties["containers"])
+        for one in containers:
+            one["properties"]["instanceView"] = {"restartCount": 0, "currentState": {"state": "Running"}}
+        address = {**properties["ipAddress"], "ip": "10.0.0.4"}
+        if label := address.get("dnsNameLabel"):
+            address["fqdn"] = f"{label}.westeurope.azurecontainer.io"
+        return {"instanceView": {"state": "Running", "events": []}, "containers": containers, "ipAddress": address}
 
     def _wrong(self, path: str, body: Json) -> tuple[str, str] | None:
         """What the service would say of a body."""
@@ -183,6 +189,8 @@ class Azure(AzureDouble):
                 return "BadArgument", "The deployment is not valid."
             if properties["instanceType"] == "Standard_Nothing":
                 return "BadArgument", "The specified VM SKU Standard_Nothing is not supported."
+        elif "/containerGroups/" in path:
+            return self._wrong_group(path, properties)
         elif "/onlineEndpoints/" in path:
             traffic, mirror = properties.get("traffic") or {}, properties.get("mirrorTraffic") or {}
             names = {one.rpartition("/")[2] for one in self.resources if one.startswith(f"{path}/deployments/")}
@@ -190,6 +198,19 @@ class Azure(AzureDouble):
                 return "InvalidTraffic", f"The traffic {traffic} is not valid."
             if properties.get("authMode") not in ("Key", "AMLToken", "AADToken") or "location" not in body:
                 return "BadArgument", "The endpoint is not valid."
+        return None
+
+    def _wrong_group(self, path: str, properties: Json) -> tuple[str, str] | None:
+        container = properties["containers"][0]["properties"]
+        if not container["image"].startswith("prod.azurecr.io/ml/web@sha256:"):
+            return "InvalidImage", "The image is not valid."
+        if container["resources"]["requests"]["cpu"] > 4:
+            words = "Resource type 'Microsoft.ContainerInstance/containerGroups' container group quota 'StandardCores'"
+            return "ContainerGroupQuotaReached", f"{words} exceeded in region 'westeurope'."
+        if live := self.resources.get(path):
+            before = live["properties"]["containers"][0]["properties"]["resources"]
+            if before != container["resources"]:
+                return "InvalidContainerGroupUpdate", "The updates on container group are invalid."
         return None
 
     def _delete(self, exchange: Exchange, path: str) -> None:
