@@ -23,7 +23,13 @@ def pax(*records: str) -> bytes:
 
 
 def test_members_and_their_content() -> None:
-    data = info("a", 3) + b"abc".ljust(512, b"\0") + info("b/", kind=tarfile.DIRTYPE) + info("c", 1) + b"x".ljust(1536, b"\0")
+    data = (
+        info("a", 3)
+        + b"abc".ljust(512, b"\0")
+        + info("b/", kind=tarfile.DIRTYPE)
+        + info("c", 1)
+        + b"x".ljust(1536, b"\0")
+    )
     members = Members(Forward(io.BytesIO(data)))
     found = [(one.name, file.read() if (file := members.content(one)) else None) for one in members]
     assert found == [("a", b"abc"), ("b", None), ("c", b"x")]
