@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError, StoreError
 from pipeline.manifest.words import size
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.plan.model import Plan, PushWork, Step
+from pipeline.reference import Reference
 from pipeline.stages.bench import Bench, Result
 from pipeline.stages.image import superseded
 from pipeline.store.lookup import documents
@@ -57,6 +58,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
         image = gzipped(bench.store, image, bench.stop, kept, bench.cache)
     layers = _layers(image, bench)
     bench.say(step.id, f"sending it to {step.work.where}")
+    bench.sightings.forget()
     with tried_enough():
         moved = transfers.push(
             bench.store,
@@ -64,7 +66,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             bench.registries.repository(step.work.where),
             origins=bench.origins.repositories(layers),
             like=[tag.tag for tag in step.work.tags],
-            seen=_seen(step.work, bench),
+            seen=[digest for tag in step.work.tags if (digest := seen(tag, bench))],
             progress=lambda _count: bench.stop(),
         )
     reference = step.work.where.at(digest=image.digest)
@@ -74,13 +76,17 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     return Result(record, title=f"{shown}  {size(moved.moved)} moved, {size(there)} there")
 
 
-def _seen(work: PushWork, bench: Bench) -> list[str]:
-    """What the image's tags are now: most of a new image is in the one before it, whose tag is still there."""
+def seen(tag: Reference, bench: Bench) -> str:
+    """What a tag is now: most of a new image is in the one before it, whose tag is still there. Raises what will not
+    pass, after as many tries as there may be: whatever is asked next would only try as often once more.
+    """
     try:
-        return [digest for tag in work.tags if (digest := bench.sightings.digest(tag))]
-    except PipelineError:
-        # The push itself says what is wrong, and tries again.
-        return []
+        return bench.sightings.digest(tag)
+    except PipelineError as error:
+        if error.transient:
+            raise
+        # Who may write need not be allowed to read: what is wrong, the push itself will tell.
+        return ""
 
 
 @contextmanager

@@ -31,10 +31,11 @@ class Sightings:
         """Notes tags that will be asked for; nothing goes out yet."""
         self._expected.update(dict.fromkeys(tags))
 
-    def forget(self, tags: Iterable[Reference]) -> None:
-        """Asks for these again when they are asked for: others may have moved them since."""
+    def forget(self, tags: Iterable[Reference] = ()) -> None:
+        """Asks for these again when they are asked for, others may have moved them since; and for what failed."""
         with self._lock:
-            for tag in tags:
+            failed = [tag for tag, found in self._seen.items() if isinstance(found, PipelineError)]
+            for tag in (*tags, *failed):
                 self._seen.pop(tag, None)
 
     def digest(self, tag: Reference) -> str:
@@ -59,7 +60,7 @@ class Sightings:
                 except IndexError:
                     return
                 try:
-                    self._seen[tag] = self._look(tag)
+                    self._seen[tag] = self._given_up(tag) or self._look(tag)
                 except BaseException as error:
                     failures.append(error)
                     left.clear()
@@ -73,6 +74,13 @@ class Sightings:
             thread.join()
         if failures:
             raise failures[0]
+
+    def _given_up(self, tag: Reference) -> PipelineError | None:
+        """Why its registry is not asked any more: it did not answer for another tag, as often as that was tried."""
+        for other, found in list(self._seen.items()):
+            if other.registry == tag.registry and isinstance(found, PipelineError) and found.transient:
+                return found
+        return None
 
     def _look(self, tag: Reference) -> str | PipelineError:
         from pipeline.registry.problems import NotFound

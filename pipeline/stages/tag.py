@@ -6,7 +6,6 @@ from pipeline.digest import short
 from pipeline.errors import PipelineError
 from pipeline.oci.descriptor import Descriptor
 from pipeline.plan.model import Plan, Step, TagWork
-from pipeline.reference import Reference
 from pipeline.stages.bench import Bench, Result
 from pipeline.stages.image import superseded
 
@@ -46,14 +45,6 @@ def lost(step: Step, bench: Bench) -> str:
     return ""
 
 
-def _seen(tag: Reference, bench: Bench) -> str:
-    try:
-        return bench.sightings.digest(tag)
-    except PipelineError:
-        # Moving it will tell, and is tried again.
-        return ""
-
-
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     """The registry's tags first: when one of them cannot be moved, those of the store have not moved either."""
     assert isinstance(step.work, TagWork)
@@ -61,14 +52,14 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     title, record = ", ".join(step.work.image.tags), {"digest": image.digest}
     if step.work.published:
         from pipeline.registry import transfers
-        from pipeline.stages.publish import tried_enough
+        from pipeline.stages.publish import seen, tried_enough
 
         pushed = image_of(plan.step(step.work.pushed), bench)
         where, names = step.work.published[0], [tag.tag for tag in step.work.published]
         # What a killed run has moved already is not moved again: a registry may refuse that, or tell others of it.
-        away = [tag.tag for tag in step.work.published if _seen(tag, bench) != pushed.digest]
-        if away:
-            with tried_enough():
+        with tried_enough():
+            away = [tag.tag for tag in step.work.published if seen(tag, bench) != pushed.digest]
+            if away:
                 transfers.tag(bench.store, pushed, bench.registries.repository(where), away)
         title += f"; {where.name}:{', '.join(names)}"
         record["published"] = pushed.digest

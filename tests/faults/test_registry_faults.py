@@ -5,6 +5,8 @@ error in bounded time; no tag moves wrongly, the store stays whole, and the next
 from __future__ import annotations
 
 import itertools
+import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -168,3 +170,18 @@ def test_all_answers_from_one_on(
     for at in found:
         survives(town, fault, at, expected, always=True)
     figure(figure_of(fault), len(found))
+
+
+@pytest.mark.usefixtures("town")
+def test_a_registry_that_is_gone_is_tried_as_often_as_the_policy_says(tmp_path: Path) -> None:
+    images = "  web: {base: slim, layers: [code], command: [/bin/x], tags: [v1, v2], push: {to: prod}}\n"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        shop = Project(tmp_path, f"127.0.0.1:{nobody.getsockname()[1]}")
+        text = MANIFEST.format(address=shop.address, name="shop").replace("  given: {image", "  # {image")
+        shop.write("project/pipeline.yaml", text + images)
+        code, said = shop.run()
+    assert code == 4, said
+    told = json.loads(shop("runs", "show", "--output", "json")[1])
+    tries = {step["step"]: len(step["attempts"]) for step in told["done"]}
+    assert tries["push web"] == 1

@@ -62,3 +62,40 @@ def test_a_bug_comes_through() -> None:
     sightings.expect(TAGS)
     with pytest.raises(ZeroDivisionError):
         sightings.digest(TAGS[0])
+
+
+def test_a_registry_that_does_not_answer_is_not_asked_for_each_tag() -> None:
+    asked = []
+
+    class Dead:
+        @contextmanager
+        def send(self, _method: str, url: str, _headers: Mapping[str, str], _body: Body = None) -> Iterator[Response]:
+            asked.append(url)
+            raise OutOfReach("no answer", transient=True)
+            yield
+
+    registries = Registries({"HOME": "/nonexistent"}, transport=Dead(), retry=Retry(1))
+    sightings = Sightings(registries.repository)
+    sightings.expect(TAGS[:2])
+    for _ in range(2):
+        for tag in TAGS[:2]:
+            with pytest.raises(OutOfReach, match="no answer"):
+                sightings.digest(tag)
+    assert len(asked) == 1
+    sightings.forget()
+    with pytest.raises(OutOfReach, match="no answer"):
+        sightings.digest(TAGS[1])
+    assert len(asked) == 2
+
+
+def test_what_is_forgotten_is_asked_again() -> None:
+    answers = Answers()
+    sightings = Sightings(Registries({"HOME": "/nonexistent"}, transport=answers, retry=Retry(1)).repository)
+    sightings.digest(TAGS[4])
+    before = len(answers.asked)
+    sightings.forget()
+    sightings.digest(TAGS[4])
+    assert len(answers.asked) == before
+    sightings.forget([TAGS[4]])
+    sightings.digest(TAGS[4])
+    assert len(answers.asked) == before + 1
