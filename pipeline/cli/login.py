@@ -93,6 +93,8 @@ def _by_azure(shell: Shell, registry: str, tenant: str, expose: bool, ca: Path |
     if not token.reveal():
         raise UsageError(f"{host} gives no tokens to users of Azure", remedy="leave --azure out")
     client.call(Request("GET", "/v2/", host))
+    # A registry may replace a token that is used.
+    token = client.identity_token()
     if expose:
         text = token.reveal()
         shell.value({"loginServer": host, "username": ACR_USER, "accessToken": text, "refreshToken": text})

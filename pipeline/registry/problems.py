@@ -64,6 +64,8 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
         return _busy(response, where, fact, clock)
     if status < 400:
         return OutOfReach(f"{where}: an answer that makes no sense here ({status})", remedy=_ASTRAY, transient=True)
+    if status == 403 and _FIREWALL in says:
+        return OutOfReach(fact, remedy="let this address through the registry's firewall, or run where it may come in")
     if status in (401, 403) and who:
         return denied(f"{fact}, for {who}", _action(data))
     if status in (401, 403):
@@ -168,6 +170,8 @@ _STATUS = {
     507: _FULL,
 }
 
+_FIREWALL = "is not allowed access"
+"""Azure's words to addresses that a registry's network rules keep out (https://aka.ms/acr/firewall)."""
 _REMEDIES = {
     _NEEDS_TLS: "leave out `insecure`",
     _NOT_ALLOWED: "it may be read-only, or a mirror: name one that takes images",

@@ -34,7 +34,7 @@ class Issuer:
     """Knows `users` (name → password) and their `rights`; `entra` are access tokens of Entra → user.
 
     `life` is told of access tokens; the next `stale` of them have run out for the registry when they are given.
-    Refresh tokens that are not in `refresh` are refused. `asked` has (endpoint, how, scopes) of every request.
+    Refresh tokens that are not in `refresh` are refused; one that is used is replaced where it `rotates`. `asked` has (endpoint, how, scopes) of every request.
     """
 
     key: RSAPrivateKey
@@ -46,6 +46,7 @@ class Issuer:
     life: int = 4500
     stale: int = 0
     get_allowed: bool = True
+    rotates: bool = False
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
 
@@ -53,7 +54,7 @@ class Issuer:
         self.users = {"pusher": "s3cret-of-pusher", "puller": "s3cret-of-puller"}
         self.rights = {"pusher": {"pull", "push"}, "puller": {"pull"}, "": set()}
         self.entra, self.refresh = {}, {}
-        self.life, self.stale, self.get_allowed = 4500, 0, True
+        self.life, self.stale, self.get_allowed, self.rotates = 4500, 0, True, False
         self.asked.clear()
         self.headers.clear()
 
@@ -96,7 +97,12 @@ class Issuer:
             kind, name, actions = one.split(":")
             allowed = sorted(set(actions.split(",")) & self.rights[user])
             access.append({"type": kind, "name": name, "actions": allowed})
-        self._reply(exchange, {"access_token": self._signed(user, access), "expires_in": self.life})
+        newer = {}
+        if self.rotates and how == "refresh_token":
+            del self.refresh[form["refresh_token"]]
+            newer = {"refresh_token": f"refresh-{len(self.asked)}-of-{user}"}
+            self.refresh[newer["refresh_token"]] = user
+        self._reply(exchange, {"access_token": self._signed(user, access), "expires_in": self.life, **newer})
 
     def _who(self, exchange: Exchange, form: Mapping[str, str]) -> tuple[str, str | None]:
         basic = exchange.headers.get("Authorization")

@@ -55,6 +55,15 @@ def test_row_23_an_identity_token_is_kept_as_az_acr_login_keeps_it(
         assert secret not in done.stdout + done.stderr
 
 
+def test_a_token_that_the_registry_replaces_when_it_is_tried_is_kept_as_the_newer_one(
+    machine: Machine, registry: RealRegistry, issuer: Issuer
+) -> None:
+    issuer.rotates = True
+    assert machine("login", registry.address, "--azure", **PRINCIPAL).returncode == 0
+    (token,) = issuer.refresh
+    assert machine.docker_config()["auths"][registry.address]["identitytoken"] == token
+
+
 def machine_tokens(issuer: Issuer) -> set[str]:
     assert isinstance(issuer.entra, EntraOf)
     return issuer.entra.tokens

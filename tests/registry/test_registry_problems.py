@@ -54,3 +54,12 @@ def test_what_a_registry_says_moves_no_cursor() -> None:
 
 def test_a_refusal_that_nests_too_deep_is_a_refusal() -> None:
     assert "bad request (400)" in told(400, b'{"errors":' + b"[" * 100_000).message
+
+
+@pytest.mark.parametrize("who", ["", "user bob"])
+def test_an_address_that_a_firewall_keeps_out_need_not_log_in(who: str) -> None:
+    words = "client with IP '203.0.113.9' is not allowed access. Refer https://aka.ms/acr/firewall to grant access."
+    body = json.dumps({"errors": [{"code": "DENIED", "message": words, "detail": None}]}).encode()
+    error = problem(Response(403, {}, lambda: iter([body])), "prod.azurecr.io/ml/one", who, lambda: 0.0)
+    assert "client with IP '203.0.113.9' is not allowed access" in error.message
+    assert "firewall" in error.remedy and "log in" not in error.remedy and not error.transient
