@@ -104,7 +104,8 @@ def _probes(release: Release) -> Object:
     return {
         "startupProbe": probe(_START_PERIOD, tries),
         "readinessProbe": probe(_READY_PERIOD, 3),
-        "livenessProbe": probe(_LIVE_PERIOD, 6),
+        # Of the kind `aks`: as its users set it.
+        "livenessProbe": {**probe(_LIVE_PERIOD, 6), **(release.settings.get("liveness") or {})},
     }
 
 

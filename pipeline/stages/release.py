@@ -105,7 +105,9 @@ def release_of(
 def remote_release(store: Store, work: TargetWork, pushed: Descriptor, where: str) -> Release:
     """The release that puts what was pushed as `where` on a target elsewhere, all platforms of it."""
     config = documents(store, pushed)[0].config
-    spec, serve = dict(work.target.spec), work.image.serve
+    kind, serve = find("targets", work.target.kind), work.image.serve
+    # A kind that is another one with other words translates: releases are of that one.
+    spec = dict(getattr(kind, "settings", dict)(work.target.spec))
     exposed = (config.get("config") or {}).get("ExposedPorts") or {}
     port = serve.port if serve else next((int(one.partition("/")[0]) for one in exposed), spec.get("port", 0))
     return Release(

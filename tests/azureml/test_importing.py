@@ -226,12 +226,11 @@ def test_row_52_targets_elsewhere_get_the_settings_under_the_sdks_names(folder: 
         "image": "my-service",
         "cpu": 0.5,
         "memory_gb": 1,
-        "auth_enabled": True,
-        "dns_name_label": "d",
         "vnet_name": "v",
         "subnet_name": "s",
-        "primary_key": "${env:PRIMARY_KEY}",
     }
+    left = [note.partition(" is left out")[0] for note in found.notes if " is left out" in note]
+    assert left == ["authEnabled", "keys.primaryKey", "dnsNameLabel"]
     assert manifest(found)["images"]["my-service"]["push"] == {"to": "images", "repository": "my-service"}
     assert "k3y-secret" not in str(found)
     aks = AksServiceDeploymentConfiguration(
@@ -241,7 +240,10 @@ def test_row_52_targets_elsewhere_get_the_settings_under_the_sdks_names(folder: 
         cpu_cores=1,
         cpu_cores_limit=2,
         namespace="ml",
+        compute_target_name="ours",
+        max_request_wait_time=500,
     )
+    assert any("maxQueueWaitMs is left out" in note for note in made(folder, deployment=aks).notes)
     assert manifest(made(folder, deployment=aks))["targets"]["my-service"]["aks"] == {
         "image": "my-service",
         "autoscale": {"max_replicas": 4},
@@ -249,7 +251,16 @@ def test_row_52_targets_elsewhere_get_the_settings_under_the_sdks_names(folder: 
         "cpu_limit": 2,
         "liveness": {"failure_threshold": 2},
         "namespace": "ml",
+        "compute_target": "ours",
     }
+
+
+@pytest.mark.parametrize("kind", [AciServiceDeploymentConfiguration, AksServiceDeploymentConfiguration])
+def test_what_is_imported_for_azure_loads(folder: Path, kind: type[DeploymentConfig]) -> None:
+    found = made(folder, deployment=kind(cpu_cores=1, memory_gb=2, auth_enabled=True, primary_key="k3y"))
+    (folder / "pipeline.yaml").write_text(found.text)
+    environ = {"IMAGE_REGISTRY": "prod.azurecr.io/ml", "AKS_CLUSTER": "c"}
+    assert load(folder / "pipeline.yaml", environ=environ, sets={}).targets["my-service"].kind == kind.COMPUTE_TYPE
 
 
 def test_row_56_models_keep_name_and_version(folder: Path) -> None:
