@@ -34,7 +34,8 @@ class Issuer:
     """Knows `users` (name → password) and their `rights`; `entra` are access tokens of Entra → user.
 
     `life` is told of access tokens; the next `stale` of them have run out for the registry when they are given.
-    Refresh tokens that are not in `refresh` are refused; one that is used is replaced where it `rotates`. `asked` has (endpoint, how, scopes) of every request.
+    Refresh tokens that are not in `refresh` are refused; one that is used is replaced where it `rotates`.
+    `asked` has (endpoint, how, scopes) of every request.
     """
 
     key: RSAPrivateKey
