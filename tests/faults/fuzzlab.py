@@ -126,15 +126,18 @@ def sound(error: PipelineError) -> None:
     assert len(text) < LONGEST_ERROR, len(text)
 
 
-def fuzz(check: Callable[..., str], *examples: st.SearchStrategy[Any], number: int, shard: int = 0) -> Counter[str]:
-    """How often `check` ended how; the same examples each time, others with FUZZ_SEED, a number, in the environment.
+def fuzz(
+    check: Callable[..., str], *examples: st.SearchStrategy[Any], number: int, shard: int = 0, anew: bool = False
+) -> Counter[str]:
+    """How often `check` ended how; the same examples each time, or `anew` others, unless FUZZ_SEED says which.
 
     The process may not grow by more than a fixed bound.
     """
     ends: Counter[str] = Counter()
-    chosen = os.environ.get("FUZZ_SEED", "")
+    chosen = int(os.environ.get("FUZZ_SEED") or (int.from_bytes(os.urandom(4)) if anew else 0))
+    print(f"FUZZ_SEED={chosen}")
 
-    @seed(int(chosen or 0) * 100 + shard)
+    @seed(chosen * 100 + shard)
     @settings(max_examples=number, deadline=None, database=None, suppress_health_check=[*HealthCheck], print_blob=True)
     @given(st.tuples(*examples))
     def one(values: tuple[Any, ...]) -> None:

@@ -20,7 +20,7 @@ from pipeline.lock.text import dump
 from pipeline.stages.locks import read_lock
 
 SHARDS = 2
-EXAMPLES = 2_000
+EXAMPLES = 1_000
 FULL = (Path(__file__).parent / "full.yaml").read_bytes()
 
 

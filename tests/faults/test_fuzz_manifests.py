@@ -23,7 +23,7 @@ from pipeline.lock.model import Lock
 from pipeline.manifest import schema as schemas
 
 SHARDS = 4
-EXAMPLES = 10_000
+FEW, MANY = 2_000, 10_000
 ROOT = Path(__file__).parents[2]
 FULL = (Path(__file__).parent / "full.yaml").read_text(encoding="utf-8")
 MINIMAL = (ROOT / "tests/golden/good/minimal.yaml").read_text(encoding="utf-8")
@@ -89,13 +89,24 @@ def read_and_planned(shop: Shop, data: bytes, sets: Mapping[str, str]) -> str:
     return "planned"
 
 
+def fuzzed(folder: Path, number: int, shard: int, *, anew: bool) -> int:
+    # One in ten is of bytes that hypothesis makes, and one in five is given settings beside.
+    examples = st.integers(0, 9).flatmap(lambda at: SEEDED.map(manifest) if at else st.binary(max_size=300))
+    sets = st.integers(0, 4).flatmap(lambda at: st.just({}) if at else SETS)
+    ends = fuzz(partial(read_and_planned, Shop(folder)), examples, sets, number=number, shard=shard, anew=anew)
+    # Examples that all fall at the first check would tell nothing of the others.
+    assert ends["planned"] > number // 100, ends
+    return ends.total()
+
+
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_fuzzed_manifest_is_planned_or_refused_in_words(
     tmp_path: Path, figure: Callable[[str, int], None], shard: int
 ) -> None:
-    examples = st.one_of(*[SEEDED.map(manifest)] * 9, st.binary(max_size=300))
-    check = partial(read_and_planned, Shop(tmp_path / "shop"))
-    ends = fuzz(check, examples, st.just({}) | SETS, number=EXAMPLES // SHARDS, shard=shard)
-    # Examples that all fall at the first check would tell nothing of the others.
-    assert ends["planned"] > EXAMPLES // SHARDS // 50, ends
-    figure("fuzzed manifests", ends.total())
+    figure("fuzzed manifests", fuzzed(tmp_path / "shop", FEW // SHARDS, shard, anew=False))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_many_fuzzed_manifests(tmp_path: Path, figure: Callable[[str, int], None], shard: int) -> None:
+    figure("fuzzed manifests", fuzzed(tmp_path / "shop", MANY // SHARDS, shard, anew=True))
