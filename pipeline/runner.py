@@ -76,7 +76,7 @@ class Runner:
             if misses:
                 self._execute(misses)
             self.bench.cache.finish()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.bench.halt.set()
             self._summary()
             raise

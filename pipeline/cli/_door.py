@@ -14,8 +14,8 @@ from pipeline.cli._app import app
 from pipeline.cli._shell import OutputError, ReaderGone, Shell, error_json
 from pipeline.errors import ManifestError, PipelineError, UsageError
 
-BUG, INTERRUPTED, READER_GONE = 70, 130, 141
-"""sysexits.h EX_SOFTWARE; 128 + SIGINT; 128 + SIGPIPE, as a shell reports it."""
+BUG, INTERRUPTED, READER_GONE, TERMINATED = 70, 130, 141, 143
+"""sysexits.h EX_SOFTWARE; 128 + SIGINT; 128 + SIGPIPE; 128 + SIGTERM, as a shell reports it."""
 
 
 def run(args: Sequence[str], *, environ: Mapping[str, str], out: TextIO, err: TextIO, program: str = "pipeline") -> int:
@@ -57,6 +57,8 @@ def _guarded(shell: Shell, call: Callable[[], object]) -> int:
             shell.error_line("interrupted")
         return INTERRUPTED
     except SystemExit as leaving:
+        if leaving.code == TERMINATED and not shell.told_interruption:
+            shell.error_line("interrupted")
         return leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:
         return _bug(shell, error)

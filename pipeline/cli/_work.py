@@ -153,8 +153,8 @@ def performed(
                 recorder.plan = plan
                 show.fit(step.name for step in plan.steps)
                 perform(bench, plan, door, kinds, fail_fast=wanted.fail_fast)
-        except KeyboardInterrupt:
-            # The run's last line says so, and how far it came.
+        except (KeyboardInterrupt, SystemExit):
+            # Ctrl-C, SIGTERM. The run's last line says so, and how far it came.
             shell.told_interruption = door.ended
             raise
         finally:

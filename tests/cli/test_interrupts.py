@@ -1,4 +1,4 @@
-"""Ctrl-C: once, and the run ends in order while a step hangs; twice, and it ends at once."""
+"""Ctrl-C, or SIGTERM: once, and the run ends in order while a step hangs; twice, and it ends at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _HANGING = """
 import sys, time
@@ -32,7 +34,8 @@ except KeyboardInterrupt:
 """
 
 
-def test_once_ends_a_run_whose_step_hangs(shop: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_once_ends_a_run_whose_step_hangs(shop: Any, tmp_path: Path, number: signal.Signals, code: int) -> None:
     plugin = tmp_path / "hanging"
     (plugin / "hanging-1.dist-info").mkdir(parents=True)
     (plugin / "hanging-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: hanging\nVersion: 1\n")
@@ -44,9 +47,9 @@ def test_once_ends_a_run_whose_step_hangs(shop: Any, tmp_path: Path) -> None:
     running = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout
     assert any(line == "hanging\n" for line in running.stdout)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, err.strip()) == (130, "")
+    assert (running.returncode, err.strip()) == (code, "")
     assert out.splitlines()[-1].startswith("interrupted after")
     (run,) = shop("runs", "--output", "json").json
     assert (run["outcome"], run["made"]) == ("interrupted", 5)
