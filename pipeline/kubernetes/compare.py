@@ -97,9 +97,15 @@ def added_by_hand(live: Object) -> list[tuple[Path, str]]:
             continue
         for path in paths_of({"f:spec": (entry.get("fieldsV1") or {}).get("f:spec") or {}}, ()):
             within = any(path[: len(other)] == other for other in found)
-            if not within and _LEFT_ALONE not in path and not any(owns(fields, path) for fields in ours):
+            if not within and not _is_left_alone(live, path) and not any(owns(fields, path) for fields in ours):
                 found[path] = manager
     return [(path, manager) for path, manager in found.items() if at(live, path) is not None]
+
+
+def _is_left_alone(live: Object, path: Path) -> bool:
+    """Of a mapping that has it (all annotations, where there were none), only what else is there was added."""
+    value = at(live, path)
+    return _LEFT_ALONE in path or (isinstance(value, Mapping) and _LEFT_ALONE in value)
 
 
 def without(live: Object, paths: Sequence[Path]) -> Object:

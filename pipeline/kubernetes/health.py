@@ -23,6 +23,7 @@ _NO_IMAGE = re.compile(
     r"not found|manifest unknown|unauthorized|denied|forbidden|no basic auth|x509|no match for platform", re.I
 )
 _NO_BEGINNING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+_OF_POD = names.INSTANCE, names.REVISION
 _RESTARTS = 2
 _LONGEST = 400
 
@@ -46,7 +47,8 @@ def condition(cluster: Cluster, deployment: Object) -> Condition:
     if is_complete(deployment):
         return Condition("running", f"in {ready} pod{'s' * (ready != 1)}", ready)
     if refused := _refused(status):
-        return Condition("failed", refused)
+        waits = "exceeded quota" in refused and _will_go(cluster, deployment)
+        return Condition("starting" if waits else "failed", refused, ready)
     fatal, why = _pods(cluster, deployment)
     progress = _condition(status, "Progressing")
     late = progress.get("status") == "False" and _is_seen(deployment)
@@ -74,6 +76,15 @@ def _refused(status: Mapping[str, Any]) -> str:
         return ""
     message = str(failure.get("message", ""))
     return _cut(f"the cluster does not make its pods: {message.partition('forbidden: ')[2] or message}")
+
+
+def _will_go(cluster: Cluster, deployment: Object) -> bool:
+    """Whether pods of the service are about to end, or to be replaced: a quota counts them until they are gone."""
+    service, revision = (deployment["spec"]["template"]["metadata"]["labels"].get(key) for key in _OF_POD)
+    pods = cluster.find("Pod", labels=names.selector(str(service)))
+    labels = [pod["metadata"].get("labels") or {} for pod in pods]
+    ending = any("deletionTimestamp" in pod["metadata"] for pod in pods)
+    return ending or any(one.get(names.REVISION) != revision for one in labels)
 
 
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

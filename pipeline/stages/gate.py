@@ -62,7 +62,7 @@ def release(
     try:
         outcome = prove(target, wanted, deadline=deadline, score=score, back=back, clock=clock, wait=wait, send=send)
     except Unfit as error:
-        done = _restore(target, wanted, _before(verified, wanted), _Pace(deadline, clock, wait))
+        done = _restore(target, wanted, verified, _Pace(deadline, clock, wait))
         raise _unfit(f"{error.message}; {done}", error.remedy, error) from error
     verified.put(wanted)
     return outcome
@@ -191,19 +191,28 @@ def _before(verified: Verified, wanted: Release) -> Release | None:
     return next((one for one in verified.history(wanted.service) if one.revision != wanted.revision), None)
 
 
-def _restore(target: Place, wanted: Release, previous: Release | None, pace: _Pace) -> str:
+def _restore(target: Place, wanted: Release, verified: Verified, pace: _Pace) -> str:
     """Restores what was live before; what was done, in words."""
+    previous = _before(verified, wanted)
+    passed = any(one.revision == wanted.revision for one in verified.history(wanted.service))
     live = target.observe()
     if live.revision != wanted.revision and live.state in ("running", "starting"):
         return f"revision {live.revision} was not touched and is still live"
+    if previous is None and passed and isinstance(target, RemoteTarget):
+        return "it has passed before and there is no other to put back, so it is left as it is"
     if previous is None:
         return f"there is no earlier verified revision to put back, {_stopped(target)}"
+    begun = False
     try:
         target.rollback(previous)
+        begun = isinstance(target, RemoteTarget)
         _healthy(target, previous, pace)
     except Interrupted:
         raise
     except PipelineError as error:
+        if begun:
+            # Elsewhere some of it may serve, and the place goes on trying.
+            return f"the last verified revision {previous.revision} was put back, and is not healthy yet ({error})"
         return f"revision {previous.revision} could not be put back either ({error}), {_stopped(target)}"
     return f"the last verified revision {previous.revision} is live again"
 

@@ -325,3 +325,16 @@ def test_pins_and_history_are_in_the_cluster(cluster: MemoryCluster, time: Time)
     found = target_in(cluster, time).verified().get("shop-prod")
     assert found is not None
     assert found.revision == one.revision
+
+
+def test_a_verified_release_that_is_not_healthy_yet_is_not_stopped(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one", replicas=2), release("two", replicas=2)
+    roll(cluster, time, one)
+    cluster.behaves = lambda _: {"phase": "Pending"}
+    with pytest.raises(RolloutError, match="it has passed before and there is no other to put back"):
+        roll(cluster, time, one)
+    assert live(cluster)["spec"]["replicas"] == 2
+    with pytest.raises(RolloutError, match=f"revision {one.revision} was put back, and is not healthy yet"):
+        roll(cluster, time, two)
+    assert target_in(cluster, time).observe().revision == one.revision
+    assert live(cluster)["spec"]["replicas"] == 2
