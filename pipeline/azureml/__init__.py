@@ -1,7 +1,8 @@
 """Azure ML's SDK v1 without Azure: scripts run after their import line is changed, on this machine or on a cluster.
 
 `from azureml.core import Workspace` becomes `from pipeline.azureml import Workspace`; what the SDK has in its modules
-`environment`, `model`, `webservice`, `compute`, `conda_dependencies`, `workspace` and `exceptions` is here in theirs.
+`environment`, `model`, `webservice`, `compute`, `conda_dependencies`, `container_registry`, `authentication`,
+`resource_configuration`, `runconfig` (the default images), `workspace` and `exceptions` is here in theirs.
 """
 
 from __future__ import annotations

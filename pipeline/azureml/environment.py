@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.azureml import defaults
 from pipeline.azureml.conda_dependencies import CondaDependencies
+from pipeline.azureml.defaults import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE
 from pipeline.azureml.docker import (
     ContainerRegistry,
     DockerBuildContext,
@@ -221,6 +222,8 @@ def _lines(file_path: str) -> list[str]:
 
 
 __all__ = [
+    "DEFAULT_CPU_IMAGE",
+    "DEFAULT_GPU_IMAGE",
     "CondaDependencies",
     "ContainerRegistry",
     "DockerBuildContext",

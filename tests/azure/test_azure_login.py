@@ -172,3 +172,15 @@ def test_row_06_a_managed_identity(remote: RemoteProject, machine: Machine, azur
         done = signing_in(remote, machine, "managed", AZURE_POD_IDENTITY_AUTHORITY_HOST=f"http://{address}")
     assert done.returncode == 0, done.stderr
     assert asked == [("/metadata/identity/oauth2/token", ["https://containerregistry.azure.net"], "true")]
+
+
+def test_a_script_of_the_sdk_gets_a_token_for_azures_resources(machine: Machine, azure: AzureDouble) -> None:
+    script = f"""
+from pipeline.azureml.authentication import ServicePrincipalAuthentication
+who = ServicePrincipalAuthentication("{TENANT}", "{CLIENT}", "{SECRET}")
+print(who.get_authentication_header()["Authorization"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], env=machine.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    token = done.stdout.strip().removeprefix("Bearer ")
+    assert token in azure.tokens and f"{azure.base}/.default" in token
