@@ -8,6 +8,9 @@ DEFAULT_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20251130
 DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04"
 """`azureml.core.environment.DEFAULT_GPU_IMAGE`: the SDK has no tag for it, so that it is the latest."""
 
+CUDA_9_IMAGE = "mcr.microsoft.com/azureml/base-gpu:intelmpi2018.3-cuda9.0-cudnn7-ubuntu16.04"
+"""What `cuda_version="9.0"` of an inference configuration asked for."""
+
 PYTHON_VERSION = "3.10.18"
 """The Python of `CondaDependencies.create()`, and of an environment file that names none."""
 

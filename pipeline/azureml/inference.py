@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.azureml import defaults
+from pipeline.azureml import inference_older as older
 from pipeline.azureml.conda_dependencies import CondaDependencies, package_name
 from pipeline.azureml.document import Document, load
 from pipeline.azureml.elements import checked, mapping, unknown
 from pipeline.azureml.environment import Environment, check
 from pipeline.azureml.exceptions import UserErrorException, WebserviceException
+from pipeline.azureml.inference_older import Older, environment_of
 from pipeline.errors import Location
 
 KEYS = ("entryScript", "sourceDirectory", "environment", "description")
-OLDER = ("runtime", "condaFile", "extraDockerfileSteps", "enableGpu", "baseImage", "baseImageRegistry", "cudaVersion")
-"""Keys of the time before environments (SDK 1.0): not read, and said so."""
-
 SERVERS = (defaults.AZUREML_DEFAULTS, "azureml-inference-server-http")
 """Distributions that bring the inference server."""
 
@@ -42,8 +41,21 @@ class InferenceConfig:
         environment: Environment | None = None,
         source_directory: str | None = None,
         description: str | None = None,
+        **before: Any,
     ) -> None:
-        """WebserviceException, UserErrorException: as `validate_configuration`."""
+        """WebserviceException, UserErrorException: as `validate_configuration`.
+
+        `before` are the arguments that stood in an environment's place once: runtime, conda_file,
+        extra_docker_file_steps, enable_gpu, base_image, base_image_registry, cuda_version.
+        """
+        if strange := [name for name in before if name not in older.KEYS.values()]:
+            raise TypeError(f"InferenceConfig() has no argument {', '.join(strange)}")
+        said = Older(**before)
+        if said.given:
+            if environment is not None:
+                fact = f"{', '.join(said.given)} cannot be given along with an environment"
+                raise WebserviceException(fact, remedy="say it in the environment")
+            environment = environment_of(said, source_directory, server_flaw)
         self.entry_script = entry_script
         self.environment = environment
         self.source_directory = os.path.realpath(source_directory) if source_directory else None
@@ -163,9 +175,7 @@ def from_document(document: Document, find: Find | None = None, folder: Path | N
     """As `read_inference`, of data."""
     value = mapping(document.value, document, ())
     for key in value:
-        if key in OLDER:
-            raise document.wrong((key,), f"{key} is of the time before environments", "say it in `environment`")
-        if key not in KEYS:
+        if key not in KEYS and key not in older.KEYS:
             raise unknown(key, KEYS, document, ())
     texts = {
         key: checked("text", value[key], document, (key,)) for key in KEYS if key != "environment" and value.get(key)
@@ -173,17 +183,28 @@ def from_document(document: Document, find: Find | None = None, folder: Path | N
     if "entryScript" not in texts:
         raise document.wrong((), "entryScript is missing", 'add the script with init() and run(): "score.py"')
     environment = _environment(value.get("environment"), document, find)
+    said = older.read(value, document)
     if environment is not None and (flaw := server_flaw(environment)):
         raise document.wrong(_packages(environment), flaw, ADD_SERVER)
     script, source = texts["entryScript"], texts.get("sourceDirectory")
     if folder is not None:
         source = str(folder / source) if source else None
         script = script if source else str(folder / script)
+        said = said if source else older.below(said, folder)
     try:
-        return InferenceConfig(script, environment, source, texts.get("description"))
+        more = {name: getattr(said, name) for name in said.given}
+        return InferenceConfig(script, environment, source, texts.get("description"), **more)
     except WebserviceException as error:
-        at = ("sourceDirectory",) if "source directory" in error.message else ("entryScript",)
+        at = _blamed(error.message, said)
         raise document.wrong(at, error.message, error.remedy) from None
+
+
+def _blamed(message: str, said: Older) -> tuple[str, ...]:
+    """The key that an error is about."""
+    words = {"source directory": "sourceDirectory", "the runtime": "runtime", "CUDA": "cudaVersion"}
+    if "along with an environment" in message:
+        return (next(key for key, name in older.KEYS.items() if name in said.given),)
+    return (next((key for word, key in words.items() if word in message), "entryScript"),)
 
 
 def _packages(environment: Environment) -> tuple[str | int, ...]:

@@ -34,7 +34,14 @@ INFERENCE = [
     ('{"entryScript": "class.py"}', "f.json:1:2: the entry script's name, 'class'", "rename it"),
     ('{"entryScript": "broken.py"}', "broken.py:2:", "the entry script is not Python"),
     ('{"entryScript": "score.py", "sourceDirectory": "none"}', "f.json:1:29: the source directory", "not there"),
-    ('{"entryScript": "score.py", "runtime": "python"}', "f.json:1:29: runtime is of the time", "environment"),
+    ('{"entryScript": "score.py", "runtime": "spark-py"}', "f.json:1:29: the runtime spark-py cannot", "only python"),
+    ('{"entryScript": "score.py", "cudaVersion": "9.1"}', "f.json:1:29: CUDA 9.1 cannot be had", "10.0 and 9.0"),
+    ('{"entryScript": "score.py", "enableGpu": "yes"}', "f.json:1:29: enableGpu is not", "true or false"),
+    (
+        '{"entryScript": "score.py", "condaFile": "c.yml", "environment": {"docker": {}}, "runtime": "python"}',
+        "f.json:1:82: runtime, conda_file cannot be given along with an environment",
+        "say it in the environment",
+    ),
     (
         '{"entryScript": "score.py", "environment": "curated"}',
         "f.json:1:29: the environment curated is only",

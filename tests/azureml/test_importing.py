@@ -333,3 +333,44 @@ def test_a_variable_that_holds_a_secret_goes_to_the_target_by_reference(folder: 
     assert "STORAGE holds a secret: set it in your environment, its value is not copied" in found.notes
     image, target = manifest(found)["images"]["my-service"], manifest(found)["targets"]["my-service"]
     assert image["env"] == {"LEVEL": "a=1;b=2"} and target["local"]["env"] == {"STORAGE": "${env:STORAGE}"}
+
+
+def older(folder: Path, **keys: Any) -> Imported:
+    (folder / "inferenceconfig.json").write_text(json.dumps({"entryScript": "score.py", **keys}))
+    config = read_inference(folder / "inferenceconfig.json", folder=folder)
+    return imported(config, None, name="old", folder=folder)
+
+
+def test_a_file_of_the_time_before_environments_is_read(folder: Path) -> None:
+    """As the first release's documents have it: every key is there, and most say nothing."""
+    (folder / "myenv.yml").write_text("name: mine\ndependencies:\n- python=3.6.2\n- scikit-learn\n")
+    nothing = dict.fromkeys(("sourceDirectory", "extraDockerfileSteps", "baseImage", "baseImageRegistry"))
+    found = manifest(older(folder, runtime="python", condaFile="myenv.yml", enableGpu=False, **nothing))
+    assert found["layers"]["packages"]["conda"]["dependencies"] == ["python=3.6.2", "scikit-learn"]
+    assert found["bases"]["base"]["image"].startswith("mcr.microsoft.com/azureml/openmpi")
+    # Those images had the server in them; the packages need not ask for it.
+    assert found["images"]["old"]["serve"] == {"entry_script": "score.py", "stack": "azureml"}
+
+
+def test_a_base_image_and_steps_of_the_time_before_environments(folder: Path) -> None:
+    (folder / "steps").write_text("RUN apt-get update\n")
+    registry = {"address": "own.azurecr.io", "username": "bob", "password": "s3cret"}
+    found = older(folder, runtime="python", baseImage="own.azurecr.io/base:1", baseImageRegistry=registry)
+    assert manifest(found)["bases"]["base"]["image"] == {"reference": "base:1", "registry": "base"}
+    assert manifest(found)["registries"]["base"]["password"] == "${env:OWN_PASSWORD}"
+    found = older(folder, runtime="python", enableGpu=True, extraDockerfileSteps="steps")
+    (text,) = found.files.values()
+    assert text.startswith("FROM mcr.microsoft.com/azureml/openmpi") and "cuda" in text and "apt-get update" in text
+
+
+def test_row_42_the_arguments_of_the_time_before_environments(folder: Path) -> None:
+    (folder / "myenv.yml").write_text("dependencies:\n- python=3.8\n- pip:\n  - azureml-defaults>=1.0.45\n")
+    script, conda = str(folder / "score.py"), str(folder / "myenv.yml")
+    made = InferenceConfig(entry_script=script, runtime="python", conda_file=conda)
+    assert made.environment is not None and made.environment.python.conda_dependencies is not None
+    assert [*made.environment.python.conda_dependencies.pip_packages] == ["azureml-defaults>=1.0.45"]
+    assert made.environment.inferencing_stack_version is None
+    with pytest.raises(AzureMLException, match="along with an environment"):
+        InferenceConfig(script, Environment("mine"), runtime="python")
+    with pytest.raises(TypeError, match="no argument nosuch"):
+        InferenceConfig(script, nosuch=1)
