@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import OutOfReach
 from pipeline.http.model import NoTLS
+from pipeline.http.wire import Malformed
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +29,8 @@ def failure(error: Exception, where: object) -> OutOfReach:
     if isinstance(error, TimeoutError):
         reason = "no answer in time"
     remedy = "check the address, the network and the proxy settings"
-    found = OutOfReach(f"{where} does not answer: {reason}", remedy=remedy, transient=True)
+    fact = f"{where}: {reason}" if isinstance(error, Malformed) else f"{where} does not answer: {reason}"
+    found = OutOfReach(fact, remedy=remedy, transient=True)
     found.silent = isinstance(error, TimeoutError)
     return found
 

@@ -108,7 +108,7 @@ def test_how_answers_end(answer: bytes, found: tuple[int, bytes]) -> None:
     ],
 )
 def test_answers_that_are_none(answer: bytes, why: str) -> None:
-    with script([answer]) as server, pytest.raises(OutOfReach, match=f"http://{server.address} .*{why}") as caught:
+    with script([answer]) as server, pytest.raises(OutOfReach, match=f"http://{server.address}: the .*{why}") as caught:
         ask(Http({}), server.url)
     assert caught.value.transient
 
