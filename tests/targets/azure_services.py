@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from azure_double import CLIENT, GROUP, SECRET, TENANT, WORKSPACE, AzureDouble, doubled, refuse, reply
 from registry_doubles import Exchange
@@ -61,6 +61,7 @@ class Azure(AzureDouble):
     puts: list[tuple[str, Json]] = field(default_factory=list)
     log: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    hub: Callable[[Exchange, str, Mapping[str, list[str]]], None] = lambda exchange, *_: exchange.reply(404, {})
 
     def around(self, time: Time, folder: Path, account: Account | None = None, **environ: str) -> Surroundings:
         keys = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": SECRET}
@@ -73,6 +74,9 @@ class Azure(AzureDouble):
         path = urlsplit(exchange.path).path
         if path == "/score":
             self._score(exchange)
+        elif path.startswith(("/twins/", "/devices/")):
+            self.asked.append(f"{exchange.command} {path}")
+            self.hub(exchange, path, parse_qs(urlsplit(exchange.path).query))
         else:
             super().answer(exchange)
 
