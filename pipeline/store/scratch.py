@@ -177,5 +177,7 @@ def _remove(folder: Path) -> None:
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
                 os.unlink(entry.path)  # noqa: PTH108
-        (folder / _LOCK).unlink(missing_ok=True)
-        folder.rmdir()
+        # A program that the killed process had started may write here still: then the next sweep takes that.
+        if os.listdir(folder) in ([], [_LOCK]):
+            (folder / _LOCK).unlink(missing_ok=True)
+            folder.rmdir()

@@ -58,3 +58,25 @@ def test_a_place_that_cannot_be_written_is_named_with_what_helps(tmp_path: Path)
         pass
     assert str(tmp_path / "file") in caught.value.message
     assert "TMPDIR" in (caught.value.remedy or "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what cannot be removed is a mount here, which needs root")
+def test_what_a_program_still_writes_after_its_starter_was_killed_goes_later(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    (sub,) = tmp_path.rglob("sub")
+    stays = sub.parents[1] / "mounted"
+    stays.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(stays)], check=False).returncode:
+        pytest.skip("this root may not mount")
+    try:
+        sweep(tmp_path)
+    finally:
+        subprocess.run(["umount", str(stays)], check=True)
+    assert stays.exists()
+    sweep(tmp_path)
+    assert not stays.parent.exists()
+
+
+def sweep(place: Path) -> None:
+    code = "import sys; from pathlib import Path; from pipeline.store.temporary import temporary\n"
+    subprocess.run([sys.executable, "-c", code + "with temporary(Path(sys.argv[1])): pass", str(place)], check=True)
