@@ -111,6 +111,8 @@ def _default_environment(parts: Parts) -> Environment:
     parts.notes.append("no environment was given: the SDK's default packages are taken")
     made = Environment(f"{parts.name}-env")
     made.environment_variables = {}
+    # The default base is taken, and named.
+    made.docker.base_image = None
     return made
 
 

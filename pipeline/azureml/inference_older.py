@@ -68,7 +68,8 @@ def read(value: Mapping[str, Any], document: Document) -> Older:
 def below(older: Older, folder: Path) -> Older:
     """With its paths relative to a folder."""
     names = ("conda_file", "extra_docker_file_steps")
-    return replace(older, **{name: str(folder / path) for name in names if (path := getattr(older, name))})
+    paths: dict[str, Any] = {name: str(folder / path) for name in names if (path := getattr(older, name))}
+    return replace(older, **paths)
 
 
 def environment_of(older: Older, source: str | None, server_flaw: Callable[[Environment], str]) -> Environment:
@@ -85,8 +86,9 @@ def environment_of(older: Older, source: str | None, server_flaw: Callable[[Envi
     if older.conda_file:
         made = Environment.from_conda_specification("", str(folder / older.conda_file))
         made.name = None
+    made.environment_variables = {}
+    made.docker.base_image = older.base_image
     if older.base_image:
-        made.docker.base_image = older.base_image
         made.docker.base_image_registry = older.base_image_registry or ContainerRegistry()
     elif older.enable_gpu or older.cuda_version:
         made.docker.base_image = _GPU[older.cuda_version or "10.0"]
@@ -94,7 +96,8 @@ def environment_of(older: Older, source: str | None, server_flaw: Callable[[Envi
     if older.base_image or server_flaw(made):
         made.inferencing_stack_version = "latest"
     if older.extra_docker_file_steps:
-        made.docker.base_dockerfile = f"FROM {made.docker.base_image}\n{_text(folder / older.extra_docker_file_steps)}"
+        base, steps = made.docker.base_image or defaults.DEFAULT_CPU_IMAGE, folder / older.extra_docker_file_steps
+        made.docker.base_dockerfile = f"FROM {base}\n{_text(steps)}"
     return made
 
 

@@ -348,6 +348,7 @@ def test_a_file_of_the_time_before_environments_is_read(folder: Path) -> None:
     found = manifest(older(folder, runtime="python", condaFile="myenv.yml", enableGpu=False, **nothing))
     assert found["layers"]["packages"]["conda"]["dependencies"] == ["python=3.6.2", "scikit-learn"]
     assert found["bases"]["base"]["image"].startswith("mcr.microsoft.com/azureml/openmpi")
+    assert "env" not in found["images"]["old"]
     # Those images had the server in them; the packages need not ask for it.
     assert found["images"]["old"]["serve"] == {"entry_script": "score.py", "stack": "azureml"}
 
@@ -374,3 +375,9 @@ def test_row_42_the_arguments_of_the_time_before_environments(folder: Path) -> N
         InferenceConfig(script, Environment("mine"), runtime="python")
     with pytest.raises(TypeError, match="no argument nosuch"):
         InferenceConfig(script, nosuch=1)
+
+
+@pytest.mark.parametrize("keys", [{}, {"runtime": "python"}])
+def test_row_01_the_default_base_is_named_where_no_environment_is_given(folder: Path, keys: dict[str, str]) -> None:
+    notes = older(folder, **keys).notes
+    assert any(note.startswith("no base image is named: the default is taken, mcr.microsoft.com/") for note in notes)
