@@ -22,6 +22,7 @@ from pipeline.reference import below
 from pipeline.stages.alone import Alone
 from pipeline.store import Store
 from pipeline.store.files import ProjectFiles
+from pipeline.store.scratch import Scratch
 
 if TYPE_CHECKING:
     from pipeline.assemble.bytecode_pool import Compilers
@@ -42,7 +43,8 @@ class Bench:
     """A project opened for work. `say(step id, text)` shows progress, `warn` what the user should know,
     `follow` what happens elsewhere for long,
     `retried(step id, text, seconds, known)` that something within a step is tried again, `known` when that was said
-    before; `halt` is set when the user wants to stop.
+    before; `halt` is set when the user wants to stop. `looks_only` is for what is shown and not performed: a target
+    that cannot be asked does not end it.
     """
 
     manifest: Manifest
@@ -53,6 +55,7 @@ class Bench:
     follow: Callable[[str], None] = lambda _text: None
     retried: Callable[[str, str, float, bool], None] = lambda _step, _text, _seconds, _known: None
     halt: threading.Event = field(default_factory=threading.Event)
+    looks_only: bool = False
     _waited_for: set[str] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)
 
@@ -193,7 +196,8 @@ class Bench:
         """Removes what killed runs left half made."""
         self.store.blobs.scratch.sweep()
         self.store.uses.sweep()
-        self.frames.sweep()
+        # The cache itself is not looked at: a run with nothing to do needs nothing of it.
+        Scratch(self.home.cache / "frames" / "scratch").sweep()
 
     def stop(self) -> None:
         """Raises Interrupted once the user wants to stop, TimedOut once the step's time is over: called now and then by

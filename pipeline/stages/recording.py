@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -85,7 +86,7 @@ class Recorder:
 
     A run with nothing to do leaves one row, written at its end. `plan` is to be set once there is one: it knows the
     inputs of steps. The run began `passed` seconds ago. `mask` takes secrets out of errors; events come masked. What
-    cannot be written fails no run: it is told as a warning at the end. `sweep` is called when other runs were killed.
+    cannot be written fails no run: it is told as a warning at the end. `sweep` removes what killed runs left.
     """
 
     def __init__(
@@ -117,9 +118,11 @@ class Recorder:
         return self
 
     def _find_killed(self) -> None:
-        buried = self._journal.bury(is_gone)
-        if buried:
+        # Whether or not a run without an end is found: this one may be killed between the two, and the next would find
+        # none; and a run that was killed before it was noted has left something, too.
+        with contextlib.suppress(OSError):
             self._sweep()
+        buried = self._journal.bury(is_gone)
         killed = [run for run in buried if run.asked.manifest == self._asked.manifest]
         for run in killed[:1]:
             self._continues = run.id
