@@ -193,6 +193,7 @@ def proposed(shell: Shell, wanted: Wanted) -> Proposal:
             shell.error_line(event.text)
 
     bench = opened(shell, wanted, report)
+    bench.looks_only = True
     lock = read_lock(bench)
     resolution = resolve(bench, lock, frozen=wanted.frozen, only=wanted.images or None)
     return Proposal(bench, lock, resolution, plan_of(bench, resolution))

@@ -175,8 +175,15 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
         if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
             return False
         return gate.is_live(target, _known(step, bench, record), kept)
-    except (StoreError, OutOfReach):
-        # The image is gone or damaged, and made again first; or the rollout says what is out of reach.
+    except StoreError:
+        # The image is gone or damaged, and made again first.
+        return False
+    except (OutOfReach, UsageError) as error:
+        if bench.looks_only:
+            bench.warn_once(f"what is live on target {step.name} cannot be told: {error}")
+        elif isinstance(error, UsageError):
+            raise
+        # The rollout says what is out of reach.
         return False
 
 

@@ -108,6 +108,21 @@ def test_a_cluster_is_told_what_was_pushed(shop: Any, registry: RealRegistry) ->
     assert json.loads(shop("render", "--output", "json").out)["target"]
 
 
+def test_a_plan_needs_no_cluster(shop: Any, registry: RealRegistry) -> None:
+    text = (shop.folder / "pipeline.yaml").read_text()
+    text = text.replace("    tags: [v1]\n", "    tags: [v1]\n    push: {to: here, repository: shop/plan}\n")
+    text = text.replace("remembered: {image: web, port: 8890}", "kubernetes: {image: web, kubeconfig: nowhere}")
+    shop.write("pipeline.yaml", f'{text}registries:\n  here: {{address: "{registry.address}"}}\n')
+    ended = shop("plan")
+    assert ended.code == 0, ended.err
+    assert "what is live on target here cannot be told: there is no kubeconfig" in ended.err
+    assert "to make" in ended.out
+    ended = shop("run")
+    assert ended.code == 2
+    assert "there is no kubeconfig" in ended.err
+    assert "made" not in ended.out
+
+
 def test_an_image_that_is_not_pushed_cannot_go_elsewhere(shop: Any) -> None:
     text = (shop.folder / "pipeline.yaml").read_text()
     shop.write("pipeline.yaml", text.replace("remembered: {image: web, port: 8890}", "kubernetes: {image: web}"))
