@@ -86,10 +86,11 @@ class Scratch:
         try:
             if entry.name.startswith(_NEW):
                 return False
-            if entry.name.partition("-")[0].isdigit() and not any(entry.iterdir()):
-                # Such a folder never is without a lock while it is used: who was about to remove it was killed.
-                return True
             if not (entry / _LOCK).exists():
+                if entry.name.partition("-")[0].isdigit():
+                    # Such a folder never is without a lock while it is used: who was about to remove it was killed, or
+                    # a program that a killed process had started made it anew.
+                    return True
                 return self._now() - entry.lstat().st_mtime > _DAY
             with (entry / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,6 +60,17 @@ def test_a_place_that_cannot_be_written_is_named_with_what_helps(tmp_path: Path)
     assert "TMPDIR" in (caught.value.remedy or "")
 
 
+def test_what_such_a_program_makes_anew_goes_with_the_next_folder(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    (sub,) = tmp_path.rglob("sub")
+    sweep(tmp_path)
+    assert not sub.parents[1].exists()
+    sub.mkdir(parents=True)
+    (sub / "answer").write_text("late")
+    sweep(tmp_path)
+    assert not sub.parents[1].exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="what cannot be removed is a mount here, which needs root")
 def test_what_a_program_still_writes_after_its_starter_was_killed_goes_later(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
