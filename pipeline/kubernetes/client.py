@@ -95,7 +95,7 @@ class KubernetesCluster:
         if answer.status in (403, 503) and (told := _of_server(answer.body)):
             # The API server's own word, not the service's.
             refused = refusal(answer.status, told, f"a request to the service {service}", self.namespace)
-            raise refused if answer.status == 403 else ConnectionError(refused.message)
+            raise ConnectionError(str(refused) if answer.status == 403 else refused.message)
         return answer
 
     def _path(self, resource: Resource, name: str = "") -> str:

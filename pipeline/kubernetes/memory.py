@@ -197,6 +197,8 @@ class MemoryCluster:
     ) -> Answer:
         if self.away or ("Service", service) not in self._objects:
             raise ConnectionError(f"no endpoints available for service {service}")
+        if message := self.refuses("create", "services/proxy"):
+            raise ConnectionError(str(refusal(403, {"message": message}, f"the service {service}", self.namespace)))
         return self.answers(service, body)
 
     # -- within -------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ from registry_server import free_port
 
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 ADMIN, VISITOR = "admin-token", "visitor-token"
-NODE = "node1"
+NODE = "localhost"
+"""A name at which the API server finds the kubelet: logs come from there."""
 
 
 def programs() -> Path:

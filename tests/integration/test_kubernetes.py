@@ -29,7 +29,7 @@ from pipeline.cli._door import run
 from pipeline.errors import UsageError
 from pipeline.kubernetes.api import Cluster, Forbidden, Gone, resource_of
 from pipeline.kubernetes.client import KubernetesCluster, connect
-from pipeline.kubernetes.objects import deployment
+from pipeline.kubernetes.objects import deployment, service
 
 pytestmark = pytest.mark.kubernetes
 
@@ -85,6 +85,9 @@ def test_refusals_are_told_in_words(plane: RealCluster) -> None:
         connected(plane, "nowhere").apply(wanted)
     with pytest.raises(Forbidden, match=r"user visitor may not get deployments\.apps in the namespace default"):
         connected(plane, context="visitor").get("Deployment", "x")
+    connected(plane).apply(service(release(service={"type": "NodePort"})))
+    with pytest.raises(ConnectionError, match=r"user visitor may not create services/proxy in the .*grant it"):
+        connected(plane, context="visitor").call("shop-prod", 80, "/score", b"[]", {}, 5)
     with pytest.raises(UsageError, match="does not accept the credentials"):
         connected(plane, context="stranger").get("Deployment", "x")
     with pytest.raises(UsageError, match=r"there is no context 'admim'.*did you mean 'admin'"):

@@ -209,6 +209,16 @@ def test_a_missing_right_is_named(cluster: MemoryCluster, time: Time) -> None:
         target_in(cluster, time).rollout(release())
 
 
+def test_what_may_not_be_scored_does_not_stay(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one"), release("two")
+    roll(cluster, time, one)
+    told = 'User "me" cannot create resource "services/proxy" in API group "" in the namespace "default"'
+    cluster.refuses = lambda verb, kind: told if (verb, kind) == ("create", "services/proxy") else ""
+    with pytest.raises(RolloutError, match=r"user me may not create services/proxy .*is live again"):
+        roll(cluster, time, two, score={"request": [1]})
+    assert target_in(cluster, time).observe().revision == one.revision
+
+
 def test_what_cannot_be_kept_is_not_rolled_out(cluster: MemoryCluster, time: Time) -> None:
     forbidden = 'User "ci" cannot patch resource "secrets" in API group "" in the namespace "default"'
     cluster.refuses = lambda verb, kind: forbidden if (verb, kind) == ("patch", "Secret") else ""
