@@ -41,7 +41,7 @@ def command(shell: Shell, manifest: Path | None, sets: Mapping[str, str]) -> Non
 def status(shell: Shell, services: Iterable[Service]) -> None:
     """A row for each service, and below it what others have changed."""
     seen = [(service, service.target.observe()) for service in services]
-    drifts = {service.name: _drift(service) for service, _ in seen}
+    drifts = {service.name: _drift(service, what) for service, what in seen}
     pins = {service.name: kept.pinned(service.name) for service, _ in seen if (kept := service.verified())}
     if shell.json:
         shell.value([_as_json(one, what, drifts[one.name], pins.get(one.name, "")) for one, what in seen])
@@ -66,16 +66,19 @@ def status(shell: Shell, services: Iterable[Service]) -> None:
             shell.line(f"{name} was changed: {one}")
 
 
-def _drift(service: Service) -> Sequence[Difference]:
-    from pipeline.targets.remote import RemoteTarget
+def _drift(service: Service, what: Observation) -> Sequence[Difference]:
+    from pipeline.targets.remote import Difference, RemoteTarget
 
     if not isinstance(service.target, RemoteTarget):
         return ()
     from pipeline.stages.release import drift
 
     kept = service.verified()
-    passed = kept.get(service.name) if kept else None
-    return drift(service.target, passed) if passed else ()
+    if passed := kept.get(service.name) if kept else None:
+        return drift(service.target, passed)
+    # Kept where the service runs, it is gone there for everybody.
+    lost = kept is not None and what.state == "running" and service.target.verified() is not None
+    return (Difference("the record of what passed its checks", None, None),) if lost else ()
 
 
 def _when(started: float) -> str:

@@ -37,8 +37,11 @@ class Condition:
     pods: int = 0
 
 
-def condition(cluster: Cluster, deployment: Object) -> Condition:
-    """Of all pods of a Deployment's newest revision."""
+def condition(cluster: Cluster, deployment: Object, *, patient: bool = False) -> Condition:
+    """Of all pods of a Deployment's newest revision.
+
+    Whoever waits by a deadline of their own is `patient`: the Deployment's ran on while the API server was away.
+    """
     spec, status = deployment["spec"], deployment.get("status") or {}
     wanted = spec.get("replicas", 1)
     ready = int(status.get("availableReplicas") or 0)
@@ -53,7 +56,7 @@ def condition(cluster: Cluster, deployment: Object) -> Condition:
     progress = _condition(status, "Progressing")
     late = progress.get("status") == "False" and _is_seen(deployment)
     detail = why or (str(progress.get("message", "")) if late else f"{ready} of {wanted} pods are ready")
-    return Condition("failed" if fatal or late else "starting", detail, ready)
+    return Condition("failed" if fatal or (late and not patient) else "starting", detail, ready)
 
 
 def is_complete(deployment: Object) -> bool:

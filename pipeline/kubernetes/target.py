@@ -75,7 +75,7 @@ class KubernetesTarget(RemoteTarget):
         if seen is None:
             return Observation("absent")
         marks = seen["metadata"].get("annotations") or {}
-        how = condition(self.cluster, seen)
+        how = condition(self.cluster, seen, patient=bool(self._told))
         if self._told and how.state == "starting" and how.detail != self._told:
             self._told = how.detail
             self._surroundings.say(how.detail)

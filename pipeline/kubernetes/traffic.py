@@ -94,7 +94,7 @@ class Traffic:
                 raise RolloutError(f"the Deployment {name} was deleted by others", remedy="run it again")
             if is_complete(found):
                 return
-            how = condition(self._cluster, found)
+            how = condition(self._cluster, found, patient=True)
             if how.state == "failed" or self._clock() >= until:
                 raise RolloutError(f"{name} did not become ready: {how.detail}")
             self._wait(1.0)

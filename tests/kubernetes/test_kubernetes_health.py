@@ -1,4 +1,4 @@
-"""Whether a quota that is used up can still become free for a new revision's pods."""
+"""When waiting for pods can still help: for a quota that old ones use, and after an API server was away."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def test_pods_that_are_about_to_go_give_their_share_back(beside: dict[str, Any])
 
 def test_a_quota_that_nothing_will_free_is_told_at_once() -> None:
     assert state(EXCEEDED) == "failed"
+
+
+def test_who_waits_does_so_by_a_deadline_of_their_own() -> None:
+    cluster = MemoryCluster()
+    cluster.behaves = lambda _: {"phase": "Pending"}
+    made = cluster.apply(deployment(release()))
+    late = {"type": "Progressing", "status": "False", "message": "ReplicaSet has timed out progressing."}
+    made["status"]["conditions"] = [late]
+    assert condition(cluster, made).state == "failed"
+    assert condition(cluster, made, patient=True).state == "starting"
