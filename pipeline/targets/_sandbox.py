@@ -107,8 +107,10 @@ def in_root(run: Path, layers: Sequence[Path], attempt: Callable[[str], T]) -> T
     for number, layer in enumerate(layers):
         (run / "lower" / str(number)).symlink_to(layer)
     if layers and all(overlay_ready(layer) for layer in layers):
+        # The kernel refuses a folder that is there twice (ELOOP); the highest place of a layer decides, and is enough.
+        places = {layer: number for number, layer in enumerate(layers)}
         try:
-            return attempt(":".join(str(number) for number in reversed(range(len(layers)))))
+            return attempt(":".join(str(number) for number in sorted(places.values(), reverse=True)))
         except OverlayRefused:
             pass
     from pipeline.targets._copy import merge

@@ -168,12 +168,13 @@ class NamespaceRuntime:
         spec: dict[str, Any] = {
             "folder": str(folder),
             "status": str(self._state / "status.json"),
-            "facts": facts,
+            # Not changed in place: this is called again where an overlay is refused.
+            "facts": {name: fact for name, fact in facts.items() if name != "restart"},
             "inside": inside,
             "script": str(_sandbox.INSIDE),
             "log_bytes": self._log_bytes,
             "grace": self._grace,
-            "restart": facts.pop("restart"),
+            "restart": facts["restart"],
             "ready_fd": write,
             "socket_fd": listener.fileno() if listener else -1,
             "leash_fd": leash,

@@ -83,6 +83,13 @@ def test_the_service_answers_on_the_port_and_nowhere_else(
     assert get(address) == {"env": "me", "argv": ["--port", "5001"]}
 
 
+def test_an_image_that_has_a_layer_twice_is_served(target: LocalTarget, image: Shelf, port: int, until: Any) -> None:
+    """As images of docker build do that have an empty layer more than once."""
+    release = image.release(port, env={"WHO": "me"})
+    address = live(target, replace(release, layers=(*release.layers, *release.layers)), until)
+    assert get(address)["env"] == "me"
+
+
 def test_a_server_that_takes_no_socket_gets_the_port_in_its_command(
     target: LocalTarget, image: Shelf, port: int, until: Any
 ) -> None:

@@ -210,3 +210,11 @@ print("done")
 """
     done = subprocess.run([*user, sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "done\n", done.stderr
+
+
+def test_a_layer_that_is_there_twice_counts_where_it_is_highest(image: Shelf, tmp_path: Path) -> None:
+    one, two = image.apart({"opt/told": "one", "opt/one": "one"}), image.apart({"opt/told": "two", "opt/.wh.one": ""})
+    base, (first, second) = image.unpacked(), (image.roots.layer(layer) for layer in (one, two))
+    asked = "[open('/opt/told').read(), os.path.exists('/opt/one')]"
+    assert told(image, tmp_path, asked, [*base, first, second, first]) == ["one", True]
+    assert told(image, tmp_path, asked, [*base, second, first, second]) == ["two", False]
