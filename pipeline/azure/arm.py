@@ -112,6 +112,13 @@ def _document(response: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+_KEPT_FROM = {
+    "TasksOperationsNotAllowed": "Azure keeps builds from this subscription: ask its support, or build here by an engine",
+    "RequestDisallowedByPolicy": "the subscription forbids it: ask whoever keeps its policy",
+}
+"""What no role would change."""
+
+
 def refusal(error: Any, what: str, who: str) -> OutOfReach | ResolveError:
     """What an answer of Azure that is no success means (ARM's "Common error codes")."""
     status, code, says = error.response.status_code, *_said(error)
@@ -122,10 +129,12 @@ def refusal(error: Any, what: str, who: str) -> OutOfReach | ResolveError:
         found = OutOfReach(fact, remedy="try again later", transient=True)
         found.retry_after = _wait(error.response.headers)
         return found
-    if status == 403:
-        return OutOfReach(f"{fact}, for {who}", remedy="ask for the role that allows it")
     if "quota" in f"{code} {says}".lower():
         return OutOfReach(fact, remedy="ask for a higher quota, or free some")
+    if code in _KEPT_FROM:
+        return OutOfReach(fact, remedy=_KEPT_FROM[code])
+    if status == 403:
+        return OutOfReach(f"{fact}, for {who}", remedy="ask for the role that allows it")
     if "sku" in f"{code} {says}".lower() or "tier" in says.lower():
         return OutOfReach(fact, remedy="take a higher SKU, or one that is there")
     if status == 409 and not _FINAL.search(code):

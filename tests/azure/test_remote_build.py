@@ -181,6 +181,23 @@ def test_a_quota_refusal_is_told_in_azures_words(remote: RemoteProject) -> None:
     assert "ask for a higher quota" in err
 
 
+@pytest.mark.parametrize(
+    ("code", "says", "remedy"),
+    [
+        ("TasksOperationsNotAllowed", "ACR Tasks requests for the registry prod are not permitted.", "build here"),
+        ("QuotaExceeded", "The quota of agent pools is used up.", "ask for a higher quota"),
+        ("RequestDisallowedByPolicy", "Resource 'prod' was disallowed by policy.", "its policy"),
+        ("AuthorizationFailed", "The client does not have authorization to perform action 'x/action'.", "the role"),
+    ],
+)
+def test_only_a_missing_role_is_asked_for_as_one(remote: RemoteProject, code: str, says: str, remedy: str) -> None:
+    remote.azure.faults[("POST", "/scheduleRun")] = [lambda exchange: refuse(exchange, 403, code, says)]
+    ended, _, err = remote("run")
+    assert ended == 4
+    assert f"{says} (403, {code})" in err
+    assert remedy in err and ("the role" in err) == (remedy == "the role")
+
+
 def test_a_registry_that_does_not_tell_the_digest_is_asked_for_it(remote: RemoteProject) -> None:
     remote.tells_digest = False
     assert remote("run")[0] == 0
