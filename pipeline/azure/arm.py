@@ -113,7 +113,7 @@ def _document(response: Any) -> dict[str, Any] | None:
 
 
 _KEPT_FROM = {
-    "TasksOperationsNotAllowed": "Azure keeps builds from this subscription: ask its support, or build here by an engine",
+    "TasksOperationsNotAllowed": "Azure keeps this subscription from it: ask its support, or build here by an engine",
     "RequestDisallowedByPolicy": "the subscription forbids it: ask whoever keeps its policy",
 }
 """What no role would change."""
