@@ -46,7 +46,9 @@ def _of(shell: Shell, manifest: Path, plan: Plan, name: str, address: str) -> li
     if not score or "request" not in score:
         return [f"try:  curl -s {address}/", *lines] if address else lines
     body = json.dumps(score["request"], ensure_ascii=False)
-    if not address or len(body) > _LONGEST:
+    # Elsewhere it may take a key, or a way through a cluster's API: `score` knows both.
+    plain = address and (not work.pushed or address.startswith("http://"))
+    if not plain or len(body) > _LONGEST:
         return [f"try:  {command} score {shlex.quote(str(manifest))} {shlex.quote(name)}{home}", *lines]
     header = "-H 'Content-Type: application/json'"
     return [f"try:  curl -s {address}/score {header} -d {shlex.quote(body)}", *lines]
