@@ -56,8 +56,8 @@ class Cluster(Protocol):
         """By selectors, as `app=x,tier=y`."""
         ...
 
-    def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False) -> Object:
-        """Server-side apply as MANAGER: the object as it is then, or would be. Conflict when others own a field."""
+    def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER) -> Object:
+        """Server-side apply: the object as it is then, or would be. Conflict when others own a field."""
         ...
 
     def merge(self, kind: str, name: str, change: Object) -> Object:

@@ -41,9 +41,9 @@ class KubernetesCluster:
         status, value = self._ask("GET", self._path(resource_of(kind)), [pair for pair in query if pair[1]])
         return list(self._object(status, value, f"the list of {resource_of(kind).plural}").get("items") or ())
 
-    def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False) -> Object:
+    def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER) -> Object:
         name = wanted["metadata"]["name"]
-        query = [("fieldManager", MANAGER), ("force", str(force).lower()), *([("dryRun", "All")] if dry_run else [])]
+        query = [("fieldManager", manager), ("force", str(force).lower()), *([("dryRun", "All")] if dry_run else [])]
         path = self._path(resource_of(wanted["kind"], wanted["apiVersion"]), name)
         status, value = self._ask("PATCH", path, query, wanted, "application/apply-patch+yaml")
         return self._object(status, value, f"{wanted['kind']} {name}")

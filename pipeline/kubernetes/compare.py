@@ -9,13 +9,14 @@ from typing import Any
 from pipeline.kubernetes.api import MANAGER, Object
 from pipeline.kubernetes.fields import Path, at, is_keyed, key_of, owns, paths_of, remove, shown
 from pipeline.kubernetes.names import REVISION
+from pipeline.kubernetes.scale import COUNT
 from pipeline.targets.remote import Difference
 
 _OURS_ALONE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _HANDS = ("kubectl", "k9s", "lens", "openlens", "headlamp", "dashboard", "node-fetch", "mozilla", MANAGER)
 _LEFT_ALONE = "kubectl.kubernetes.io/restartedAt"
 """`kubectl rollout restart`: to take it away would restart all pods once more."""
-_COUNT = "deployment.kubernetes.io/revision"
+_ROLLOUTS = "deployment.kubernetes.io/revision"
 _LONGEST = 60
 
 
@@ -48,8 +49,8 @@ def differences(live: Object | None, would: Object) -> list[Difference]:
 def _bare(value: Object) -> Object:
     metadata = {key: one for key, one in (value.get("metadata") or {}).items() if key not in _OURS_ALONE}
     # A controller's count, which may move between the two looks.
-    if _COUNT in (metadata.get("annotations") or {}):
-        metadata["annotations"] = {key: one for key, one in metadata["annotations"].items() if key != _COUNT}
+    if _ROLLOUTS in (metadata.get("annotations") or {}):
+        metadata["annotations"] = {key: one for key, one in metadata["annotations"].items() if key != _ROLLOUTS}
     return {**{key: one for key, one in value.items() if key != "status"}, "metadata": metadata}
 
 
@@ -105,7 +106,8 @@ def added_by_hand(live: Object) -> list[tuple[Path, str]]:
 def _is_left_alone(live: Object, path: Path) -> bool:
     """Of a mapping that has it (all annotations, where there were none), only what else is there was added."""
     value = at(live, path)
-    return _LEFT_ALONE in path or (isinstance(value, Mapping) and _LEFT_ALONE in value)
+    # Without a count there would be one pod; where we have not set it, an autoscaler does.
+    return _LEFT_ALONE in path or path == COUNT or (isinstance(value, Mapping) and _LEFT_ALONE in value)
 
 
 def without(live: Object, paths: Sequence[Path]) -> Object:

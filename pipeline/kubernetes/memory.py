@@ -92,20 +92,20 @@ class MemoryCluster:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False) -> Object:
+    def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER) -> Object:
         self._ask("patch", wanted["kind"])
         key = wanted["kind"], wanted["metadata"]["name"]
         before, owners = self._objects.get(key), copy.deepcopy(self._owners.get(key, {}))
         ours = set(leaves({name: one for name, one in wanted.items() if name not in ("apiVersion", "kind")}))
         ours.discard(("metadata", "name"))
-        taken = _taken(before or {}, wanted, ours, owners)
+        taken = _taken(before or {}, wanted, ours, owners, manager)
         if taken and not force:
             raise Conflict(f"{key[0]} {key[1]}", taken)
-        dropped = owners.get((MANAGER, "Apply"), set()) - ours
+        dropped = owners.get((manager, "Apply"), set()) - ours
         for name, paths in owners.items():
-            if name != (MANAGER, "Apply"):
+            if name != (manager, "Apply"):
                 paths -= {path for path in paths & ours if at(before, path) != at(wanted, path)}
-        owners[MANAGER, "Apply"] = ours
+        owners[manager, "Apply"] = ours
         held = set().union(*owners.values())
         after = merged(before or {"metadata": {"namespace": self.namespace}}, wanted)
         for path in dropped - held:
@@ -215,11 +215,11 @@ class MemoryCluster:
         return self._objects[key]
 
 
-def _taken(before: Object, wanted: Object, ours: set[Path], owners: _Owners) -> Sequence[Owned]:
+def _taken(before: Object, wanted: Object, ours: set[Path], owners: _Owners, applier: str) -> Sequence[Owned]:
     """Fields that others own and have otherwise."""
     return [
         Owned(shown(path), manager)
         for (manager, operation), paths in owners.items()
         for path in sorted(paths & ours, key=json.dumps)
-        if (manager, operation) != (MANAGER, "Apply") and at(before, path) != at(wanted, path)
+        if (manager, operation) != (applier, "Apply") and at(before, path) != at(wanted, path)
     ]

@@ -14,6 +14,7 @@ from pipeline.kubernetes.health import condition
 from pipeline.kubernetes.objects import env_secret_name, objects
 from pipeline.kubernetes.output import output
 from pipeline.kubernetes.releases import ReleasesSecret
+from pipeline.kubernetes.scale import is_scaled, leave_count
 from pipeline.kubernetes.traffic import Traffic, strategy_of
 from pipeline.kubernetes.where import address
 from pipeline.targets.model import Observation, Release
@@ -102,7 +103,10 @@ class KubernetesTarget(RemoteTarget):
         found: list[Difference] = []
         for wanted in self._objects(release):
             live = self.cluster.get(wanted["kind"], wanted["metadata"]["name"])
-            found += differences(live, self.cluster.apply(wanted, dry_run=True, force=True) if live else wanted)
+            would = self.cluster.apply(wanted, dry_run=True, force=True) if live else wanted
+            if live and is_scaled(wanted):
+                would["spec"]["replicas"] = live["spec"].get("replicas", 1)
+            found += differences(live, would)
         return found
 
     def verified(self) -> ReleasesSecret:
@@ -153,6 +157,8 @@ class KubernetesTarget(RemoteTarget):
 
     def _put(self, wanted: Object) -> None:
         """Applies an object, without what people added by hand."""
+        if is_scaled(wanted):
+            leave_count(self.cluster, wanted)
         live = self._applied(wanted)
         for _ in range(_TRIES):
             if not (added := added_by_hand(live)):

@@ -209,6 +209,19 @@ def test_a_missing_right_is_named(cluster: MemoryCluster, time: Time) -> None:
         target_in(cluster, time).rollout(release())
 
 
+def test_an_autoscaler_begins_with_the_pods_that_there_are(cluster: MemoryCluster, time: Time) -> None:
+    roll(cluster, time, release(replicas=4))
+    scaled = release(autoscale={"min": 2, "max": 9}, resources={"cpu": "1"})
+    target = target_in(cluster, time, autoscale={"min": 2, "max": 9}, resources={"cpu": "1"})
+    assert not [one for one in target.differences(scaled) if "spec.replicas" in one.field]
+    roll(cluster, time, scaled)
+    assert live(cluster)["spec"]["replicas"] == 4
+    cluster.edit("kubectl-edit", "Deployment", NAME, {"spec": {"replicas": 6}})
+    assert target.differences(scaled) == []
+    roll(cluster, time, scaled)
+    assert live(cluster)["spec"]["replicas"] == 6
+
+
 def test_what_may_not_be_scored_does_not_stay(cluster: MemoryCluster, time: Time) -> None:
     one, two = release("one"), release("two")
     roll(cluster, time, one)
