@@ -61,7 +61,7 @@ def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
     does: Does = "restarts" if live.state in ("running", "starting") else "starts"
     settings = tuple(change for change in plan.verdicts[step.id].changes if not names_step(change))
     image = _pushed(step.work, plan, bench) if step.work.pushed else _image(step.work.built, plan, bench)
-    fields = _differences(step, target, plan, bench)
+    fields = _differences(step, target, plan, bench) if live.state != "unknown" else ()
     return Effect(step.name, does, live.state, live.revision, live.image, image, settings, fields)
 
 
@@ -81,8 +81,9 @@ def _differences(step: Step, target: Target, plan: Plan, bench: Bench) -> tuple[
         else:
             return ()
         return tuple(map(str, target.differences(wanted)))
-    except PipelineError:
-        # The rollout says what is wrong; a plan is of use without.
+    except PipelineError as error:
+        # A plan is of use without.
+        bench.warn_once(f"what would change on target {step.name} cannot be told: {error}")
         return ()
 
 
