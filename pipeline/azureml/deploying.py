@@ -110,6 +110,9 @@ def checked(workspace: Workspace, wanted: Wanted) -> tuple[InferenceConfig, Depl
             remedy = "take AksWebservice.deploy_configuration(), or leave the target out"
             raise WebserviceException(f"a {deployment.COMPUTE_TYPE} service has no compute target", remedy=remedy)
         deployment.compute_target_name = wanted.target.name
+    elif name := getattr(deployment, "compute_target_name", None):
+        # Whoever mistypes a name is to hear of it before of anything that follows from it.
+        ComputeTarget(workspace, name)
     _check_taken(workspace.contents.services, wanted, deployment)
     return wanted.inference, deployment
 

@@ -79,6 +79,8 @@ def imported(
     _variables(environment, parts)
     _told(environment, parts)
     image = _image(parts, serve, environment)
+    if inference.description:
+        image.setdefault("labels", {})["org.opencontainers.image.description"] = literal(inference.description)
     if deployment is not None:
         target_of(deployment, parts, image)
     return Imported(_text(parts, image), tuple(parts.notes), parts.files, parts.secrets)

@@ -151,6 +151,11 @@ WRONG = {
         2,
         "a service of kind local has no compute target",
     ),
+    "a cluster that nobody attached": (
+        ("-n", "abc", "--es", "score.py", "--ct", "mycluster"),
+        3,
+        "ComputeTargetNotFound: the workspace has no compute target mycluster",
+    ),
     "a key": (
         ("-n", "abc", "--es", "score.py", "--cp", "aci", "--kp", "k3y"),
         2,

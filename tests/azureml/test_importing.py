@@ -381,3 +381,11 @@ def test_row_42_the_arguments_of_the_time_before_environments(folder: Path) -> N
 def test_row_01_the_default_base_is_named_where_no_environment_is_given(folder: Path, keys: dict[str, str]) -> None:
     notes = older(folder, **keys).notes
     assert any(note.startswith("no base image is named: the default is taken, mcr.microsoft.com/") for note in notes)
+
+
+def test_the_description_goes_with_the_image(folder: Path) -> None:
+    config = InferenceConfig(str(folder / "score.py"), Environment.from_json({"name": "e"}), description="It's ${mine}")
+    found = imported(config, None, (), name="svc", folder=folder, file="pipeline.yaml")
+    (folder / "pipeline.yaml").write_text(found.text)
+    labels = load(folder / "pipeline.yaml", environ={}).images["svc"].labels
+    assert labels["org.opencontainers.image.description"] == "It's ${mine}"

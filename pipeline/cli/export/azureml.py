@@ -27,8 +27,8 @@ pipeline export azureml manifests/prod.yaml --v2 --parts  the base and a conda f
 
 @command_(arguments=MANIFEST_HELP, examples=EXAMPLES)
 @manifest_argument
-@click.option("--v1", "version", flag_value=1, type=int, help="For the first SDK and CLI.")
-@click.option("--v2", "version", flag_value=2, type=int, help="For the current API (azure-ai-ml, az ml).")
+@click.option("--v1", "first", is_flag=True, help="For the first SDK and CLI.")
+@click.option("--v2", "current", is_flag=True, help="For the current API (azure-ai-ml, az ml).")
 @click.option("--image", metavar="NAME", default="", help="This image.")
 @click.option("--target", metavar="NAME", default="", help="The image of this target, and where it runs.")
 @click.option(
@@ -42,7 +42,8 @@ pipeline export azureml manifests/prod.yaml --v2 --parts  the base and a conda f
 def command(
     shell: Shell,
     manifest: Path,
-    version: int | None,
+    first: bool,
+    current: bool,
     image: str,
     target: str,
     parts: bool | None,
@@ -57,12 +58,13 @@ def command(
     """
     from pipeline.azureml.exporting import chosen
 
-    if version is None:
-        raise UsageError("for which API?", remedy="give --v1, for the first SDK and CLI, or --v2, for the current one")
+    if first == current:
+        remedy = "give --v1, for the first SDK and CLI, or --v2, for the current one"
+        raise UsageError("for which API? it is one at a time" if first else "for which API?", remedy=remedy)
     bench = opened(shell, Wanted(manifest, sets))
     found, entry = chosen(bench.manifest, image, target)
     subject = _subject(bench, found.name, entry.name if entry else "")
-    _write(shell, _made(shell, bench, subject, version, parts, Path(folder)), Path(folder), force=force)
+    _write(shell, _made(shell, bench, subject, 1 if first else 2, parts, Path(folder)), Path(folder), force=force)
 
 
 def _made(shell: Shell, bench: Bench, subject: Subject, version: int, parts: bool | None, folder: Path) -> Exported:
