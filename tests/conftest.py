@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,12 @@ _SURPRISES = (
     "DOCKER_CONTEXT",
     "CONTAINER_HOST",
 )
+# Fixtures of a session or a module see them, too.
+for _name in _SURPRISES:
+    os.environ.pop(_name, None)
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _NO_NETWORK = "neither a Debian mirror nor a Python package index is in reach"
 
 

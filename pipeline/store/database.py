@@ -105,9 +105,10 @@ class Database:
         self._connection.execute("PRAGMA synchronous=NORMAL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version < VERSION and not self.read_only:
+            # Before the tables: once they are there, nobody comes by here again.
+            keep(self._path.parent)
             with _alone(self._path.parent):
                 self._create()
-            keep(self._path.parent)
         self._inode = self._path.stat().st_ino
         if version > VERSION:
             raise StoreError(

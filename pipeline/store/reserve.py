@@ -16,11 +16,10 @@ _NAME = "reserve"
 def keep(store: Path) -> None:
     """Takes the room, unless it is taken or there is none."""
     path = store / _NAME
-    if path.exists():
-        return
     with contextlib.suppress(OSError):
         try:
-            with path.open("xb") as file:
+            # Whoever was killed in the midst of it has left less.
+            with path.open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, SIZE)
         except OSError:
             path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pipeline.store.lookup import documents
 from pipeline.store.verify import verify
 
 NOW = time.time()
-ALL = Limits(before=NOW + 1000)
+ALL = Limits(before=NOW + 1e6)
 
 
 def blobs(store: Store) -> set[str]:
