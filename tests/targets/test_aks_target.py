@@ -38,14 +38,14 @@ def container(**spec: Any) -> dict[str, Any]:
     return found
 
 
-def test_the_sdks_defaults_hold() -> None:
+def test_row_53_the_sdks_defaults_hold() -> None:
     assert container()["resources"] == {"requests": {"cpu": "0.1", "memory": "512Mi"}, "limits": {"memory": "512Mi"}}
     assert made("Deployment")["spec"]["replicas"] == 1
     scale = made("HorizontalPodAutoscaler", autoscale={})["spec"]
     assert (scale["minReplicas"], scale["maxReplicas"], scale["targetCPUUtilizationPercentage"]) == (1, 10, 70)
 
 
-def test_what_is_said_is_said_to_the_cluster() -> None:
+def test_row_53_what_is_said_is_said_to_the_cluster() -> None:
     found = container(cpu=1, cpu_limit=2, memory_gb=1.5, memory_gb_limit=3, gpu_cores=1, scoring_timeout_ms=9000)
     assert found["resources"] == {
         "requests": {"cpu": "1", "memory": "1536Mi"},
