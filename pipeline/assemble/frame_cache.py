@@ -63,10 +63,6 @@ class FrameCache:
             writer.tell(contents.to_json())
         return Packed(self._published(path, frame.key) if frame.key else path, size, contents)
 
-    def sweep(self) -> None:
-        """Removes what killed processes left half made."""
-        self._scratch.sweep()
-
     def recall(self, key: CacheKey | None) -> Any:
         """What `remember` kept under a key; None when there is nothing."""
         found = self._kept(key) if key else None

@@ -22,10 +22,10 @@ sys.path.insert(0, str(HERE.parent / "integration"))
 # ruff: noqa: E402
 from condamaker import Channel, python
 
-from pipeline.assemble.frame_cache import FrameCache
 from pipeline.registry import Registries
 from pipeline.registry.problems import NotFound
 from pipeline.store import Store
+from pipeline.store.scratch import Scratch
 from pipeline.store.verify import verify
 
 STARTER = HERE / "starter.py"
@@ -150,7 +150,7 @@ class Lab:
         store = Store(self.home / "store")
         store.blobs.scratch.sweep()
         store.uses.sweep()
-        FrameCache(self.home / "cache" / "frames").sweep()
+        Scratch(self.home / "cache" / "frames" / "scratch").sweep()
 
     def _files(self) -> frozenset[str]:
         """The files of the project and of the store; not what a sound run leaves by names of its own."""

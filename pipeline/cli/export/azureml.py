@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli._app import command as command_
+from pipeline.cli._files import write_files
 from pipeline.cli._options import MANIFEST_HELP, manifest_argument, output_option, set_option
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted, opened
@@ -104,21 +105,5 @@ def _reference(bench: Bench, image: str) -> str:
 
 
 def _write(shell: Shell, made: Exported, folder: Path, *, force: bool) -> None:
-    paths = {folder / name: text for name, text in made.files.items()}
-    if not force and (there := [path for path in paths if path.exists()]):
-        raise UsageError(f"{there[0]} is there already", remedy="give another folder with -o, or --force")
-    for path, text in paths.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(shell.masks.text(text), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror}", remedy="name another folder with -o"
-            ) from error
-    if shell.json:
-        shell.value({"files": [str(path) for path in paths], "notes": list(made.notes)})
-        return
-    for path in paths:
-        shell.line(f"wrote {path}")
-    for note in made.notes:
-        shell.line(f"note: {note}")
+    files = {folder / name: text for name, text in made.files.items()}
+    write_files(shell, files, made.notes, force=force, remedy="give another folder with -o")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli._app import command as command_
+from pipeline.cli._files import write_files
 from pipeline.cli._options import output_option
 from pipeline.cli._shell import Shell
 from pipeline.errors import UsageError
@@ -91,22 +92,6 @@ def _write(shell: Shell, made: Imported, target: Path | None, *, force: bool) ->
             shell.error_line(f"note: the manifest needs a file {name} beside it: give -o FILE to have it written")
         return
     files = {target: made.text, **{target.parent / name: text for name, text in made.files.items()}}
-    there = [path for path in files if path.exists()]
-    if there and not force:
-        raise UsageError(f"{there[0]} is there already", remedy="give another name with -o, or --force")
-    for path, text in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror}", remedy="name another file with -o"
-            ) from error
-    if shell.json:
-        shell.value({"files": [str(path) for path in files], "notes": list(made.notes)})
-        return
-    for path in files:
-        shell.line(f"wrote {path}")
-    for note in made.notes:
-        shell.line(f"note: {note}")
-    shell.line(f"next: {shell.program} run {target}")
+    write_files(shell, files, made.notes, force=force, remedy="give another name with -o")
+    if not shell.json:
+        shell.line(f"next: {shell.program} run {target}")
