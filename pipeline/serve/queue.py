@@ -1,0 +1,166 @@
+"""The queue of jobs: later ones replace those that wait, one runs at a time for a manifest, and a kill loses none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.serve.database import Database
+from pipeline.serve.model import Job, Reason, State, Tracked
+
+_COLUMNS = (
+    'id, manifest, action, cause, reason, url, who, state, "commit", asked, created, started, ended, attempt, '
+    "exit_code, told, replaced_by, approved_by"
+)
+_MOVES: Mapping[str, tuple[str, ...]] = {
+    "approval": ("waiting", "cancelled", "replaced"),
+    "waiting": ("running", "cancelled", "replaced"),
+    "running": ("waiting", "done", "failed", "cancelled"),
+}
+
+
+class Queue:
+    """Jobs, kept in the server's database. `now` gives Unix times in seconds; `heard` is told of each job that changed,
+    after that was committed.
+    """
+
+    def __init__(
+        self, database: Database, now: Callable[[], float], heard: Callable[[Job], None] = lambda _job: None
+    ) -> None:
+        self._database, self._now = database, now
+        self.heard = heard
+
+    # -- adding and taking --------------------------------------------------------------------------------------
+
+    def add(self, job: Job) -> Job:
+        """The job with its number. Those of the same manifest and action that still wait, for approval or for their
+        turn, are replaced by it; of plans only those of the same request; of rollbacks, lifts and stops none are.
+        """
+        with self._database.transaction():
+            made = self._insert(replace(job, created=job.created or self._now()))
+            gone = [self._move(old, "replaced", replaced_by=made.id) for old in self._outdated(made)]
+        for each in (*gone, made):
+            self.heard(each)
+        return made
+
+    def _outdated(self, job: Job) -> list[Job]:
+        if job.action not in ("run", "plan", "rebuild"):
+            return []
+        waiting = self._jobs(
+            "WHERE state IN ('approval', 'waiting') AND manifest = ? AND id < ?", job.manifest.id, job.id
+        )
+        return [
+            one for one in waiting if one.action == job.action and one.asked.get("request") == job.asked.get("request")
+        ]
+
+    def take(self) -> Job | None:
+        """The next job, now running: the oldest that waits and whose manifest has none under way; one that was begun
+        before goes first. A pull request's plan changes nothing and may run beside others.
+        """
+        with self._database.transaction():
+            busy = {job.manifest for job in self._jobs("WHERE state = 'running'") if job.action != "plan"}
+            waiting = self._jobs("WHERE state = 'waiting' ORDER BY attempt = 0, id")
+            job = next((job for job in waiting if job.action == "plan" or job.manifest not in busy), None)
+            if job is None:
+                return None
+            taken = self._move(job, "running", started=self._now(), attempt=job.attempt + 1)
+        self.heard(taken)
+        return taken
+
+    # -- what comes of them -------------------------------------------------------------------------------------
+
+    def end(self, id_: int, state: State, exit_code: int | None, told: Mapping[str, Any]) -> Job:
+        """Notes how a running job ended: done, failed or cancelled."""
+        return self.change(id_, state, ended=self._now(), exit_code=exit_code, told=dict(told))
+
+    def resume(self) -> list[Job]:
+        """Jobs that ran when the server died wait again, in front. To be called once at the start, when nothing that
+        they had started runs any more.
+        """
+        return [self.change(job.id, "waiting") for job in self._jobs("WHERE state = 'running' ORDER BY id")]
+
+    def approve(self, id_: int, who: str) -> Job:
+        return self.change(id_, "waiting", approved_by=who)
+
+    def cancel(self, id_: int, who: str) -> Job:
+        """Takes a job that has not begun out of the queue; one that runs is ended by whoever performs it."""
+        return self.change(id_, "cancelled", ended=self._now(), told={"text": f"cancelled by {who}"})
+
+    def change(self, id_: int, state: State, **values: Any) -> Job:
+        """The job in another state. ValueError where it cannot get there from the one that it is in."""
+        with self._database.transaction():
+            job = self.job(id_)
+            if job is None or state not in _MOVES.get(job.state, ()):
+                raise ValueError(f"job {id_} is {job.state if job else 'not there'}, and cannot become {state}")
+            changed = self._move(job, state, **values)
+        self.heard(changed)
+        return changed
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def job(self, id_: int) -> Job | None:
+        return next(iter(self._jobs("WHERE id = ?", id_)), None)
+
+    def open(self) -> list[Job]:
+        """What waits or runs, in the order of its beginning or its turn."""
+        states = "'approval', 'waiting', 'running'"
+        return self._jobs(f"WHERE state IN ({states}) ORDER BY state != 'running', attempt = 0, id")
+
+    def jobs(self, most: int, manifest: str = "", before: int | None = None) -> list[Job]:
+        """The newest first, of one manifest (its id) or of all; `before` a number, for the next page."""
+        limit = before if before is not None else 1 << 62
+        return self._jobs("WHERE ? IN ('', manifest) AND id < ? ORDER BY id DESC LIMIT ?", manifest, limit, most)
+
+    # -- within -------------------------------------------------------------------------------------------------
+
+    def _jobs(self, where: str, *values: Any) -> list[Job]:
+        return [_job(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM jobs {where}", *values)]
+
+    def _insert(self, job: Job) -> Job:
+        columns = _COLUMNS.removeprefix("id, ")
+        places = ", ".join("?" * len(columns.split(",")))
+        rows = self._database.execute(f"INSERT INTO jobs ({columns}) VALUES ({places}) RETURNING id", *_row(job))
+        return replace(job, id=rows[0][0])
+
+    def _move(self, job: Job, state: State, **values: Any) -> Job:
+        moved: Job = replace(job, state=state, **values)
+        names = [name.strip() for name in _COLUMNS.removeprefix("id, ").split(",")]
+        sets = ", ".join(f"{name} = ?" for name in names)
+        self._database.execute(f"UPDATE jobs SET {sets} WHERE id = ?", *_row(moved), job.id)
+        return moved
+
+
+def _row(job: Job) -> Sequence[Any]:
+    reason = job.reason
+    return (
+        *(job.manifest.id, job.action, reason.cause, reason.text, reason.url, reason.who, job.state, job.commit),
+        *(json.dumps(dict(job.asked)), job.created, job.started, job.ended, job.attempt, job.exit_code),
+        *(json.dumps(dict(job.told)), job.replaced_by, job.approved_by),
+    )
+
+
+def _job(row: Sequence[Any]) -> Job:
+    id_, manifest, action, cause, text, url, who, state, commit, asked, created, started, ended, *rest = row
+    attempt, exit_code, told, replaced_by, approved_by = rest
+    return Job(
+        id=id_,
+        manifest=Tracked.of(manifest),
+        action=action,
+        reason=Reason(cause, text, url, who),
+        state=state,
+        commit=commit,
+        asked=json.loads(asked),
+        created=created,
+        started=started,
+        ended=ended,
+        attempt=attempt,
+        exit_code=exit_code,
+        told=json.loads(told),
+        replaced_by=replaced_by,
+        approved_by=approved_by,
+    )
+
+
+__all__ = ["Queue"]
