@@ -29,8 +29,7 @@ class Duty(Protocol):
     def do(self, now: float) -> None: ...
 
 
-# -- Git
-----------------------------------------------------------------------------------------------------------------
+# -- Git --------------------------------------------------------------------------------------------------------------
 
 
 @noun
@@ -84,8 +83,7 @@ class Git(Protocol):
         ...
 
 
-# -- the host of a repository
--------------------------------------------------------------------------------------------
+# -- the host of a repository -----------------------------------------------------------------------------------------
 
 
 @noun
@@ -127,15 +125,14 @@ class HostApi(Protocol):
         ...
 
 
-# -- doing
---------------------------------------------------------------------------------------------------------------
+# -- doing ------------------------------------------------------------------------------------------------------------
 
 
 class Commands(Protocol):
     """Runs the command line, in a process of its own that ends when the server does."""
 
     def run(self, words: Sequence[str], environment: Mapping[str, str], log: Path, halted: Callable[[], bool]) -> int:
-        """`pipeline WORDS…`, whose lines (`--output json`: events) are appended to `log` as they come; its exit code."""
+        """`pipeline WORDS…`, whose lines (`--output json`: events) go to the end of `log` as they come; its exit code."""
         ...
 
     def ask(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
