@@ -143,6 +143,11 @@ def is_remote(name: str) -> bool:
         return False
 
 
+def mounts(name: str) -> bool:
+    """Whether a target kind elsewhere mounts what an image does not hold, as an image of its own."""
+    return is_remote(name) and bool(getattr(find("targets", name), "MOUNTS", False))
+
+
 def build_kind(section: Section, name: str) -> BuildKind:
     """A base or layer kind by name."""
     return cast(BuildKind, find(section, name))

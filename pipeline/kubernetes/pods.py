@@ -28,7 +28,7 @@ def template(release: Release, track: str, pull_secret: str, env_secret: str) ->
 def _pod(release: Release, pull_secret: str, env_secret: str) -> Object:
     spec = release.settings
     account = spec.get("service_account")
-    mounts, volumes = _volumes(spec)
+    mounts, volumes = _volumes(release)
     pod: Object = {
         # What serves a model has no business with the API server, unless it has an account for that.
         "automountServiceAccountToken": bool(account),
@@ -134,17 +134,32 @@ def _check_user(release: Release) -> None:
         )
 
 
-def _volumes(spec: Mapping[str, Any]) -> tuple[list[Object], list[Object]]:
+def image_volumes(release: Release) -> dict[str, str]:
+    """The images that pods mount, by folder: models that the service's image does not hold, and what settings name."""
+    given = release.settings.get("volumes") or {}
+    mounted = {mount.place: mount.reference for mount in release.mounts if mount.place not in given}
+    return mounted | {folder: volume["image"] for folder, volume in given.items() if "image" in volume}
+
+
+def _volumes(release: Release) -> tuple[list[Object], list[Object]]:
     """Mounts, and the volumes that they are of."""
-    given = spec.get("volumes") or {}
+    spec = release.settings
+    given: dict[str, Any] = dict(spec.get("volumes") or {})
+    models = {mount.place: {"image": mount.reference} for mount in release.mounts if mount.place not in given}
     mounts: list[Object] = []
     volumes: list[Object] = []
-    for number, folder in enumerate(one for one in spec.get("writable", ["/tmp"]) if one not in given):
-        mounts.append({"name": f"writable-{number}", "mountPath": folder})
-        volumes.append({"name": f"writable-{number}", "emptyDir": {}})
+
+    def add(name: str, folder: str, source: Object, **more: Any) -> None:
+        mounts.append({"name": name, "mountPath": folder, **more})
+        volumes.append({"name": name, **source})
+
+    writable = [one for one in spec.get("writable", ["/tmp"]) if one not in given]
+    for number, folder in enumerate(writable):
+        add(f"writable-{number}", folder, {"emptyDir": {}})
     for number, (folder, volume) in enumerate(given.items()):
-        mounts.append({"name": f"volume-{number}", "mountPath": folder, "readOnly": not volume.get("writable", False)})
-        volumes.append({"name": f"volume-{number}", **_source(volume)})
+        add(f"volume-{number}", folder, _source(volume), readOnly=not volume.get("writable", False))
+    for number, (folder, volume) in enumerate(models.items()):
+        add(f"model-{number}", folder, _source(volume), readOnly=True)
     return mounts, volumes
 
 

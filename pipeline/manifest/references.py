@@ -134,7 +134,7 @@ def _elsewhere(path: Path_, image: Any, name: str, kind: str, layers: Section) -
     if "push" not in image:
         message = f"a {kind} target gets its image from a registry, and the image '{name}' is pushed to none"
         yield Finding(path, message, f"add images.{name}.push: {{to: REGISTRY}}")
-    for layer in image.get("layers") or ():
+    for layer in () if kinds.mounts(kind) else image.get("layers") or ():
         entry = layers.get(layer) if isinstance(layer, str) else None
         model = entry.get("model") if isinstance(entry, dict) else None
         if isinstance(model, dict) and model.get("mount") is True:

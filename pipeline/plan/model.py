@@ -110,7 +110,8 @@ class TagWork:
 class TargetWork:
     """A step that makes an image live on a target, with the layers of the steps `mounts` beside it.
 
-    `pushed` is the step that pushed the image, for a target elsewhere; there is none for one on this machine.
+    `pushed` is the step that pushed the image, for a target elsewhere; there is none for one on this machine. `volumes`
+    are the steps that pushed what is mounted there, by place.
     """
 
     target: Entry
@@ -119,6 +120,7 @@ class TargetWork:
     service: str
     mounts: tuple[str, ...] = ()
     pushed: str = ""
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 StepWork = LayerWork | ImageWork | PushWork | CheckWork | TagWork | TargetWork

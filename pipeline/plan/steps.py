@@ -11,6 +11,7 @@ from pipeline.facts import Facts
 from pipeline.kinds import is_remote
 from pipeline.manifest.model import Entry, Image, Manifest
 from pipeline.manifest.words import exact_size
+from pipeline.plan import volumes
 from pipeline.plan.inputs import config_inputs, flat, key_material, plain, recipe_inputs, short_text, texts
 from pipeline.plan.model import (
     CheckWork,
@@ -33,7 +34,7 @@ from pipeline.reference import below
 
 def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step, ...]:
     """Every step of a manifest, sections in the order base, layer, image, push, check, tag, target."""
-    maker = _Maker(several_platforms=len({image.platform for image in images}) > 1)
+    maker = _Maker(manifest, several_platforms=len({image.platform for image in images}) > 1)
     by_image: dict[str, list[tuple[ResolvedImage, tuple[str, ...]]]] = {}
     for image in images:
         by_image.setdefault(image.image.name, []).append((image, maker.stack(image)))
@@ -41,13 +42,15 @@ def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step,
         maker.image(group)
     for group in by_image.values():
         maker.push(group[0][0].image, manifest)
+        maker.volumes_of(group, manifest)
     deadlines = _deadlines(manifest)
     for group in by_image.values():
         maker.check(group[0][0], deadlines.get(group[0][0].image.name, 60.0))
     # One tuple for all tags: many images have many checks.
     checks = tuple(step.id for step in maker.steps.values() if step.kind in ("push", "check"))
     for group in by_image.values():
-        maker.tag(group[0][0].image, checks)
+        for one in (group[0][0].image, *maker.volumes.get(group[0][0].image.name, {}).values()):
+            maker.tag(one, checks)
     for target in manifest.targets.values():
         if target.spec["image"] in by_image:
             maker.target(target, manifest.images[target.spec["image"]], manifest)
@@ -58,9 +61,11 @@ def steps_of(manifest: Manifest, images: Sequence[ResolvedImage]) -> tuple[Step,
 class _Maker:
     """Collects steps; the same layer wanted by several images becomes one step."""
 
-    def __init__(self, several_platforms: bool) -> None:
+    def __init__(self, manifest: Manifest, several_platforms: bool) -> None:
         self.steps: dict[str, Step] = {}
-        self._mounts: dict[str, tuple[str, ...]] = {}
+        self._mounts: dict[str, dict[str, volumes.Mounted]] = {}
+        self._volumes = volumes.Volumes(manifest)
+        self.volumes: dict[str, dict[str, Image]] = {}
         self._told_of: dict[int, Mapping[str, str]] = {}
         self._keys: dict[tuple[StepKind, int, tuple[CacheKey, ...]], CacheKey] = {}
         self._several = several_platforms
@@ -83,18 +88,18 @@ class _Maker:
                 facts = item.facts if number and recipe.part else item.parent
                 id_ = self._layer(item, recipe, facts, below, resolved)
                 if isinstance(recipe, Assemble) and recipe.mount:
-                    self._mount(resolved.image.name, id_)
+                    self._mount(id_, volumes.Mounted(item, recipe, resolved))
                     continue
                 made.append(id_)
                 if item.section == "bases" or item.facts != item.parent or isinstance(recipe, Execute):
                     roots += [made[-1]] if not recipe.part else []
         return tuple(made)
 
-    def _mount(self, image: str, id_: str) -> None:
+    def _mount(self, id_: str, mounted: volumes.Mounted) -> None:
         """Notes a layer that targets provide; on every platform it is the same."""
-        known = self._mounts.get(image, ())
+        known = self._mounts.setdefault(mounted.resolved.image.name, {})
         if self.steps[id_].key not in {self.steps[one].key for one in known}:
-            self._mounts[image] = (*known, id_)
+            known[id_] = mounted
 
     def _mounted(self, image: str) -> dict[str, CacheKey]:
         """The steps of the layers that an image is given and does not hold, and their keys."""
@@ -183,6 +188,19 @@ class _Maker:
         work = PushWork(image, built, where, tags, registry.compression)
         self._put("push", image, material, inputs, (built,), work)
 
+    def volumes_of(self, group: Sequence[tuple[ResolvedImage, tuple[str, ...]]], manifest: Manifest) -> None:
+        """The images of the models that targets elsewhere mount into this one, by place: made and pushed as all are."""
+        image = group[0][0].image
+        for place, name, parts in self._volumes.of(image.name, self._mounts.get(image.name, {}).values()):
+            layers = tuple(self._layer(one.item, recipe, Facts(), (), one.resolved) for one, recipe in parts)
+            inputs = {id_: self.steps[id_].key[:12] for id_ in layers}
+            volume = volumes.image_of(image, name, cache_key(list(inputs.values())))
+            stacks = tuple((resolved.platform, layers, {}) for resolved, _ in group)
+            material = [[str(platform) for platform, _, _ in stacks], [self._told(id_) for id_ in layers]]
+            self._put("image", volume, material, inputs, layers, ImageWork(volume, stacks))
+            self.push(volume, manifest)
+            self.volumes.setdefault(image.name, {})[place] = volume
+
     def check(self, resolved: ResolvedImage, deadline: float) -> None:
         image, python = resolved.image, resolved.stack[-1].facts.python
         checks = image.checks
@@ -217,10 +235,14 @@ class _Maker:
         built = f"image {image.name}"
         score = image.checks.score
         inputs = {built: self.steps[built].key[:12], "score": short_text(score), **flat("", target.spec)}
-        mounts = self._mounted(image.name)
+        remote = is_remote(target.kind)
+        mounts = {} if remote else self._mounted(image.name)
         # Elsewhere, services run what was pushed.
-        pushed = (f"push {image.name}",) if is_remote(target.kind) else ()
-        also = {**mounts, **{id_: self.steps[id_].key for id_ in pushed}}
+        pushed = (f"push {image.name}",) if remote else ()
+        there = self.volumes.get(image.name, {})
+        given = {place: f"push {there[place].name}" for place in volumes.places(target, there)}
+        tags = tuple(id_.replace("push ", "tag ", 1) for id_ in given.values())
+        also = {**mounts, **{id_: self.steps[id_].key for id_ in (*pushed, *given.values())}}
         inputs |= {id_: key[:12] for id_, key in also.items()}
         step = Step(
             id=f"target {target.name}",
@@ -230,8 +252,10 @@ class _Maker:
             key=cache_key(["target", self.steps[built].key, plain(target.spec), score, *also.values()]),
             inputs=inputs,
             # A tag stays where it is when only what is mounted changes, and then does not stand for the check.
-            needs=(f"tag {image.name}", *((f"check {image.name}",) if mounts else ()), *also),
-            work=TargetWork(target, image, built, f"{manifest.name}-{target.name}", tuple(mounts), "".join(pushed)),
+            needs=(f"tag {image.name}", *((f"check {image.name}",) if mounts or given else ()), *tags, *also),
+            work=TargetWork(
+                target, image, built, f"{manifest.name}-{target.name}", tuple(mounts), "".join(pushed), given
+            ),
             place=target.location,
         )
         self._add(step)

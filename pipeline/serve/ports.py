@@ -132,7 +132,7 @@ class Commands(Protocol):
     """Runs the command line, in a process of its own that ends when the server does."""
 
     def run(self, words: Sequence[str], environment: Mapping[str, str], log: Path, halted: Callable[[], bool]) -> int:
-        """`pipeline WORDS…`, whose lines (`--output json`: events) go to the end of `log` as they come; its exit code."""
+        """`pipeline WORDS…`; its lines (`--output json`: events) go to the end of `log` as they come. Its exit code."""
         ...
 
     def ask(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:

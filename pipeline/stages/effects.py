@@ -67,13 +67,13 @@ def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
 
 def _differences(step: Step, target: Target, plan: Plan, bench: Bench) -> tuple[str, ...]:
     """Of a target elsewhere; while the image is still to be made, as if it stayed the one that passed last."""
-    from pipeline.stages.release import verified, wanted_release
+    from pipeline.stages.release import is_pushed, verified, wanted_release
 
     assert isinstance(step.work, TargetWork)
     if not isinstance(target, RemoteTarget):
         return ()
     try:
-        if plan.verdicts[step.work.pushed].hit:
+        if is_pushed(step.work, plan):
             wanted = wanted_release(step, plan, bench)
         elif passed := verified(bench, target).get(step.work.service):
             spec = dict(step.work.target.spec)

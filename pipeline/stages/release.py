@@ -102,7 +102,9 @@ def release_of(
     )
 
 
-def remote_release(store: Store, work: TargetWork, pushed: Descriptor, where: str) -> Release:
+def remote_release(
+    store: Store, work: TargetWork, pushed: Descriptor, where: str, mounts: tuple[Mount, ...] = ()
+) -> Release:
     """The release that puts what was pushed as `where` on a target elsewhere, all platforms of it."""
     config = documents(store, pushed)[0].config
     kind, serve = find("targets", work.target.kind), work.image.serve
@@ -118,6 +120,7 @@ def remote_release(store: Store, work: TargetWork, pushed: Descriptor, where: st
         port=spec.get("port", port),
         container_port=port,
         settings=spec,
+        mounts=mounts,
         reference=where,
     )
 
@@ -125,10 +128,11 @@ def remote_release(store: Store, work: TargetWork, pushed: Descriptor, where: st
 def _wanted(step: Step, bench: Bench, record: Any) -> Release:
     assert isinstance(step.work, TargetWork)
     spec = dict(step.work.target.spec)
-    if step.work.pushed:
-        return remote_release(bench.store, step.work, Descriptor.from_json(record["pushed"]), record["reference"])
-    built = Descriptor.from_json(record["image"])
     mounts = tuple(Mount.from_json(mount) for mount in record.get("mounts") or ())
+    if step.work.pushed:
+        pushed = Descriptor.from_json(record["pushed"])
+        return remote_release(bench.store, step.work, pushed, record["reference"], mounts)
+    built = Descriptor.from_json(record["image"])
     return release_of(bench.store, step.work.image, built, step.work.service, spec["port"], spec, mounts)
 
 
@@ -223,11 +227,11 @@ def told(differences: Sequence[Difference], most: int = 3) -> str:
 def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, TargetWork)
     image = bench.record(plan.step(step.work.built))["image"]
-    mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
-    record = {"image": image, "mounts": mounts}
     if step.work.pushed:
-        pushed = bench.record(plan.step(step.work.pushed))
-        record |= {"pushed": pushed["image"], "reference": pushed["reference"]}
+        record = {"image": image, **_pushed(step.work, plan, bench)}
+    else:
+        mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
+        record = {"image": image, "mounts": mounts}
     target = target_of(bench, step.work.target)
     kept = verified(bench, target)
     wanted = _pinned(step, bench, kept) or _wanted(step, bench, record)
@@ -239,14 +243,26 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     return Result({**record, "address": address, "service": wanted.service}, title=f"{address}  healthy{where}{scored}")
 
 
+def _pushed(work: TargetWork, plan: Plan, bench: Bench) -> dict[str, Any]:
+    """What a target elsewhere gets: the image that was pushed, and the models that were."""
+    pushed = bench.record(plan.step(work.pushed))
+    volumes = {place: bench.record(plan.step(id_))["reference"] for place, id_ in work.volumes.items()}
+    mounts = [Mount(place, reference=reference).to_json() for place, reference in volumes.items()]
+    return {"pushed": pushed["image"], "reference": pushed["reference"], "mounts": mounts}
+
+
+def is_pushed(work: TargetWork, plan: Plan) -> bool:
+    """Whether all that a target elsewhere gets is in its registry."""
+    return bool(work.pushed) and all(plan.verdicts[id_].hit for id_ in (work.pushed, *work.volumes.values()))
+
+
 def wanted_release(step: Step, plan: Plan, bench: Bench) -> Release:
     """What a run would roll out, of an image that has been pushed. UsageError while it has not."""
     assert isinstance(step.work, TargetWork)
-    if not step.work.pushed or not plan.verdicts[step.work.pushed].hit:
+    if not is_pushed(step.work, plan):
         remedy = f"'pipeline run {bench.manifest.path.name} --no-deploy' puts it there"
         raise UsageError(f"the image {step.work.image.name} is not in its registry as it is now", remedy=remedy)
-    pushed = bench.record(plan.step(step.work.pushed))
-    return _wanted(step, bench, {"pushed": pushed["image"], "reference": pushed["reference"]})
+    return _wanted(step, bench, _pushed(step.work, plan, bench))
 
 
 def roll_out(

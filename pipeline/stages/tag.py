@@ -61,7 +61,7 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
             away = [tag.tag for tag in step.work.published if seen(tag, bench) != pushed.digest]
             if away:
                 transfers.tag(bench.store, pushed, bench.registries.repository(where), away)
-        title += f"; {where.name}:{', '.join(names)}"
+        title = "; ".join(filter(None, (title, f"{where.name}:{', '.join(names)}")))
         record["published"] = pushed.digest
     with bench.store.database.transaction():
         for tag in step.work.image.tags:

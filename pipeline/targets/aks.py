@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.targets.remote import Surroundings
 
 REMOTE = True
+MOUNTS = True
+"""Models that an image does not hold are mounted as images of their own."""
 DEADLINE = 300.0
 """Seconds until all pods of a release must be ready: nodes may have to pull the image first."""
 

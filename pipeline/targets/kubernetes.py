@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pipeline.targets.remote import Surroundings
 
 REMOTE = True
+MOUNTS = True
+"""Models that an image does not hold are mounted as images of their own."""
 DEADLINE = 300.0
 """Seconds until all pods of a release must be ready: nodes may have to pull the image first."""
 
@@ -33,4 +35,4 @@ def render(release: Release, surroundings: Surroundings) -> str:
     return rendered(release, release.settings.get("namespace", ""), account)
 
 
-__all__ = ["DEADLINE", "REMOTE", "SCHEMA", "flaws", "render", "target"]
+__all__ = ["DEADLINE", "MOUNTS", "REMOTE", "SCHEMA", "flaws", "render", "target"]

@@ -17,17 +17,23 @@ State = Literal["absent", "starting", "running", "stopped", "failed", "unknown"]
 
 @noun
 class Mount:
-    """What an image is given and does not hold: the files that these layers have below `place`, read-only."""
+    """What an image is given and does not hold: the files that these layers have below `place`, read-only.
+
+    A target elsewhere gets them by `reference` instead: an image (registry/repository@digest) whose root is `place`.
+    """
 
     place: str
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...] = ()
+    reference: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"place": self.place, "layers": [layer.to_json() for layer in self.layers]}
+        value = {"place": self.place, "layers": [layer.to_json() for layer in self.layers]}
+        return {**value, "reference": self.reference} if self.reference else value
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Mount:
-        return Mount(value["place"], tuple(Layer.from_json(layer) for layer in value["layers"]))
+        layers = tuple(Layer.from_json(layer) for layer in value["layers"])
+        return Mount(value["place"], layers, value.get("reference", ""))
 
 
 def mounted(mounts: Iterable[Mount]) -> list[Layer]:
@@ -63,7 +69,7 @@ class Release:
         """Identifies image and settings together: what makes a rollout a change."""
         from pipeline.digest import cache_key
 
-        mounted = [[mount.place, *(layer.diff_id for layer in mount.layers)] for mount in self.mounts]
+        mounted = [[one.place, *(layer.diff_id for layer in one.layers), *_named(one)] for one in self.mounts]
         where = [self.reference] if self.reference else []
         return cache_key([self.image, self.port, self.container_port, dict(self.settings), *mounted, *where])[:12]
 
@@ -85,6 +91,10 @@ class Release:
         layers = tuple(Layer.from_json(layer) for layer in value["layers"])
         mounts = tuple(Mount.from_json(mount) for mount in value.get("mounts") or ())
         return Release(**{**value, "layers": layers, "mounts": mounts, "settings": _unmarked(value["settings"])})
+
+
+def _named(mount: Mount) -> list[str]:
+    return [mount.reference] if mount.reference else []
 
 
 _SECRET = "$secret"
