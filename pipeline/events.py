@@ -20,6 +20,28 @@ class RunStarted:
     entries: Mapping[str, int] = field(default_factory=dict)
 
 
+@noun
+class PlannedStep:
+    """A node of the plan's graph: `needs` are the nodes it comes after. Of kind "" it is no step, but a point between a
+    crowd of steps and a crowd that needs them. `why` says what changed, where it is no hit.
+    """
+
+    step: str
+    kind: str
+    name: str
+    title: str
+    needs: Sequence[str]
+    hit: bool = False
+    why: str = ""
+
+
+@noun
+class Planned:
+    """The graph of the run that has just started."""
+
+    graph: Sequence[PlannedStep]
+
+
 def entry_of(kind: str, name: str) -> str:
     """The entry that a step belongs to, by its kind and name: `layer science` of science/numpy@linux/amd64."""
     return f"{kind} {name.partition('/')[0].partition('@')[0]}"
@@ -130,11 +152,12 @@ class RunEnded:
 
 
 StepEvent = StepStarted | StepSaid | StepWaits | StepRetried | StepEnded
-Event = RunStarted | RunContinued | StepEvent | Locked | Warned | Followed | RunEnded
+Event = RunStarted | Planned | RunContinued | StepEvent | Locked | Warned | Followed | RunEnded
 Reporter = Callable[[Event], None]
 
 _NAMES = {
     RunStarted: "run-started",
+    Planned: "planned",
     RunContinued: "run-continued",
     StepStarted: "step-started",
     StepSaid: "step-said",

@@ -24,6 +24,7 @@ from pipeline.events import (
     entry_of,
 )
 from pipeline.limit import within
+from pipeline.plan.graph import order, planned, shape
 from pipeline.plan.model import Plan, Step, StepKind, TagWork, TargetWork
 from pipeline.stages.bench import Bench, Result
 
@@ -67,6 +68,7 @@ class Runner:
         steps = [step for step in self.plan.steps if step.kind in self.kinds]
         misses = [step for step in steps if not self.plan.verdicts[step.id].hit]
         self.report(RunStarted(self.plan.name, len(steps), _several(misses)))
+        self.report(planned(self.plan, steps))
         for step in steps:
             if self.plan.verdicts[step.id].hit:
                 self.bench.cache.settle(step, self.plan.name)
@@ -121,8 +123,6 @@ class Runner:
 
     def _order(self) -> list[str]:
         """The topological order, remembered for this shape of graph: importing networkx costs more than most steps."""
-        from pipeline.plan.graph import order, shape
-
         memo = "order " + shape(self.plan.steps)
         known = self.bench.store.database.memo(memo)
         if known is None:

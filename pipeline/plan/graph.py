@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.digest import cache_key
+from pipeline.events import Planned, PlannedStep
 from pipeline.plan.model import Plan, Step
 
 if TYPE_CHECKING:
@@ -65,6 +66,21 @@ def order(steps: Sequence[Step]) -> list[str]:
     except nx.NetworkXUnfeasible as error:
         cycle = " → ".join(edge[0] for edge in nx.find_cycle(made))
         raise ValueError(f"the steps form a cycle: {cycle}") from error
+
+
+def planned(plan: Plan, steps: Sequence[Step]) -> Planned:
+    """The graph of those steps of a plan that are to be performed, with their verdicts, for reporters."""
+    nodes, _ = needed(steps)
+    chosen = {step.id: step for step in steps}
+    made = []
+    for id_, needs in nodes.items():
+        edges = tuple(need for need in needs if need in nodes)
+        if step := chosen.get(id_):
+            verdict = plan.verdicts[id_]
+            made.append(PlannedStep(id_, step.kind, step.name, step.title, edges, verdict.hit, verdict.why))
+        else:
+            made.append(PlannedStep(id_, "", id_, "", edges))
+    return Planned(made)
 
 
 def text(plan: Plan) -> str:

@@ -111,7 +111,13 @@ def test_one_image_alone_can_be_built(shop: Any) -> None:
 
 def test_run_as_json_is_one_event_a_line_with_the_report_last(shop: Any) -> None:
     events = shop("run", "--output", "json").events
-    assert events[0] == {"event": "run-started", "manifest": "shop", "steps": 6, "entries": {}}
+    started = {key: value for key, value in events[0].items() if key != "at"}
+    assert started == {"event": "run-started", "manifest": "shop", "steps": 6, "entries": {}}
+    graph = {one["step"]: one for one in events[1]["graph"]}
+    assert events[1]["event"] == "planned"
+    assert graph["image web"]["needs"] == ["base slim", "layer code"], graph
+    assert not any(one["hit"] for one in graph.values())
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
     assert events[-1]["event"] == "run-ended"
     assert events[-1]["report"]["made"] == 6
     assert events[-1]["report"]["services"] == {"here": "http://127.0.0.1:8890  healthy"}

@@ -37,8 +37,8 @@ def test_an_empty_secret_masks_nothing() -> None:
 def test_json_lines_are_one_object_each() -> None:
     out: list[str] = []
     event = StepEnded("layer a", "layer", "a", "made", "1 → 2\nlines")
-    JsonLines(out.append)(event)
-    JsonLines(out.append, ascii_only=True)(event)
-    assert [json.loads(line) for line in out] == [to_json(event)] * 2
+    JsonLines(out.append, now=lambda: 1700000000.12345)(event)
+    JsonLines(out.append, ascii_only=True, now=lambda: 1700000000.12345)(event)
+    assert [json.loads(line) for line in out] == [{**to_json(event), "at": 1700000000.123}] * 2
     assert all("\n" not in line for line in out)
     assert out[1].isascii()
