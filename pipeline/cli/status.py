@@ -71,7 +71,7 @@ def _drift(service: Service, what: Observation) -> Sequence[Difference]:
 
     if not isinstance(service.target, RemoteTarget):
         return ()
-    from pipeline.stages.release import drift
+    from pipeline.stages.drift import drift
 
     kept = service.verified()
     if passed := kept.get(service.name) if kept else None:

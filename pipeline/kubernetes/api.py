@@ -45,6 +45,22 @@ def resource_of(kind: str, api_version: str = "") -> Resource:
     return Resource(f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}", known.plural)
 
 
+class Right(NamedTuple):
+    """To do something with a resource, which may have a part: `create` on `services/proxy`, of an API group."""
+
+    verb: str
+    resource: str
+    group: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.name}"
+
+    @property
+    def name(self) -> str:
+        """As kubectl writes it: `deployments.apps`."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+
 class Cluster(Protocol):
     """One namespace of a cluster. Every method raises OutOfReach when nobody answers, and what `refusal` gives."""
 
@@ -70,6 +86,14 @@ class Cluster(Protocol):
 
     def delete(self, kind: str, name: str) -> None:
         """What is not there needs no deletion."""
+        ...
+
+    def version(self) -> tuple[int, int]:
+        """Of Kubernetes, as (1, 33)."""
+        ...
+
+    def lacking(self, wanted: Sequence[Right]) -> list[Right]:
+        """Those that we have not in the namespace, whether it is there or not."""
         ...
 
     def logs(

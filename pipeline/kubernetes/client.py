@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import OutOfReach, UsageError
-from pipeline.kubernetes.api import MANAGER, Object, Resource, refusal, resource_of
+from pipeline.kubernetes.api import MANAGER, Object, Resource, Right, refusal, resource_of
+from pipeline.kubernetes.rights import not_granted
 from pipeline.manifest.model import Secret
 from pipeline.targets.remote import Answer
 
@@ -64,6 +65,31 @@ class KubernetesCluster:
         status, value = self._ask("DELETE", path, [("propagationPolicy", "Background")])
         if status != 404:
             self._object(status, value, f"{kind} {name}")
+
+    def version(self) -> tuple[int, int]:
+        status, value = self._ask("GET", "/version")
+        found = self._object(status, value, "the version")
+        # Vendors write 1.33+ for what they have changed.
+        major, minor = (re.match(r"\d+", str(found.get(name, ""))) for name in ("major", "minor"))
+        return (int(major[0]) if major else 0, int(minor[0]) if minor else 0)
+
+    def lacking(self, wanted: Sequence[Right]) -> list[Right]:
+        rules = self._review("selfsubjectrulesreviews", "SelfSubjectRulesReview", {"namespace": self.namespace})
+        if not rules.get("incomplete"):
+            return not_granted(wanted, rules.get("resourceRules") or ())
+        return [right for right in wanted if not self._may(right)]
+
+    def _may(self, right: Right) -> bool:
+        resource, _, part = right.resource.partition("/")
+        asked = {"namespace": self.namespace, "verb": right.verb, "group": right.group, "resource": resource}
+        attributes = {"resourceAttributes": {**asked, **({"subresource": part} if part else {})}}
+        return bool(self._review("selfsubjectaccessreviews", "SelfSubjectAccessReview", attributes).get("allowed"))
+
+    def _review(self, plural: str, kind: str, spec: Object) -> Object:
+        """What the API server tells anyone of their own rights (authorization.k8s.io/v1)."""
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+        status, value = self._ask("POST", f"/apis/authorization.k8s.io/v1/{plural}", [], body, "application/json")
+        return dict(self._object(status, value, "the question which rights there are").get("status") or {})
 
     def logs(
         self, pod: str, *, previous: bool = False, follow: bool = False, lines: int | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import OutOfReach
-from pipeline.kubernetes.api import MANAGER, Conflict, Gone, Object, Owned, refusal
+from pipeline.kubernetes.api import MANAGER, RESOURCES, Conflict, Gone, Object, Owned, Right, refusal
 from pipeline.kubernetes.fields import Path, at, fields_v1, leaves, merged, remove, shown
 from pipeline.targets.remote import Answer
 
@@ -24,7 +24,8 @@ _Owners = dict[tuple[str, str], set[Path]]
 class MemoryCluster:
     """`pipeline.kubernetes.api.Cluster` of one namespace. `answers` stands for all services; `events` are told.
 
-    `away` makes every request fail; `refuses(verb, kind)` gives the message of a right that is missing.
+    `away` makes every request fail; `refuses(verb, kind)` gives the message of a right that is missing. `kubernetes` is
+    its version, `image_volumes` whether that gate is on, `exists` whether the namespace does.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class MemoryCluster:
         self.namespace = namespace
         self.behaves, self.answers, self.refuses = behaves, answers, refuses
         self.away = False
+        self.kubernetes, self.image_volumes, self.exists = (1, 35), True, True
         self.events: list[Object] = []
         self.written: dict[str, list[str]] = {}
         self.history: list[tuple[str, str, str]] = []
@@ -94,6 +96,7 @@ class MemoryCluster:
 
     def apply(self, wanted: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER) -> Object:
         self._ask("patch", wanted["kind"])
+        self._admit(wanted)
         key = wanted["kind"], wanted["metadata"]["name"]
         before, owners = self._objects.get(key), copy.deepcopy(self._owners.get(key, {}))
         ours = set(leaves({name: one for name, one in wanted.items() if name not in ("apiVersion", "kind")}))
@@ -172,7 +175,26 @@ class MemoryCluster:
         else:
             self._objects[key], self._owners[key] = value, owners
 
+    def _admit(self, wanted: Object) -> None:
+        """As the API server does: nothing in a namespace that is not there, and no volume of a kind that is off."""
+        if not self.exists:
+            told = {"message": f'namespaces "{self.namespace}" not found', "details": {"kind": "namespaces"}}
+            raise refusal(404, told, f"{wanted['kind']} {wanted['metadata']['name']}", self.namespace)
+        pod = ((wanted.get("spec") or {}).get("template") or {}).get("spec") or {}
+        if not self.image_volumes and any("image" in volume for volume in pod.get("volumes") or ()):
+            message = "spec.template.spec.volumes[0]: Required value: must specify a volume type"
+            raise refusal(422, {"message": message}, f"Deployment {wanted['metadata']['name']}", self.namespace)
+
     # -- services -----------------------------------------------------------------------------------------------
+
+    def version(self) -> tuple[int, int]:
+        self._ask("get", "version")
+        return self.kubernetes
+
+    def lacking(self, wanted: Sequence[Right]) -> list[Right]:
+        self._ask("create", "selfsubjectrulesreviews")
+        kinds = {resource.plural: kind for kind, resource in RESOURCES.items()}
+        return [right for right in wanted if self.refuses(right.verb, kinds.get(right.resource, right.resource))]
 
     def logs(
         self,

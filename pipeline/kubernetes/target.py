@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from pipeline.errors import OutOfReach, UsageError
-from pipeline.kubernetes import names
+from pipeline.kubernetes import names, rights, volumes
 from pipeline.kubernetes.api import Cluster, Conflict, Object
 from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
 from pipeline.kubernetes.health import condition
 from pipeline.kubernetes.objects import env_secret_name, objects
 from pipeline.kubernetes.output import output
+from pipeline.kubernetes.pods import image_volumes
 from pipeline.kubernetes.releases import ReleasesSecret
 from pipeline.kubernetes.scale import is_scaled, leave_count
 from pipeline.kubernetes.traffic import Traffic, strategy_of
@@ -114,10 +115,20 @@ class KubernetesTarget(RemoteTarget):
 
     # -- the verbs ----------------------------------------------------------------------------------------------
 
+    def check(self, *, mounts: Collection[str] = (), scores: bool = False) -> None:
+        rights.check(self.cluster, self._spec, scores=scores)
+        # Where there is none of it, and no namespace, to keep it would be refused.
+        self._verified.check()
+        given = self._spec.get("volumes") or {}
+        named = {folder: one["image"] for folder, one in given.items() if "image" in one}
+        volumes.check(self.cluster, {*mounts, *named}, named.values())
+
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()
         stable = live.get(names.STABLE)
         self._check_owner(stable, release)
+        mounted = image_volumes(release)
+        volumes.check(self.cluster, mounted, mounted.values())
         # What the cluster refuses is refused before anything has changed.
         for wanted in self._objects(release):
             self._applied(wanted, dry_run=True)

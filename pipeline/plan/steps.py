@@ -195,9 +195,9 @@ class _Maker:
             layers = tuple(self._layer(one.item, recipe, Facts(), (), one.resolved) for one, recipe in parts)
             inputs = {id_: self.steps[id_].key[:12] for id_ in layers}
             volume = volumes.image_of(image, name, cache_key(list(inputs.values())))
-            stacks = tuple((resolved.platform, layers, {}) for resolved, _ in group)
-            material = [[str(platform) for platform, _, _ in stacks], [self._told(id_) for id_ in layers]]
-            self._put("image", volume, material, inputs, layers, ImageWork(volume, stacks))
+            work = ImageWork(volume, tuple((resolved.platform, layers, {}) for resolved, _ in group))
+            material = [[str(resolved.platform) for resolved, _ in group], [self._told(id_) for id_ in layers]]
+            self._put("image", volume, material, inputs, layers, work)
             self.push(volume, manifest)
             self.volumes.setdefault(image.name, {})[place] = volume
 

@@ -17,12 +17,13 @@ from pipeline.recipe import Assemble
 from pipeline.stages import gate
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result, machine_platform
+from pipeline.stages.drift import drift, told
 from pipeline.stages.image import superseded
 from pipeline.stages.verified import VerifiedFiles
 from pipeline.store import Store
 from pipeline.store.lookup import Found, choose, documents
 from pipeline.targets.model import Mount, Release, Target
-from pipeline.targets.remote import Account, Difference, RemoteTarget, Surroundings
+from pipeline.targets.remote import Account, RemoteTarget, Surroundings
 
 if TYPE_CHECKING:
     from pipeline.targets.remote import Verified
@@ -168,27 +169,41 @@ def _known(step: Step, bench: Bench, record: Any) -> Release:
 
 
 def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
-    """Whether the release runs and is healthy now; the record under its key only says which image that is."""
+    """Whether the release runs and is healthy now; the record under its key only says which image that is.
+
+    A target elsewhere where it is to be rolled out, and cannot be, is told of at once: UsageError, a warning where the
+    plan is only looked at.
+    """
     assert isinstance(step.work, TargetWork)
     try:
         target = target_of(bench, step.work.target)
-        kept = verified(bench, target)
-        if pinned := _pinned(step, bench, kept):
-            return gate.is_live(target, pinned, kept)
-        record = bench.store.database.record(step.key)
-        if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
-            return False
-        return gate.is_live(target, _known(step, bench, record), kept)
+        if _is_live(step, plan, bench, target):
+            return True
+        if isinstance(target, RemoteTarget):
+            target.check(mounts=step.work.volumes, scores=step.work.image.checks.score is not None)
     except StoreError:
         # The image is gone or damaged, and made again first.
         return False
-    except (OutOfReach, UsageError) as error:
-        if bench.looks_only:
-            bench.warn_once(f"what is live on target {step.name} cannot be told: {error}")
-        elif isinstance(error, UsageError):
+    except OutOfReach as error:
+        # A run says at its rollout what is out of reach still.
+        bench.warn_once(f"what is live on target {step.name} cannot be told: {error}")
+    except UsageError as error:
+        if not bench.looks_only:
+            error.place = error.place or step.place
             raise
-        # The rollout says what is out of reach.
+        bench.warn_once(f"target {step.name} cannot be rolled out as things are: {error}")
+    return False
+
+
+def _is_live(step: Step, plan: Plan | None, bench: Bench, target: Target) -> bool:
+    assert isinstance(step.work, TargetWork)
+    kept = verified(bench, target)
+    if pinned := _pinned(step, bench, kept):
+        return gate.is_live(target, pinned, kept)
+    record = bench.store.database.record(step.key)
+    if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
         return False
+    return gate.is_live(target, _known(step, bench, record), kept)
 
 
 def lost(step: Step, bench: Bench) -> str:
@@ -208,20 +223,6 @@ def lost(step: Step, bench: Bench) -> str:
     if passed is None or passed.revision != seen.revision:
         return f"revision {seen.revision} is live, which passed no checks here"
     return "another revision is live"
-
-
-def drift(target: Target, passed: Release) -> Sequence[Difference]:
-    """What is live otherwise than it was when it passed the gate; nothing of a target that does not tell."""
-    try:
-        return target.differences(passed) if isinstance(target, RemoteTarget) else ()
-    except (OutOfReach, UsageError):
-        return ()
-
-
-def told(differences: Sequence[Difference], most: int = 3) -> str:
-    """The first differences in one line."""
-    more = f" and {len(differences) - most} more" if len(differences) > most else ""
-    return ", ".join(str(one) for one in differences[:most]) + more
 
 
 def run(step: Step, plan: Plan, bench: Bench) -> Result:

@@ -7,7 +7,7 @@ image is pushed before, and named by `Release.reference`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -140,6 +140,11 @@ class RemoteTarget(ABC):
 
     @abstractmethod
     def rollout(self, release: Release) -> Observation: ...
+
+    def check(self, *, mounts: Collection[str] = (), scores: bool = False) -> None:  # noqa: B027
+        """Raises UsageError for what would stop a rollout and can be told before there is an image: asked as soon as it
+        is planned. `mounts` are the folders of the models that it is given; `scores` when it is to score.
+        """
 
     @abstractmethod
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]: ...
