@@ -113,13 +113,16 @@ class Proxy:
 
 @noun
 class Access:
-    """Who may come in. On loopback without any of these everybody may act."""
+    """Who may come in. On loopback without any of these everybody may act. `metrics` says who may read /metrics: who
+    may look, or, too, whatever asks from this machine.
+    """
 
     tokens: tuple[Token, ...] = ()
     oidc: Oidc | None = None
     certificate: Path | None = None
     key: Path | None = None
     proxy: Proxy | None = None
+    metrics: Literal["look", "loopback"] = "look"
 
 
 @noun

@@ -1,0 +1,52 @@
+"""Requests as ASGI has them (its specification, HTTP & WebSocket 2.3): reading a body once, in time and within limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from pipeline.serve.web.limits import PATIENCE
+from pipeline.serve.web.problems import Refused
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+async def body_of(headers: Mapping[str, str], receive: Receive, most: int) -> bytes:
+    """The whole body. Raises Refused where it is too large, or too slow."""
+    if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > most:
+        raise Refused(413, f"more than {most >> 20} MB")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "the request broke off")
+                body += message.get("body", b"")
+                if len(body) > most:
+                    raise Refused(413, f"more than {most >> 20} MB", {"Connection": "close"})
+                if not message.get("more_body"):
+                    return bytes(body)
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {PATIENCE:g} s", {"Connection": "close"}) from None
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """What the application receives: the body that was read, then what comes after it."""
+    given = False
+
+    async def received() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return received
+
+
+__all__ = ["App", "Message", "Receive", "Send", "again", "body_of"]

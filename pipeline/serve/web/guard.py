@@ -1,0 +1,184 @@
+"""What every request passes first: who it is from, whether they may, and how much; what every answer gets last.
+
+The default is no: a path that is not named here as open needs somebody who may look, and a change one who may act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.responses import Response
+
+from pipeline.serve.settings import Settings
+from pipeline.serve.web.access import NOBODY, Person, bearer, by_proxy, by_token, hosts, is_host, is_open
+from pipeline.serve.web.address import Caller, caller, is_loopback, neighbourhood
+from pipeline.serve.web.answers import Told, cookie_name
+from pipeline.serve.web.asgi import App, Receive, Send, again, body_of
+from pipeline.serve.web.limits import BODY, HOOK_BODY, Buckets
+from pipeline.serve.web.parts import Parts
+from pipeline.serve.web.problems import Bugs, Refused, for_people, plain_page, problem
+from pipeline.serve.web.sessions import Sessions
+
+_OPEN = ("/healthz", "/sign-in", "/sign-out", "/favicon.ico")
+_OPEN_BELOW = ("/static/", "/hooks/", "/sign-in/")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """An ASGI application around another; `scope["state"]` gets `person` and `caller`."""
+
+    def __init__(self, app: App, parts: Parts, sessions: Sessions, bugs: Bugs, page: Any = plain_page) -> None:
+        self._app, self._parts, self._sessions, self._bugs, self._page = app, parts, sessions, bugs, page
+        self._hosts = hosts(parts.settings)
+        self._calls = Buckets(parts.rates.calls, parts.now)
+        self.tries = Buckets(parts.rates.sign_in, parts.now)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        who = _caller(scope, headers, self._parts.settings)
+        told = Told(send, scope["path"], who.secure)
+        try:
+            body = await self._pass(scope, headers, who, receive)
+            await self._app(scope, again(body, receive), told)
+        except Refused as refused:
+            await self._refuse(scope, headers, refused)(scope, receive, told)
+        except Exception as error:
+            reference = self._bugs.keep(error, f"{scope['method']} {scope['path']}")
+            if told.begun:
+                raise
+            detail = f"a bug of ours; please report reference {reference}, it leads to details in {self._bugs.file}"
+            answer = self._page if for_people(scope["path"], headers) else _bug(reference)
+            await answer(500, detail, {})(scope, receive, told)
+
+    async def _pass(
+        self, scope: MutableMapping[str, Any], headers: dict[str, str], who: Caller, receive: Receive
+    ) -> bytes:
+        """The request's body. Raises Refused."""
+        path, method = scope["path"], scope["method"]
+        self._check_way(path, who)
+        person = self._person(headers, who)
+        scope.setdefault("state", {}).update(person=person, caller=who, guard=self)
+        self._check_role(path, method, person, scope, headers)
+        party = f"{person.by}:{person.name}" if person.role else neighbourhood(who.address)
+        if not path.startswith("/hooks/") and (wait := self._calls.take(party)):
+            raise too_many(wait)
+        if method in _SAFE:
+            return b""
+        hook = path.startswith("/hooks/")
+        if not hook and person.by != "token":
+            _check_origin(headers, who)
+        body = await body_of(headers, receive, HOOK_BODY if hook else BODY)
+        if not hook and person.by != "token":
+            self._check_form(path, person, headers, body)
+        return body
+
+    def _check_way(self, path: str, who: Caller) -> None:
+        settings = self._parts.settings
+        if path not in ("/healthz", "/metrics") and not is_host(who.host, self._hosts):
+            raise Refused(421, f"this server is not '{who.host}': 'url' in its settings says which name it has")
+        behind = not is_loopback(settings.host) and settings.access.certificate is None
+        if behind and not who.proxied and not is_loopback(who.address):
+            raise Refused(403, "come through the proxy: the way here is not encrypted")
+
+    def _person(self, headers: dict[str, str], who: Caller) -> Person:
+        access = self._parts.settings.access
+        given = bearer(headers)
+        if given is not None and access.tokens:
+            near = neighbourhood(who.address)
+            if wait := self.tries.wait(near):
+                raise too_many(wait)
+            if token := by_token(given, access.tokens):
+                return Person(token.name, token.role, "token")
+            self.tries.take(near)
+            raise Refused(401, "no such token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        cookie = _cookie(headers.get("cookie", ""), cookie_name(who.secure))
+        if cookie and (found := self._sessions.person(cookie, self._parts.now())):
+            return found
+        if proxied := by_proxy(who, headers, access):
+            return proxied
+        return Person("somebody", "act", "open", "open") if is_open(access) else NOBODY
+
+    def _check_role(
+        self, path: str, method: str, person: Person, scope: MutableMapping[str, Any], headers: dict[str, str]
+    ) -> None:
+        if path in _OPEN or path.startswith(_OPEN_BELOW):
+            return
+        if path == "/metrics" and self._parts.settings.access.metrics == "loopback":
+            at = scope["state"]["caller"]
+            if is_loopback(at.address) and not at.proxied:
+                return
+        if not person.role:
+            if for_people(path, headers) and method in _SAFE:
+                back = quote(path + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else ""))
+                raise Refused(303, "sign in", {"Location": f"/sign-in?next={back}"})
+            raise Refused(401, "sign in, or send a token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+        if method not in _SAFE and not person.may("act"):
+            raise Refused(403, f"{person.name} may look, not act")
+
+    def _check_form(self, path: str, person: Person, headers: dict[str, str], body: bytes) -> None:
+        if path.startswith("/api/") and person.by == "open":
+            # Nothing that a page elsewhere sends of itself has this type, and the origin was looked at.
+            return
+        given = headers.get("x-csrf-token", "")
+        if not given and headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            given = parse_qs(body.decode("utf-8", "replace")).get("csrf", [""])[0]
+        if not self._sessions.is_csrf(person, given):
+            how = "send X-CSRF-Token with what GET /api/v1/me says" if path.startswith("/api/") else "load it again"
+            raise Refused(403, f"this form is not from a page of ours, or is too old: {how}")
+
+    def _refuse(self, scope: MutableMapping[str, Any], headers: dict[str, str], refused: Refused) -> Any:
+        if refused.status == 303:
+            return Response(status_code=303, headers=refused.headers)
+        answer = self._page if for_people(scope["path"], headers) else problem
+        return answer(refused.status, refused.detail, refused.headers)
+
+
+def too_many(wait: float) -> Refused:
+    seconds = max(1, round(wait + 0.5))
+    return Refused(429, f"too many at once: again in {seconds} s", {"Retry-After": str(seconds)})
+
+
+def _bug(reference: str) -> Any:
+    return lambda status, detail, headers: problem(status, detail, headers, reference=reference)
+
+
+def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}{'; ' if key == 'cookie' else ', '}{text}" if key in found else text
+    return found
+
+
+def _caller(scope: MutableMapping[str, Any], headers: dict[str, str], settings: Settings) -> Caller:
+    peer = scope.get("client") or ("", 0)
+    return caller(peer[0], scope.get("scheme", "http"), headers, settings.access.proxy)
+
+
+def _cookie(header: str, name: str) -> str:
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _check_origin(headers: dict[str, str], who: Caller) -> None:
+    """Refuses what a page of another site sends: browsers say so in one of two headers (Fetch Metadata; RFC 6454)."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        foreign = site not in ("same-origin", "none")
+    else:
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != who.host.lower()
+    if foreign:
+        raise Refused(403, "another site's page sent this")
+
+
+__all__ = ["Guard", "too_many"]
