@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from pipeline.jobs.model import Cron, Job
+from pipeline.jobs.model import Job
+from pipeline.manifest.cron import Cron
 
 FILE = "-"
 NIGHTLY = Cron("0", "3", "*", "*", "*")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from pipeline.jobs.crontab import NIGHTLY
-from pipeline.jobs.model import DAYS, Cron, Job
+from pipeline.jobs.model import Job
+from pipeline.manifest.cron import DAYS, Cron, numbers
 
 FILE = "-"
 
@@ -44,12 +45,7 @@ def _steps(field: str, least: int) -> str:
 
 def _days(field: str) -> str:
     """The names of all days that are meant: systemd.time(7) knows neither numbers nor steps there."""
-    found: set[int] = set()
-    for item in field.split(","):
-        span, _, step = item.partition("/")
-        first, _, last = ("0", "", "6") if span == "*" else span.partition("-")
-        most = int(last) if last else 6 if step else int(first)
-        found |= {day % 7 for day in range(int(first), most + 1, int(step or 1))}
+    found = {day % 7 for day in numbers(field, 0, 6 if field.startswith("*") else 7)}
     return ",".join(DAYS[day].title() for day in sorted(found))
 
 

@@ -11,8 +11,6 @@ from pipeline.manifest.walk import has_type, types_of
 from pipeline.manifest.words import article, did_you_mean, listed, shown, suggestion, type_name, type_names
 from pipeline.noun import noun
 
-RESERVED = {"schedule": "schedule is reserved for a later version"}
-
 
 @noun
 class Broken:
@@ -60,9 +58,7 @@ def _unknown_keys(broken: Broken) -> Iterator[Finding]:
     kinds = broken.schema.get("x-known", known)
     for key in [key for key in broken.value if key not in known and not key.startswith("x-")][:20]:
         path = (*broken.path, key)
-        if len(broken.path) == 0 and key in RESERVED:
-            yield Finding(path, RESERVED[key], "remove it", at_key=True)
-        elif noun:
+        if noun:
             remedy = did_you_mean(key, known) or _one_kind(noun, kinds)
             yield Finding(path, f"unknown kind of {noun} {shown(key)}", remedy, at_key=True)
         else:

@@ -14,7 +14,7 @@ from pipeline import __version__, kinds
 from pipeline.digest import cache_key, canonical, digest_of
 from pipeline.errors import Diagnostic, Location, ManifestError, PipelineError
 from pipeline.kinds import Section
-from pipeline.manifest import build, interpolate, paths, reader, script, source, stack
+from pipeline.manifest import build, interpolate, paths, reader, schedule, script, source, stack
 from pipeline.manifest import schema as schemas
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Manifest, Path_, Secret
@@ -179,6 +179,7 @@ class _Loading:
         self.findings += validate.check(self.data, whole, self._text_of)
         self.findings += itertools.islice(references.check(self.data), validate.MOST)
         self.findings += itertools.islice(stack.flaws(self.data), validate.MOST)
+        self.findings += schedule.flaws(self.data)
         broken = {finding.path[:length] for finding in self.findings for length in (2,)}
         self.findings += itertools.islice(kind_flaws(self.data, broken), validate.MOST)
         self.findings += itertools.islice(accelerator_flaws(self.data, broken), validate.MOST)
@@ -252,6 +253,7 @@ class _Loading:
             timeouts=build.timeouts(data),
             build=build.build(data),
             cache=build.cache(data),
+            schedule=schedule.schedule(data.get("schedule")),
             secrets=tuple({reveal(secret): secret for secret in self.secrets}.values()),
             digest=digest_of(canonical(without_secrets(data))),
             where=functools.partial(_where, self.document),

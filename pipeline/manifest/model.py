@@ -238,6 +238,20 @@ class Registry:
 
 
 @noun
+class Schedule:
+    """When a manifest is resolved anew: crontab's five fields, in a time zone of the IANA database, up to `jitter`
+    seconds later. `upgrade` names what is taken anew (empty: everything); `policy` is propose, apply, or empty where
+    the server's setting holds.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    jitter: float = 0.0
+    upgrade: tuple[str, ...] = ()
+    policy: str = ""
+
+
+@noun
 class Manifest:
     """A whole manifest. `root` is the project folder that no path may leave; `secrets` are texts to mask in any output.
 
@@ -261,3 +275,4 @@ class Manifest:
     build: Build = field(default_factory=Build)
     timeouts: Timeouts = field(default_factory=Timeouts)
     cache: Cache | None = None
+    schedule: Schedule | None = None

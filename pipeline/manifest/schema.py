@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from pipeline import kinds
 from pipeline.kinds import Section
-from pipeline.manifest import policies, requires, sections
+from pipeline.manifest import policies, requires, schedule, sections
 from pipeline.manifest.shapes import Schema
 
 SECTIONS: tuple[Section, ...] = ("bases", "layers", "targets")
@@ -28,7 +28,7 @@ def schema() -> Schema:
         "title": "Manifest of pipeline",
         "description": "Base images, dependency layers, images and deploy targets of model-serving images.",
     }
-    return {**head, **cast(Schema, _admit_references(whole))}
+    return {**head, **cast(Schema, admit_references(whole))}
 
 
 def every(section: Section) -> dict[str, Schema]:
@@ -86,6 +86,7 @@ def compose(settings: Mapping[Section, Mapping[str, Schema]]) -> Schema:
             "timeouts": policies.timeouts(),
             "build": sections.build(),
             "cache": sections.cache(),
+            "schedule": schedule.schema(),
         },
     }
 
@@ -141,19 +142,19 @@ def _inline(value: Any, root: Mapping[str, Any], depth: int) -> Any:
 _REFERENCE = r"\$\{[^{}]+\}"
 
 
-def _admit_references(value: Any) -> Any:
+def admit_references(value: Any) -> Any:
     """The schema as it applies before references are replaced: text with `${...}` fits wherever one value does."""
     if isinstance(value, list):
-        return [_admit_references(item) for item in value]
+        return [admit_references(item) for item in value]
     if not isinstance(value, dict):
         return value
     # Under these keywords stand data, or mappings whose keys are not keywords.
     verbatim = ("const", "default", "examples", "enum", "required", "type", "propertyNames")
     named = ("properties", "patternProperties", "$defs")
-    result = {k: v if k in verbatim else _admit_references(v) for k, v in value.items() if k not in named}
+    result = {k: v if k in verbatim else admit_references(v) for k, v in value.items() if k not in named}
     for key in named:
         if key in value:
-            result[key] = {name: _admit_references(item) for name, item in value[key].items()}
+            result[key] = {name: admit_references(item) for name, item in value[key].items()}
     return _loosen(result)
 
 

@@ -18,7 +18,8 @@ import pytest
 from pipeline.cli._door import run
 from pipeline.errors import UsageError
 from pipeline.jobs import azure_pipelines, crontab, github_actions, gitlab_ci, systemd
-from pipeline.jobs.model import Job, cron
+from pipeline.jobs.model import Job
+from pipeline.manifest.cron import cron
 
 HOSTS = {
     "vendor.azure-pipelines": azure_pipelines.text,

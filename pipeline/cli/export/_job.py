@@ -15,7 +15,8 @@ from pipeline.cli._find import find_manifest
 from pipeline.cli._options import MANIFEST_HELP
 from pipeline.cli._shell import Shell
 from pipeline.errors import UsageError
-from pipeline.jobs.model import Job, cron
+from pipeline.jobs.model import Job
+from pipeline.manifest.cron import cron
 
 
 def exporting(name: str, help_: str, example: str) -> click.Command:

@@ -63,7 +63,7 @@ def command(
     with the run's ID and `latest`. Secrets are parameters of the template, or variables of the shell.
     """
     from pipeline.azure import task, tasks
-    from pipeline.jobs.model import cron
+    from pipeline.manifest.cron import cron
 
     bench = opened(shell, Wanted(manifest, sets))
     found = bench.manifest
