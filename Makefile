@@ -38,6 +38,8 @@ contracts:
 schema:
 	@echo "== schema" && $(BIN)/python -m pipeline.manifest.schema | diff -u schemas/manifest.schema.json - || \
 	{ echo "to mend: $(BIN)/python -m pipeline.manifest.schema > schemas/manifest.schema.json"; exit 1; }
+	@$(BIN)/python -m pipeline.serve.schema | diff -u schemas/serve.schema.json - || \
+	{ echo "to mend: $(BIN)/python -m pipeline.serve.schema > schemas/serve.schema.json"; exit 1; }
 
 unit:
 	@echo "== pytest" && $(BIN)/python -m pytest -n auto --maxprocesses 8 -rsfE $(ARGS)

@@ -1,0 +1,106 @@
+"""Addresses of Git repositories: which protocol they mean, and whose host they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.serve.settings import Host, HostKind
+
+# gitrepository-layout's scp-like form (git-clone(1), GIT URLS): a host, a colon, a path; no slash before the colon.
+_SCP = re.compile(r"(?:[^/@:\s]+@)?(\[[0-9A-Fa-f:]+\]|[^/@:\s]+):(?!//)(.+)")
+_SCHEMES = {"https": "https", "http": "http", "ssh": "ssh", "git+ssh": "ssh", "ssh+git": "ssh", "file": "path"}
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def scheme(url: str) -> str:
+    """https, http, ssh or path; empty for any other."""
+    if "://" in url:
+        return _SCHEMES.get(url.partition("://")[0].lower(), "")
+    return "ssh" if _SCP.fullmatch(url) else "path"
+
+
+def is_path(url: str) -> bool:
+    return scheme(url) == "path"
+
+
+def host_and_path(url: str) -> tuple[str, str]:
+    """("git.example.com:8443", "acme/models") of an address; ("", "") of a path."""
+    if is_path(url):
+        return "", ""
+    if "://" in url:
+        parts = urlsplit(url)
+        host, path = parts.netloc.rpartition("@")[2], parts.path
+    else:
+        host, path = _SCP.fullmatch(url).groups()  # type: ignore[union-attr]
+    return host.lower(), path.strip("/").removesuffix(".git")
+
+
+def normal(url: str, folder: Path) -> str:
+    """The address as it is asked for: a path as an absolute one, seen from the config file's folder."""
+    if not is_path(url):
+        return url
+    return str((folder / Path(url.removeprefix("file://")).expanduser()).resolve())
+
+
+def flaw(url: str, folder: Path) -> tuple[str, str] | None:
+    """What is wrong with an address, and what would be right."""
+    kind = scheme(url)
+    if not kind:
+        return f"'{url.partition('://')[0]}' is no protocol that is spoken here", "https://, ssh:// or a path"
+    if url.startswith("-") or "\n" in url:
+        return "this is no address of a repository", "https://, ssh:// or a path"
+    if kind == "path":
+        place = Path(normal(url, folder))
+        return None if place.is_dir() else (f"there is no folder {place}", "a path is seen from this file's folder")
+    try:
+        host, path = host_and_path(url)
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        host = path = name = ""
+    if not host or not path:
+        return "this address has no host or no path", "as in https://git.example.com/acme/models.git"
+    if "://" in url and urlsplit(url).password is not None:
+        return "the address holds a password", "give it as token: ${env:NAME}, and the user as username"
+    if kind == "http" and name not in _LOOPBACK:
+        return "plain HTTP shows tokens and lets others change what is run", "use https://"
+    return None
+
+
+_KNOWN: Mapping[str, HostKind] = {
+    "github.com": "github",
+    "gitlab.com": "gitlab",
+    "gitea.com": "gitea",
+    "codeberg.org": "gitea",
+    "dev.azure.com": "azure-devops",
+    "ssh.dev.azure.com": "azure-devops",
+}
+_ROOTS: Mapping[HostKind, str] = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1"}
+
+
+def host_of(url: str, kind: HostKind = "") -> Host:
+    """Whose API an address has: its kind (known hosts need not be told it), the API's root and the project there."""
+    if is_path(url):
+        return Host(kind)
+    host, path = host_and_path(url)
+    kind = kind or _KNOWN.get(host, "")
+    if not kind:
+        return Host()
+    if kind == "azure-devops":
+        return Host(kind, "https://dev.azure.com", _azure(path))
+    if host == "github.com":
+        return Host(kind, "https://api.github.com", path)
+    secure = "http" if scheme(url) == "http" else "https"
+    # An SSH port is no web port.
+    name = host if scheme(url) in ("http", "https") else host.rpartition(":")[0] or host
+    return Host(kind, f"{secure}://{name}{_ROOTS[kind]}", path)
+
+
+def _azure(path: str) -> str:
+    """organization/project/repository of organization/project/_git/repository, or of v3/… over SSH."""
+    return path.removeprefix("v3/").replace("/_git/", "/")
+
+
+__all__ = ["flaw", "host_and_path", "host_of", "is_path", "normal", "scheme"]
