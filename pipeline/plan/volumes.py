@@ -84,7 +84,7 @@ def image_of(image: Image, name: str, content: CacheKey) -> Image:
     """
     assert image.push is not None
     return Image(
-        f"{image.name}/{name}",
+        f"{image.name}+{name}",
         image.base,
         (name,),
         image.location,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.kubernetes.flaws import flaws
 from pipeline.kubernetes.objects import canary_service, deployment, objects, service
 from pipeline.kubernetes.text import rendered
 from pipeline.manifest.model import Secret
+from pipeline.targets.model import Mount, Release
 
 VERSIONS = ("1.25", "1.28", "1.31", "1.34", "1.37")
 
@@ -62,6 +64,27 @@ def test_an_image_volume_passes_where_there_are_any() -> None:
     kubernetes_validate.validate(one, "1.33", strict=True)
     volume = one["spec"]["template"]["spec"]["volumes"][-1]
     assert volume["image"]["reference"] == "registry.example.com/ml/weights:1"
+
+
+def test_a_mounted_model_is_an_image_volume_in_every_version_that_has_them() -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    place, reference = "/var/azureml-app/azureml-models/m/1", f"registry.example.com/ml/web@{release().image}"
+    wanted = replace(release(), mounts=(Mount(place, reference=reference), Mount("/other", reference=reference)))
+    for version in ("1.33", "1.34", "1.37"):
+        for one in objects(wanted, ACCOUNT):
+            kubernetes_validate.validate(one, version, strict=True)
+    pod = deployment(wanted)["spec"]["template"]["spec"]
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    mounts = {one["mountPath"]: one for one in pod["containers"][0]["volumeMounts"]}
+    assert mounts[place]["readOnly"] is True
+    assert volumes[mounts[place]["name"]]["image"] == {"reference": reference, "pullPolicy": "IfNotPresent"}
+    assert wanted.revision != release().revision
+    assert Release.from_json(wanted.to_json()) == wanted
+    # Where the settings have a volume of the user's, it is that.
+    own = replace(
+        wanted, settings={**wanted.settings, "volumes": {place: {"claim": "models"}, "/other": {"secret": "s"}}}
+    )
+    assert not [one for one in deployment(own)["spec"]["template"]["spec"]["volumes"] if "image" in one]
 
 
 def test_what_is_rendered_is_what_is_applied_without_its_secrets() -> None:
