@@ -1,4 +1,4 @@
-"""Requests as ASGI has them (its specification, HTTP & WebSocket 2.3): reading a body once, in time and within limits."""
+"""Requests as ASGI has them (specification of HTTP, 2.3): a body is read once, in time and within limits."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def session_key(folder: Path) -> bytes:
             staged = folder / f".session.key.{os.getpid()}"
             with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(secrets.token_bytes(32))
-            os.replace(staged, path)
+            staged.replace(path)
         key = path.read_bytes()
     except OSError as error:
         raise StoreError(f"cannot use {path}: {error.strerror}", remedy="it signs browsers' sessions") from error
