@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import AnyStr
 
 from pipeline import limit
 
@@ -42,16 +43,39 @@ def run(
         text=True,
         errors="replace",
     ) as process:
-        try:
-            out, err = _ended(process, input, patience)
-        except BaseException:
-            process.kill()
-            raise
+        out, err = _watched(process, input, patience)
     return subprocess.CompletedProcess([*command], process.returncode, out, err)
 
 
-def _ended(process: subprocess.Popen[str], text: str, patience: float) -> tuple[str, str]:
-    given: str | None = text
+def run_bytes(
+    command: Sequence[str],
+    *,
+    input: bytes = b"",
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    keep: Sequence[int] = (),
+) -> subprocess.CompletedProcess[bytes]:
+    """As `run`, for what is no text. `keep` are open files that the program gets, and whoever it starts: a lock on one
+    tells whether any of them still lives.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command], cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=tuple(keep)
+    ) as process:
+        out, err = _watched(process, input, float("inf"))
+    return subprocess.CompletedProcess([*command], process.returncode, out, err)
+
+
+def _watched(process: subprocess.Popen[AnyStr], given: AnyStr, patience: float) -> tuple[AnyStr, AnyStr]:
+    try:
+        return _ended(process, given, patience)
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _ended(process: subprocess.Popen[AnyStr], text: AnyStr, patience: float) -> tuple[AnyStr, AnyStr]:
+    given: AnyStr | None = text
     since, then = time.monotonic(), 0
     while True:
         try:
