@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipeline.serve.hosts import address
 from pipeline.serve.settings import Host, HostKind
 
 # gitrepository-layout's scp-like form (git-clone(1), GIT URLS): a host, a colon, a path; no slash before the colon.
@@ -69,38 +69,10 @@ def flaw(url: str, folder: Path) -> tuple[str, str] | None:
     return None
 
 
-_KNOWN: Mapping[str, HostKind] = {
-    "github.com": "github",
-    "gitlab.com": "gitlab",
-    "gitea.com": "gitea",
-    "codeberg.org": "gitea",
-    "dev.azure.com": "azure-devops",
-    "ssh.dev.azure.com": "azure-devops",
-}
-_ROOTS: Mapping[HostKind, str] = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1"}
-
-
 def host_of(url: str, kind: HostKind = "") -> Host:
     """Whose API an address has: its kind (known hosts need not be told it), the API's root and the project there."""
-    if is_path(url):
-        return Host(kind)
-    host, path = host_and_path(url)
-    kind = kind or _KNOWN.get(host, "")
-    if not kind:
-        return Host()
-    if kind == "azure-devops":
-        return Host(kind, "https://dev.azure.com", _azure(path))
-    if host == "github.com":
-        return Host(kind, "https://api.github.com", path)
-    secure = "http" if scheme(url) == "http" else "https"
-    # An SSH port is no web port.
-    name = host if scheme(url) in ("http", "https") else host.rpartition(":")[0] or host
-    return Host(kind, f"{secure}://{name}{_ROOTS[kind]}", path)
-
-
-def _azure(path: str) -> str:
-    """organization/project/repository of organization/project/_git/repository, or of v3/… over SSH."""
-    return path.removeprefix("v3/").replace("/_git/", "/")
+    found = address.host_of(url, kind)
+    return Host(*found) if found[0] else Host(kind)
 
 
 __all__ = ["flaw", "host_and_path", "host_of", "is_path", "normal", "scheme"]

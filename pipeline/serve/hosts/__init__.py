@@ -102,6 +102,27 @@ def read(kind: HostKind, headers: Mapping[str, str], body: bytes, secret: Secret
         ) from error
 
 
+class Receiver:
+    """Reads the webhooks of all repositories: those that are signed, are about them, and did not come before.
+
+    Raises Refused, as `read` does. `now` gives Unix times in seconds; threads share it.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._deliveries = Deliveries()
+
+    def __call__(self, repository: Repository, headers: Mapping[str, str], body: bytes) -> Event:
+        host = repository.host
+        event = read(host.kind, headers, body, host.webhook_secret, self._now())
+        if isinstance(event, Nothing):
+            return event
+        if not is_about(event, repository):
+            return Nothing(f"it is about {event.repository[0] if event.repository else 'another repository'}")
+        lower = {name.lower(): value for name, value in headers.items()}
+        return event if self._deliveries.is_new(lower, body) else Nothing("it came before")
+
+
 _FORM = "send the host's own form, not a template of one's own"
 
 
@@ -122,6 +143,7 @@ __all__ = [
     "Nothing",
     "Opened",
     "Push",
+    "Receiver",
     "Refused",
     "api_of",
     "host_of",
