@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.noun import noun
@@ -49,6 +49,11 @@ class Book:
         rows = self.database.execute("SELECT * FROM manifests WHERE id = ?", manifest.id)
         return _entry(rows[0]) if rows else None
 
+    def entries_of(self, ids: Sequence[str]) -> list[Entry]:
+        """Several manifests by their ids, in one query."""
+        chosen = "WHERE id IN (SELECT value FROM json_each(?))"
+        return [_entry(row) for row in self.database.execute(f"SELECT * FROM manifests {chosen}", json.dumps(ids))]
+
     def put_entry(self, entry: Entry) -> None:
         self.database.execute(
             "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -80,6 +85,11 @@ class Book:
         where, values = ("WHERE manifest = ?", [manifest.id]) if manifest else ("", [])
         rows = self.database.execute(f"SELECT * FROM live {where} ORDER BY manifest, target", *values)
         return [_live(row) for row in rows]
+
+    def live_of(self, ids: Sequence[str]) -> list[Live]:
+        """The targets of several manifests (their ids), in one query."""
+        chosen = "WHERE manifest IN (SELECT value FROM json_each(?)) ORDER BY manifest, target"
+        return [_live(row) for row in self.database.execute(f"SELECT * FROM live {chosen}", json.dumps(ids))]
 
     def put_live(self, manifest: Tracked, seen: Iterable[Live]) -> None:
         """All targets of a manifest, as they were seen; others that it had are forgotten."""

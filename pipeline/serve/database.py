@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, manifest TEXT NOT NULL, action TEXT NOT NULL,
     cause TEXT NOT NULL, reason TEXT NOT NULL, url TEXT NOT NULL, who TEXT NOT NULL, state TEXT NOT NULL,
     "commit" TEXT NOT NULL, asked TEXT NOT NULL, created REAL NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
-    attempt INTEGER NOT NULL, exit_code INTEGER, told TEXT NOT NULL, replaced_by INTEGER, approved_by TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS jobs_open ON jobs (id) WHERE state IN ('approval', 'waiting', 'running');
+    attempt INTEGER NOT NULL, exit_code INTEGER, told TEXT NOT NULL, replaced_by INTEGER, approved_by TEXT NOT NULL,
+    due REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, id);
 CREATE INDEX IF NOT EXISTS jobs_of ON jobs (manifest, id);
+CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (manifest, id, state, action, started)
+    WHERE state IN ('done', 'failed', 'cancelled');
 CREATE TABLE IF NOT EXISTS repositories (name TEXT PRIMARY KEY, state TEXT NOT NULL, seen TEXT NOT NULL,
     applied TEXT NOT NULL, detail TEXT NOT NULL, checked REAL NOT NULL, changed REAL NOT NULL, accepted TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS manifests (id TEXT PRIMARY KEY, name TEXT NOT NULL, blob TEXT NOT NULL, uses TEXT NOT NULL,
@@ -44,6 +47,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._after: list[Callable[[], object]] = []
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,16 +77,39 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All of the block, or nothing; one inside another is part of it."""
         with self._lock:
-            if self._connection.in_transaction:
-                yield
-                return
-            self.execute("BEGIN IMMEDIATE")
+            inner = self._connection.in_transaction
+            if not inner:
+                self.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                after = [] if inner else self._commit()
             except BaseException:
-                self._connection.rollback()
+                if not inner:
+                    self._roll_back()
                 raise
-            self.execute("COMMIT")
+        for call in after:
+            call()
+
+    def _commit(self) -> list[Callable[[], object]]:
+        self.execute("COMMIT")
+        after, self._after = self._after, []
+        return after
+
+    def _roll_back(self) -> None:
+        self._after = []
+        # SQLite has rolled back by itself after some errors, such as a full disk.
+        if self._connection.in_transaction:
+            self._connection.rollback()
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Calls it once all that was written so far is committed: now, or at the end of the outermost transaction, when
+        others may use the database again. Not at all where that is rolled back.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                self._after.append(call)
+                return
+        call()
 
     def fact(self, name: str) -> Any:
         """A value of JSON types that was kept by this name; None for none."""

@@ -59,6 +59,7 @@ class Job:
     action's own words: {"target", "revision"} of a rollback, {"upgrade": [...], "policy"} of a rebuild, {"request":
     number} of a pull request's plan. `attempt` counts the times it was begun. `told` is what came of it: for people
     `text`, and by action "plan", "lock" (a diff's lines), "url" of a pull request, "run" (the number in the journal).
+    A job that waits is not begun before `due`.
     """
 
     id: int
@@ -76,6 +77,7 @@ class Job:
     told: Mapping[str, Any] = field(default_factory=dict)
     replaced_by: int | None = None
     approved_by: str = ""
+    due: float = 0.0
 
 
 RepositoryState = Literal["new", "ok", "unreachable", "diverged", "unsigned", "gone", "broken"]

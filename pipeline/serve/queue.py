@@ -12,13 +12,18 @@ from pipeline.serve.model import Job, Reason, State, Tracked
 
 _COLUMNS = (
     'id, manifest, action, cause, reason, url, who, state, "commit", asked, created, started, ended, attempt, '
-    "exit_code, told, replaced_by, approved_by"
+    "exit_code, told, replaced_by, approved_by, due"
 )
 _MOVES: Mapping[str, tuple[str, ...]] = {
     "approval": ("waiting", "cancelled", "replaced"),
     "waiting": ("running", "cancelled", "replaced"),
     "running": ("waiting", "done", "failed", "cancelled"),
 }
+
+APPROVAL = "approval"
+"""In what a plan was `asked`: the number of the job that waits for approval."""
+CANCELLING = "cancelling"
+"""In what is `told` of a running job: who wants it to end."""
 
 
 class Queue:
@@ -36,13 +41,16 @@ class Queue:
 
     def add(self, job: Job) -> Job:
         """The job with its number. Those of the same manifest and action that still wait, for approval or for their
-        turn, are replaced by it; of plans only those of the same request; of rollbacks, lifts and stops none are.
+        turn, are replaced by it; of plans only those of the same request; of rollbacks, lifts and stops none are. One
+        that waits for approval is planned, so that it can be seen what waits.
         """
         with self._database.transaction():
             made = self._insert(replace(job, created=job.created or self._now()))
-            gone = [self._move(old, "replaced", replaced_by=made.id) for old in self._outdated(made)]
-        for each in (*gone, made):
-            self.heard(each)
+            for old in self._outdated(made):
+                self._move(old, "replaced", replaced_by=made.id, ended=self._now())
+            self._tell(made)
+            if made.state == "approval":
+                self.add(replace(made, action="plan", state="waiting", asked={APPROVAL: made.id}))
         return made
 
     def _outdated(self, job: Job) -> list[Job]:
@@ -56,37 +64,59 @@ class Queue:
         ]
 
     def take(self) -> Job | None:
-        """The next job, now running: the oldest that waits and whose manifest has none under way; one that was begun
-        before goes first. A pull request's plan changes nothing and may run beside others.
+        """The next job, now running: the oldest that waits, is due, and whose manifest has none under way; one that was
+        begun before goes first. A plan changes nothing and may run beside others.
         """
         with self._database.transaction():
             busy = {job.manifest for job in self._jobs("WHERE state = 'running'") if job.action != "plan"}
-            waiting = self._jobs("WHERE state = 'waiting' ORDER BY attempt = 0, id")
+            waiting = self._jobs("WHERE state = 'waiting' AND due <= ? ORDER BY attempt = 0, id", self._now())
             job = next((job for job in waiting if job.action == "plan" or job.manifest not in busy), None)
             if job is None:
                 return None
-            taken = self._move(job, "running", started=self._now(), attempt=job.attempt + 1)
-        self.heard(taken)
-        return taken
+            return self._move(job, "running", started=self._now(), attempt=job.attempt + 1)
+
+    def next_due(self) -> float | None:
+        """When a job that waits for its time may begin (Unix time in seconds)."""
+        query = "SELECT min(due) FROM jobs WHERE state = 'waiting' AND due > ?"
+        found = self._database.execute(query, self._now())
+        return found[0][0] if found else None
 
     # -- what comes of them -------------------------------------------------------------------------------------
 
     def end(self, id_: int, state: State, exit_code: int | None, told: Mapping[str, Any]) -> Job:
-        """Notes how a running job ended: done, failed or cancelled."""
-        return self.change(id_, state, ended=self._now(), exit_code=exit_code, told=dict(told))
+        """Notes how a running job ended: done, failed or cancelled. The plan of what waits for approval is told there,
+        too.
+        """
+        with self._database.transaction():
+            job = self.change(id_, state, ended=self._now(), exit_code=exit_code, told=dict(told))
+            waits = self.job(job.asked.get(APPROVAL, 0)) if job.action == "plan" else None
+            if waits and waits.state == "approval":
+                self.note(waits.id, told={**waits.told, **told})
+        return job
+
+    def again(self, id_: int, due: float = 0.0, told: Mapping[str, Any] | None = None) -> Job:
+        """A running job waits again, at least until `due`."""
+        more = {} if told is None else {"told": dict(told)}
+        return self.change(id_, "waiting", due=due, **more)
 
     def resume(self) -> list[Job]:
         """Jobs that ran when the server died wait again, in front. To be called once at the start, when nothing that
         they had started runs any more.
         """
-        return [self.change(job.id, "waiting") for job in self._jobs("WHERE state = 'running' ORDER BY id")]
+        return [self.again(job.id) for job in self._jobs("WHERE state = 'running' ORDER BY id")]
 
     def approve(self, id_: int, who: str) -> Job:
         return self.change(id_, "waiting", approved_by=who)
 
     def cancel(self, id_: int, who: str) -> Job:
-        """Takes a job that has not begun out of the queue; one that runs is ended by whoever performs it."""
-        return self.change(id_, "cancelled", ended=self._now(), told={"text": f"cancelled by {who}"})
+        """Takes a job that has not begun out of the queue. Of one that runs it is only noted (`told`, CANCELLING):
+        whoever performs it ends it, after a restart, too.
+        """
+        with self._database.transaction():
+            job = self.job(id_)
+            if job and job.state == "running":
+                return self.note(id_, told={**job.told, CANCELLING: who})
+            return self.change(id_, "cancelled", ended=self._now(), told={"text": f"cancelled by {who}"})
 
     def change(self, id_: int, state: State, **values: Any) -> Job:
         """The job in another state. ValueError where it cannot get there from the one that it is in."""
@@ -94,14 +124,29 @@ class Queue:
             job = self.job(id_)
             if job is None or state not in _MOVES.get(job.state, ()):
                 raise ValueError(f"job {id_} is {job.state if job else 'not there'}, and cannot become {state}")
-            changed = self._move(job, state, **values)
-        self.heard(changed)
-        return changed
+            return self._move(job, state, **values)
+
+    def note(self, id_: int, **values: Any) -> Job:
+        """The job with more that is known of it, in the state that it is in. ValueError where there is none."""
+        with self._database.transaction():
+            job = self.job(id_)
+            if job is None:
+                raise ValueError(f"there is no job {id_}")
+            return self._move(job, job.state, **values)
+
+    def forget(self, before: float) -> list[int]:
+        """Forgets what ended before a time (Unix, in seconds): the numbers of those jobs."""
+        ended = "state IN ('done', 'failed', 'replaced', 'cancelled') AND ended < ?"
+        return [row[0] for row in self._database.execute(f"DELETE FROM jobs WHERE {ended} RETURNING id", before)]
 
     # -- looking ------------------------------------------------------------------------------------------------
 
     def job(self, id_: int) -> Job | None:
         return next(iter(self._jobs("WHERE id = ?", id_)), None)
+
+    def those(self, ids: Sequence[int]) -> list[Job]:
+        """Several by their numbers, in one query."""
+        return self._jobs("WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id", json.dumps(list(ids)))
 
     def open(self) -> list[Job]:
         """What waits or runs, in the order of its beginning or its turn."""
@@ -129,7 +174,11 @@ class Queue:
         names = [name.strip() for name in _COLUMNS.removeprefix("id, ").split(",")]
         sets = ", ".join(f"{name} = ?" for name in names)
         self._database.execute(f"UPDATE jobs SET {sets} WHERE id = ?", *_row(moved), job.id)
+        self._tell(moved)
         return moved
+
+    def _tell(self, job: Job) -> None:
+        self._database.after(lambda: self.heard(job))
 
 
 def _row(job: Job) -> Sequence[Any]:
@@ -137,13 +186,13 @@ def _row(job: Job) -> Sequence[Any]:
     return (
         *(job.manifest.id, job.action, reason.cause, reason.text, reason.url, reason.who, job.state, job.commit),
         *(json.dumps(dict(job.asked)), job.created, job.started, job.ended, job.attempt, job.exit_code),
-        *(json.dumps(dict(job.told)), job.replaced_by, job.approved_by),
+        *(json.dumps(dict(job.told)), job.replaced_by, job.approved_by, job.due),
     )
 
 
 def _job(row: Sequence[Any]) -> Job:
     id_, manifest, action, cause, text, url, who, state, commit, asked, created, started, ended, *rest = row
-    attempt, exit_code, told, replaced_by, approved_by = rest
+    attempt, exit_code, told, replaced_by, approved_by, due = rest
     return Job(
         id=id_,
         manifest=Tracked.of(manifest),
@@ -160,7 +209,8 @@ def _job(row: Sequence[Any]) -> Job:
         told=json.loads(told),
         replaced_by=replaced_by,
         approved_by=approved_by,
+        due=due,
     )
 
 
-__all__ = ["Queue"]
+__all__ = ["APPROVAL", "CANCELLING", "Queue"]

@@ -1,0 +1,180 @@
+"""What pages and the API ask: manifests, jobs, runs, images and repositories as they are now, each in a few queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.serve.book import Book
+from pipeline.serve.model import OPEN, Job, RepositoryStatus
+from pipeline.serve.queue import Queue
+from pipeline.serve.settings import Repository, Settings
+from pipeline.serve.views_images import Images
+from pipeline.serve.views_journal import journal_run, run_log
+from pipeline.serve.views_log import PAGE, page
+from pipeline.serve.views_manifests import Manifests
+from pipeline.serve.views_model import (
+    ImageRow,
+    ImageView,
+    JobRow,
+    JobsPage,
+    JobView,
+    LogPage,
+    ManifestsPage,
+    ManifestView,
+    RepositoryView,
+    RunView,
+)
+from pipeline.serve.views_run import RunLogs
+from pipeline.serve.views_words import repository_words
+from pipeline.store.journal import Journal
+
+
+class Views:
+    """Read models, for several threads. `logs` is the folder of the jobs' logs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        book: Book,
+        queue: Queue,
+        logs: Path,
+        images: Images,
+        journal: Journal,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings, self.now = settings, now
+        self._book, self._queue = book, queue
+        self._runs, self._images, self._journal = RunLogs(logs), images, journal
+        self._manifests = Manifests(book, queue)
+
+    # -- manifests ----------------------------------------------------------------------------------------------
+
+    def manifests(
+        self, repository: str = "", find: str = "", state: str = "", skip: int = 0, most: int = 200
+    ) -> ManifestsPage:
+        """Those of one repository or of all, trouble first, then by their ids; with `find` those whose id, name or
+        target's address has this text, with `state` those of one standing.
+        """
+        return self._manifests.page(repository, find, state, skip, most)
+
+    def manifest(self, id_: str) -> ManifestView | None:
+        """All of one manifest, None where there is none of this id."""
+        row = self._manifests.row(id_)
+        if row is None:
+            return None
+        images = self._images.rows(row.name) if row.name else ()
+        return ManifestView(row, self.jobs(manifest=id_, most=20), self._repository(row.repository), images)
+
+    # -- jobs and runs ------------------------------------------------------------------------------------------
+
+    def jobs(self, before: int | None = None, most: int = 50, manifest: str = "") -> JobsPage:
+        """The newest jobs, of one manifest or of all; `before` is the number that the page before gave."""
+        found = self._queue.jobs(most + 1, manifest, before)
+        rows = tuple(JobRow.of(job) for job in found[:most])
+        return JobsPage(rows, rows[-1].id if len(found) > most else None)
+
+    def open_jobs(self) -> tuple[JobRow, ...]:
+        """What runs, then what waits in the order of its turn."""
+        return tuple(JobRow.of(job) for job in self._queue.open())
+
+    def job(self, id_: int) -> JobView | None:
+        job = self._queue.job(id_)
+        return self._job(job) if job else None
+
+    def _job(self, job: Job) -> JobView:
+        asked, told = job.asked, job.told
+        run = self._runs.run(job.id, job.state != "running")
+        row = JobRow.of(job)
+        return JobView(
+            row=row,
+            exit_code=job.exit_code,
+            target=str(asked.get("target", "")),
+            revision=str(asked.get("revision", "")),
+            request=int(asked.get("request") or 0),
+            plan=_lines(told.get("plan")),
+            lock=_lines(told.get("lock")),
+            link=str(told.get("url", "")),
+            run=run,
+        )
+
+    def waiting(self) -> tuple[JobView, ...]:
+        """What waits for approval, with what it would do; the oldest first."""
+        return tuple(self._job(job) for job in self._queue.open() if job.state == "approval")
+
+    def log(self, job: int, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
+        """Lines of a job's log from a byte offset on, of one step or of all; with an offset of -1 its end."""
+        return page(self._runs.path(job), step, offset, most)
+
+    def runs(self, most: int = 50, manifest: str = "") -> tuple[RunView, ...]:
+        """Runs of the journal without their steps, those by hand, too; the newest first."""
+        return tuple(journal_run(run) for run in self._journal.runs(most, manifest))
+
+    def run(self, id_: int) -> RunView | None:
+        """A run of the journal with its steps; its graph is with its job, if it has one."""
+        run = self._journal.run(id_)
+        return journal_run(run, self._journal.steps(id_)) if run else None
+
+    def run_log(self, id_: int, step: str = "", most: int = PAGE) -> LogPage:
+        """The end of what a run of the journal said."""
+        return run_log(self._journal.log(id_), step, most)
+
+    # -- images -------------------------------------------------------------------------------------------------
+
+    def images(self) -> tuple[ImageRow, ...]:
+        return self._images.rows()
+
+    def image(self, reference: str, platform: str = "") -> ImageView | None:
+        return self._images.image(reference, platform)
+
+    # -- repositories -------------------------------------------------------------------------------------------
+
+    def repositories(self) -> tuple[RepositoryView, ...]:
+        counts = dict(
+            self._book.database.execute(
+                "SELECT substr(id, 1, instr(id, '/') - 1), count(*) FROM manifests WHERE gone = 0 GROUP BY 1"
+            )
+        )
+        return tuple(
+            _repository(one, self._book.repository(name), counts.get(name, 0))
+            for name, one in self.settings.repositories.items()
+        )
+
+    def _repository(self, name: str) -> RepositoryView | None:
+        one = self.settings.repositories.get(name)
+        return _repository(one, self._book.repository(name)) if one else None
+
+
+def _repository(one: Repository, status: RepositoryStatus, manifests: int = 0) -> RepositoryView:
+    return RepositoryView(
+        name=one.name,
+        url=one.url,
+        branch=one.branch,
+        folders=one.folders,
+        state=status.state,
+        words=repository_words(one, status),
+        seen=status.seen,
+        applied=status.applied,
+        detail=status.detail,
+        checked=status.checked,
+        changed=status.changed,
+        accepted=status.accepted,
+        manifests=manifests,
+        poll=one.poll,
+    )
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    """Lines, from a text or a list of them."""
+    if isinstance(value, str):
+        return tuple(value.splitlines())
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+def is_open(row: JobRow) -> bool:
+    return row.state in OPEN
+
+
+__all__ = ["Views", "is_open"]

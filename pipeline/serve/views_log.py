@@ -1,0 +1,112 @@
+"""Pages of a job's log: the lines of `--output json` as people read them, from any place on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.serve.views_model import LogLine, LogPage
+
+PAGE = 1000
+"""Lines of a page at most."""
+TAIL = 256 << 10
+"""Bytes that are looked through for the end of a log."""
+_READ = 4 << 20
+
+
+def page(path: Path, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
+    """Lines from a byte offset on, of one step or of all; from the end of the log where the offset is negative."""
+    lines: list[LogLine] = []
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            begun = position = _begin(file, size, offset)
+            # A line that is still being written is for the next page.
+            while len(lines) < most and position - begun < _READ and (data := file.readline()).endswith(b"\n"):
+                position += len(data)
+                lines += [one for one in _lines(data) if not step or one.step == step]
+                if offset < 0:
+                    lines = lines[-most + 1 :]
+            more = file.readline().endswith(b"\n")
+    except OSError:
+        return LogPage((), 0)
+    return LogPage(tuple(lines), position, more)
+
+
+def _begin(file: Any, size: int, offset: int) -> int:
+    if offset >= 0:
+        # A log that is shorter than that was begun anew.
+        return int(file.seek(offset if offset <= size else 0))
+    position = int(file.seek(max(0, size - TAIL)))
+    if position:
+        position += len(file.readline())
+    return position
+
+
+def _lines(data: bytes) -> Iterator[LogLine]:
+    text = data.decode("utf-8", "replace").rstrip("\n")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and isinstance(value.get("event"), str):
+        yield from _told(value["event"], value)
+    else:
+        yield LogLine(0.0, "", text)
+
+
+def _told(name: str, event: Mapping[str, Any]) -> Iterator[LogLine]:
+    from pipeline.reporters.lines import seconds
+
+    at, step = float(event.get("at") or 0.0), str(event.get("step") or "")
+    text = str(event.get("text") or "")
+    match name:
+        case "step-said" | "followed":
+            yield from (LogLine(at, step, line) for line in text.splitlines() or [""])
+        case "step-started":
+            yield LogLine(at, step, "begins", "step")
+        case "step-waits":
+            yield LogLine(at, step, f"waits for {event.get('holder', '')}", "step")
+        case "step-retried":
+            wait = seconds(float(event.get("wait", 0.0)))
+            yield LogLine(at, step, f"{event.get('error', '')}; trying again in {wait}", "warning")
+        case "step-ended" if event.get("outcome") != "hit":
+            yield from _step_ended(event, at, step)
+        case "warning":
+            yield LogLine(at, "", text, "warning")
+        case "locked":
+            yield from (LogLine(at, "", str(change), "lock") for change in event.get("changes", ()))
+        case "run-continued":
+            yield LogLine(at, "", f"continues run {event.get('run')}, which was killed", "step")
+        case "run-started":
+            yield LogLine(at, "", f"run of {event.get('manifest')}: {event.get('steps')} steps", "step")
+        case "error":
+            yield from (LogLine(at, "", line, "error") for line in _error(event))
+
+
+def _step_ended(event: Mapping[str, Any], at: float, step: str) -> Iterator[LogLine]:
+    from pipeline.reporters.lines import seconds, titled
+
+    took = seconds(float(event.get("seconds", 0.0)))
+    if event.get("outcome") == "failed":
+        yield from (LogLine(at, step, line, "error") for line in str(event.get("error", "")).splitlines())
+        yield LogLine(at, step, f"failed after {took}", "error")
+    elif event.get("outcome") == "skipped":
+        yield LogLine(at, step, "skipped", "step")
+    else:
+        yield LogLine(at, step, f"made in {took}: {titled(str(event.get('title', '')))}", "step")
+
+
+def _error(event: Mapping[str, Any]) -> Iterator[str]:
+    for one in event.get("diagnostics", ()):
+        yield f"{one.get('file')}:{one.get('line')}:{one.get('column')}: {one.get('message')}"
+    if not event.get("diagnostics"):
+        yield from str(event.get("message", "")).splitlines()
+    if event.get("remedy"):
+        yield str(event["remedy"])
+    yield from map(str, event.get("log", ()))
+
+
+__all__ = ["PAGE", "page"]

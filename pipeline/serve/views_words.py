@@ -1,0 +1,55 @@
+"""Words for what pages show: how a repository is and what to do, what a schedule says, and times of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.serve.book import Tick
+from pipeline.serve.model import RepositoryStatus
+from pipeline.serve.settings import Repository
+
+_WORDS = {
+    "new": "Not looked at yet.",
+    "ok": "All commits of {branch} are applied.",
+    "unreachable": "It does not answer; it is asked again by itself. What runs goes on running.",
+    "diverged": "{branch} was forced to a commit that does not follow from what was applied. Nothing of it is applied "
+    "until the branch is put right, or somebody accepts it.",
+    "unsigned": "A commit of {branch} has no signature that counts. Nothing from it on is applied until it is signed, "
+    "or somebody accepts it.",
+    "gone": "The repository or its branch {branch} is not there. What runs goes on running; nothing is torn down.",
+    "broken": "It is there and cannot be read. What runs goes on running.",
+}
+
+
+def repository_words(one: Repository, status: RepositoryStatus) -> str:
+    """How a repository is, in a sentence or two."""
+    if status.state == "ok" and status.seen and status.seen != status.applied:
+        return f"A new commit of {one.branch} is being looked at."
+    return _WORDS[status.state].format(branch=one.branch)
+
+
+def schedule_words(schedule: Mapping[str, Any] | None) -> str:
+    """`0 3 * * 1 Europe/Berlin`; empty for none."""
+    if not schedule:
+        return ""
+    return " ".join(str(schedule[name]) for name in ("cron", "timezone") if schedule.get(name))
+
+
+def next_due(ticks: Mapping[str, Tick], manifest: str) -> float:
+    """When the schedule of a manifest is due; 0 for never."""
+    tick = ticks.get(f"schedule {manifest}")
+    return tick.due if tick else 0.0
+
+
+def since(text: str) -> float:
+    """The Unix time of an RFC 3339 text; 0 where there is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+__all__ = ["next_due", "repository_words", "schedule_words", "since"]
