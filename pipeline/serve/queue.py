@@ -156,7 +156,8 @@ class Queue:
     def jobs(self, most: int, manifest: str = "", before: int | None = None) -> list[Job]:
         """The newest first, of one manifest (its id) or of all; `before` a number, for the next page."""
         limit = before if before is not None else 1 << 62
-        return self._jobs("WHERE ? IN ('', manifest) AND id < ? ORDER BY id DESC LIMIT ?", manifest, limit, most)
+        of, whose = ("manifest = ? AND", [manifest]) if manifest else ("", [])
+        return self._jobs(f"WHERE {of} id < ? ORDER BY id DESC LIMIT ?", *whose, limit, most)
 
     # -- within -------------------------------------------------------------------------------------------------
 
