@@ -32,6 +32,7 @@ RESOURCES: Mapping[str, Resource] = {
     "Ingress": Resource("/apis/networking.k8s.io/v1", "ingresses"),
     "Pod": Resource("/api/v1", "pods"),
     "ReplicaSet": Resource("/apis/apps/v1", "replicasets"),
+    "ResourceQuota": Resource("/api/v1", "resourcequotas"),
     "Secret": Resource("/api/v1", "secrets"),
     "Service": Resource("/api/v1", "services"),
 }

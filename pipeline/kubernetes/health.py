@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Cluster, Object
+from pipeline.kubernetes.quota import EXCEEDED, waiting_helps
 from pipeline.noun import noun
 from pipeline.targets.model import State
 
@@ -23,7 +24,6 @@ _NO_IMAGE = re.compile(
     r"not found|manifest unknown|unauthorized|denied|forbidden|no basic auth|x509|no match for platform", re.I
 )
 _NO_BEGINNING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
-_OF_POD = names.INSTANCE, names.REVISION
 _RESTARTS = 2
 _LONGEST = 400
 
@@ -50,8 +50,9 @@ def condition(cluster: Cluster, deployment: Object, *, patient: bool = False) ->
     if is_complete(deployment):
         return Condition("running", f"in {ready} pod{'s' * (ready != 1)}", ready)
     if refused := _refused(status):
-        waits = "exceeded quota" in refused and _will_go(cluster, deployment)
-        return Condition("starting" if waits else "failed", refused, ready)
+        # Until it is about this spec, it is what became of the one before.
+        waits = not _is_seen(deployment) or (EXCEEDED in refused and waiting_helps(cluster, deployment, refused))
+        return Condition("starting" if waits else "failed", _cut(refused), ready)
     fatal, why = _pods(cluster, deployment)
     progress = _condition(status, "Progressing")
     late = progress.get("status") == "False" and _is_seen(deployment)
@@ -78,16 +79,7 @@ def _refused(status: Mapping[str, Any]) -> str:
     if failure.get("status") != "True":
         return ""
     message = str(failure.get("message", ""))
-    return _cut(f"the cluster does not make its pods: {message.partition('forbidden: ')[2] or message}")
-
-
-def _will_go(cluster: Cluster, deployment: Object) -> bool:
-    """Whether pods of the service are about to end, or to be replaced: a quota counts them until they are gone."""
-    service, revision = (deployment["spec"]["template"]["metadata"]["labels"].get(key) for key in _OF_POD)
-    pods = cluster.find("Pod", labels=names.selector(str(service)))
-    labels = [pod["metadata"].get("labels") or {} for pod in pods]
-    ending = any("deletionTimestamp" in pod["metadata"] for pod in pods)
-    return ending or any(one.get(names.REVISION) != revision for one in labels)
+    return f"the cluster does not make its pods: {message.partition('forbidden: ')[2] or message}"
 
 
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

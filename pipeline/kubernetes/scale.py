@@ -1,11 +1,14 @@
-"""The count of pods when an autoscaler takes it over: it stays as it is until then."""
+"""The count of pods when an autoscaler takes it over, or gives it back: it stays as it is until then."""
 
 from __future__ import annotations
 
-from pipeline.kubernetes.api import MANAGER, Cluster, Object
-from pipeline.kubernetes.fields import owns
+from pipeline.kubernetes import names
+from pipeline.kubernetes.api import MANAGER, Cluster, Object, Owned
+from pipeline.kubernetes.fields import owns, shown
 
 COUNT = ("spec", "replicas")
+_SCALER = "kube-controller-manager"
+"""As whom autoscalers set the count of pods."""
 _KEEPER = f"{MANAGER}-count"
 
 
@@ -27,3 +30,21 @@ def leave_count(cluster: Cluster, wanted: Object) -> None:
         count = {"spec": {"replicas": live["spec"].get("replicas", 1)}}
         head = {key: wanted[key] for key in ("apiVersion", "kind")}
         cluster.apply({**head, "metadata": {"name": name}, **count}, force=True, manager=_KEEPER)
+
+
+def scalers(cluster: Cluster, deployment: str) -> list[Object]:
+    """The autoscalers of a Deployment, whoever made them."""
+    found = cluster.find("HorizontalPodAutoscaler")
+    wanted = ("Deployment", deployment)
+    targets = [(one, (one.get("spec") or {}).get("scaleTargetRef") or {}) for one in found]
+    return [one for one, target in targets if (target.get("kind"), target.get("name")) == wanted]
+
+
+def is_left_over(cluster: Cluster, wanted: Object, owned: Owned) -> bool:
+    """Whether a field in conflict is a count that an autoscaler has set which is gone, or ours, which goes with the
+    release that had it.
+    """
+    if is_scaled(wanted) or (owned.field, owned.manager) != (shown(COUNT), _SCALER):
+        return False
+    found = scalers(cluster, wanted["metadata"]["name"])
+    return all((one["metadata"].get("labels") or {}).get(names.MANAGED) == names.BY for one in found)

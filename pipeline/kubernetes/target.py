@@ -15,7 +15,7 @@ from pipeline.kubernetes.objects import env_secret_name, objects
 from pipeline.kubernetes.output import output
 from pipeline.kubernetes.pods import image_volumes
 from pipeline.kubernetes.releases import ReleasesSecret
-from pipeline.kubernetes.scale import is_scaled, leave_count
+from pipeline.kubernetes.scale import is_left_over, is_scaled, leave_count
 from pipeline.kubernetes.traffic import Traffic, strategy_of
 from pipeline.kubernetes.where import address
 from pipeline.targets.model import Observation, Release
@@ -154,6 +154,9 @@ class KubernetesTarget(RemoteTarget):
         return self.observe()
 
     def _apply(self, release: Release, live: Mapping[str, Object]) -> None:
+        if "autoscale" not in release.settings:
+            # Else it would set the count once more.
+            self._delete("HorizontalPodAutoscaler", keep=set())
         for wanted in self._objects(release):
             self._put(wanted)
         self._traffic(release).end()
@@ -182,11 +185,13 @@ class KubernetesTarget(RemoteTarget):
                 live = self.cluster.get(wanted["kind"], wanted["metadata"]["name"]) or live
 
     def _applied(self, wanted: Object, *, dry_run: bool = False) -> Object:
-        """What people changed by hand is taken back; Conflict when a controller, or who else applies, owns a field."""
+        """What people changed by hand is taken back; Conflict when a controller, or who else applies, owns a field: but
+        not an autoscaler that is no more.
+        """
         try:
             return self.cluster.apply(wanted, dry_run=dry_run, force=bool(self._spec.get("force", False)))
         except Conflict as error:
-            if not all(is_hand(one.manager) for one in error.owned):
+            if not all(is_hand(one.manager) or is_left_over(self.cluster, wanted, one) for one in error.owned):
                 raise
             return self.cluster.apply(wanted, dry_run=dry_run, force=True)
 
@@ -207,9 +212,13 @@ class KubernetesTarget(RemoteTarget):
             ("Secret", f"{self._name}-releases"),
         }
         for kind in _PRUNED:
-            for one in self.cluster.find(kind, labels=names.selector(self._name)):
-                if (kind, one["metadata"]["name"]) not in wanted:
-                    self.cluster.delete(kind, one["metadata"]["name"])
+            self._delete(kind, keep={name for of, name in wanted if of == kind})
+
+    def _delete(self, kind: str, keep: Collection[str]) -> None:
+        """Those of this service, but for some."""
+        for one in self.cluster.find(kind, labels=names.selector(self._name)):
+            if one["metadata"]["name"] not in keep:
+                self.cluster.delete(kind, one["metadata"]["name"])
 
     def stop(self) -> Observation:
         """To no pods; the Service and the rest stay for what comes next."""
@@ -257,7 +266,7 @@ class KubernetesTarget(RemoteTarget):
         for one in wanted:
             if one["kind"] in ("Secret", "Deployment"):
                 self._put(one)
-        self._traffic(release).wait_for(self._name)
+        self._traffic(release).prepare_stable()
         self._apply(release, {})
 
     def _traffic(self, release: Release) -> Traffic:

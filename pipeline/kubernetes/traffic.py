@@ -11,6 +11,7 @@ from pipeline.kubernetes.api import Cluster, Object
 from pipeline.kubernetes.health import condition, is_complete
 from pipeline.kubernetes.objects import canary_service, deployment, named, secrets, service
 from pipeline.kubernetes.patches import patched
+from pipeline.kubernetes.scale import scalers
 from pipeline.manifest.build import seconds
 from pipeline.targets.model import Release
 from pipeline.targets.remote import Account, Strategy
@@ -60,25 +61,49 @@ class Traffic:
             self._put(secret)
         self._put_service(names.STABLE)
         self._put(canary_service(self._release))
-        self._put_canary(_part(total, first), total)
+        self._put_canary(self._pods(total, first), total)
 
     def share(self, percent: int) -> None:
         """About this much of the traffic, as near as whole pods come."""
-        canary = self._cluster.get("Deployment", self._canary)
-        total = int(((canary or {}).get("metadata", {}).get("annotations") or {}).get(names.REPLICAS, 1))
-        new = _part(total, percent)
+        total = self._total()
+        new = self._pods(total, percent)
         self._put_canary(new, total)
         self.wait_for(self._canary)
         self._put_service(names.STABLE, names.CANARY)
-        if "autoscale" not in self._release.settings:
+        if not self._is_scaled():
             self._cluster.merge("Deployment", self._stable, {"spec": {"replicas": max(1, total - new)}})
 
     def all_to_canary(self) -> None:
-        canary = self._cluster.get("Deployment", self._canary)
-        total = int(((canary or {}).get("metadata", {}).get("annotations") or {}).get(names.REPLICAS, 1))
+        total = self._total()
         self._put_canary(total, total)
         self.wait_for(self._canary)
         self._put_service(names.CANARY)
+
+    def prepare_stable(self) -> None:
+        """As many stable pods as the canary has, ready for all traffic: an autoscaler saw none there meanwhile."""
+        found = self._cluster.get("Deployment", self._stable)
+        total = self._total()
+        if self._is_scaled() and found and int(found["spec"].get("replicas", 1)) < total:
+            self._cluster.merge("Deployment", self._stable, {"spec": {"replicas": total}})
+        self.wait_for(self._stable)
+
+    def _is_scaled(self) -> bool:
+        """Whether an autoscaler decides how many stable pods there are: then nobody else does."""
+        return "autoscale" in self._release.settings or bool(scalers(self._cluster, self._stable))
+
+    def _total(self) -> int:
+        """How many pods there were when it began; of what scales itself, as many as there are, if these are more."""
+        canary = self._cluster.get("Deployment", self._canary)
+        total = int(((canary or {}).get("metadata", {}).get("annotations") or {}).get(names.REPLICAS, 1))
+        stable = self._cluster.get("Deployment", self._stable) if self._is_scaled() else None
+        return max(total, int(stable["spec"].get("replicas", 1))) if stable else total
+
+    def _pods(self, total: int, percent: int) -> int:
+        """So many new pods for a share of the traffic: in place of stable ones, or beside those that scale."""
+        if percent >= 100 or not self._is_scaled():
+            return _part(total, percent)
+        most = (self._release.settings.get("autoscale") or {}).get("max", total)
+        return max(1, min(math.floor(total * percent / (100 - percent) + 0.5), most))
 
     def end(self) -> None:
         """There is only the stable one."""

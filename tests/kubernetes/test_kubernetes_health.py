@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.kubernetes import names
 from pipeline.kubernetes.health import condition
 from pipeline.kubernetes.memory import MemoryCluster
 from pipeline.kubernetes.objects import deployment
+from pipeline.kubernetes.quota import amount
 
 EXCEEDED = 'pods "shop-prod-1" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3'
 LACKS = 'pods "shop-prod-1" is forbidden: failed quota: q: must specify memory'
@@ -39,6 +41,31 @@ def test_pods_that_are_about_to_go_give_their_share_back(beside: dict[str, Any])
 
 def test_a_quota_that_nothing_will_free_is_told_at_once() -> None:
     assert state(EXCEEDED) == "failed"
+
+
+@pytest.mark.parametrize(("used", "found"), [("3", "failed"), ("2", "starting"), ("", "starting")])
+def test_old_pods_that_wait_for_new_ones_free_nothing(used: str, found: str) -> None:
+    """Three old pods, and a quota of three: what it says by now decides; where it may not be read, a deadline does."""
+    cluster, made = MemoryCluster(), deployment(release("two", replicas=3))
+    made["metadata"]["generation"] = 2
+    refused = {"type": "ReplicaFailure", "status": "True", "message": EXCEEDED}
+    made["status"] = {"observedGeneration": 2, "replicas": 3, "availableReplicas": 3, "conditions": [refused]}
+    for number in range(3):
+        labels = {**names.labels("shop-prod", {}), names.REVISION: "older", names.TRACK: names.STABLE}
+        cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"old-{number}", "labels": labels}})
+    if used:
+        status = {"hard": {"pods": "3"}, "used": {"pods": used}}
+        cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "status": status})
+    assert condition(cluster, made).state == found
+    made["metadata"]["generation"] = 3
+    assert condition(cluster, made).state == "starting", "it is about what was wanted before"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("500m", "0.5"), ("2", "2"), ("1.5Gi", "1610612736"), ("1e3", "1000"), ("2k", "2000")]
+)
+def test_quantities(text: str, value: str) -> None:
+    assert amount(text) == Decimal(value)
 
 
 def test_who_waits_does_so_by_a_deadline_of_their_own() -> None:
