@@ -14,7 +14,8 @@ from pipeline.serve.views_model import STANDINGS, JobRow, ManifestRow, Manifests
 from pipeline.serve.views_words import next_due, schedule_words, since
 
 _ACTING = "('run', 'rebuild', 'rollback', 'lift', 'stop')"
-_LAST = f"SELECT max(id) FROM jobs INDEXED BY jobs_ended WHERE action IN {_ACTING} AND state IN ('done', 'failed', 'cancelled')"
+_LAST = f"SELECT max(id) FROM jobs INDEXED BY jobs_ended WHERE action IN {_ACTING}"
+_LAST += " AND state IN ('done', 'failed', 'cancelled')"
 _CHOSEN = "manifest IN (SELECT value FROM json_each(?))"
 
 
