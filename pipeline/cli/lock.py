@@ -19,7 +19,7 @@ from pipeline.lock.upgrade import EVERYTHING
 from pipeline.noun import noun
 
 ARGUMENTS = """MANIFEST: the manifest; when left out, ./pipeline.yaml or the only file in ./manifests
-NAME: after --upgrade a base, a layer, a package (numpy), or one layer's package (science:numpy)"""
+NAME: after --upgrade a base, a layer, a package (numpy), one layer's package (science:numpy), or all bases (bases.*)"""
 EXAMPLES = """
 pipeline lock manifests/prod.yaml                          lock what is new or was asked differently
 pipeline lock manifests/prod.yaml --upgrade                take the newest of everything

@@ -12,6 +12,8 @@ from pipeline.noun import noun
 
 EVERYTHING = "*"
 """Stands for all names."""
+SECTIONS = ("bases.*", "layers.*")
+"""Stand for all bases, and for all layers."""
 
 
 @noun
@@ -35,7 +37,7 @@ def selection(names: Iterable[str], lock: Lock, heads: Iterable[str]) -> Upgrade
     """What these names stand for. UsageError for what is nowhere.
 
     `science` or `layers.science` is a base or layer of `heads`, the manifest's; `science:numpy` a package of one;
-    `numpy` that package wherever the lock has it; `*` everything.
+    `numpy` that package wherever the lock has it; `bases.*` and `layers.*` are all of them, `*` everything.
     """
     names, heads = list(names), list(heads)
     if EVERYTHING in names:
@@ -45,6 +47,9 @@ def selection(names: Iterable[str], lock: Lock, heads: Iterable[str]) -> Upgrade
     for name in names:
         entry, colon, package = name.partition(":")
         chosen = [head for head in heads if entry in (head, head.partition(".")[2])]
+        if name in SECTIONS:
+            whole.update(head for head in heads if head.startswith(name[:-1]))
+            continue
         if chosen and not colon:
             whole.update(chosen)
             continue

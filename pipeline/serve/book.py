@@ -68,6 +68,11 @@ class Book:
 
     # -- clocks -------------------------------------------------------------------------------------------------
 
+    def schedules(self) -> dict[str, str]:
+        """The manifests that have a schedule (their ids), with what they say of it, as JSON text."""
+        query = "SELECT id, schedule FROM manifests WHERE schedule NOT IN ('null', '{}') AND gone = 0 AND error = ''"
+        return {id_: schedule for id_, schedule in self.database.execute(query)}
+
     def ticks(self) -> dict[str, Tick]:
         return {row[0]: Tick(*row) for row in self.database.execute("SELECT * FROM clocks")}
 
