@@ -25,26 +25,6 @@ _TRIES = 5
 _PRUNED = ("Ingress", "HorizontalPodAutoscaler", "Secret")
 
 
-def cluster_of(spec: Mapping[str, Any], surroundings: Surroundings) -> Cluster:
-    """The cluster that a target's settings name. UsageError for one that nobody knows."""
-    from pipeline.kubernetes.client import connect
-
-    namespace, environ = spec.get("namespace", ""), surroundings.environ
-    if aks := spec.get("aks"):
-        from pipeline.azure.aks import arm_of, kubeconfig, token
-
-        arm = arm_of(aks["subscription"], environ)
-        config = kubeconfig(
-            arm, aks["subscription"], aks["resource_group"], aks["cluster"], admin=aks.get("admin", False)
-        )
-        return connect(environ, namespace=namespace, config=config, token=lambda: token(arm))
-    file = spec.get("kubeconfig", "")
-    if file.startswith("~/"):
-        file = f"{environ.get('HOME', '~')}{file[1:]}"
-    where = str(surroundings.folder / file) if file else ""
-    return connect(environ, context=spec.get("context", ""), namespace=namespace, config=where)
-
-
 class KubernetesTarget(RemoteTarget):
     """A service in one namespace; `connect` gives the cluster when it is asked for the first time."""
 

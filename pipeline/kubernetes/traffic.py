@@ -102,7 +102,7 @@ class Traffic:
         """So many new pods for a share of the traffic: in place of stable ones, or beside those that scale."""
         if percent >= 100 or not self._is_scaled():
             return _part(total, percent)
-        most = (self._release.settings.get("autoscale") or {}).get("max", total)
+        most = int((self._release.settings.get("autoscale") or {}).get("max", total))
         return max(1, min(math.floor(total * percent / (100 - percent) + 0.5), most))
 
     def end(self) -> None:

@@ -150,7 +150,8 @@ def accelerators(spec: Mapping[str, Any]) -> frozenset[str]:
 
 def target(service: str, spec: Mapping[str, Any], surroundings: Surroundings) -> KubernetesTarget:
     """The target of one manifest entry; its cluster is asked for when it is needed."""
-    from pipeline.kubernetes.target import KubernetesTarget, cluster_of
+    from pipeline.kubernetes.find import cluster_of
+    from pipeline.kubernetes.target import KubernetesTarget
 
     translated = settings(spec)
     return KubernetesTarget(

@@ -22,7 +22,8 @@ DEADLINE = 300.0
 
 def target(service: str, spec: Mapping[str, Any], surroundings: Surroundings) -> KubernetesTarget:
     """The target of one manifest entry; its cluster is asked for when it is needed."""
-    from pipeline.kubernetes.target import KubernetesTarget, cluster_of
+    from pipeline.kubernetes.find import cluster_of
+    from pipeline.kubernetes.target import KubernetesTarget
 
     return KubernetesTarget(service, spec, lambda: cluster_of(spec, surroundings), surroundings)
 
