@@ -33,6 +33,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "zstandard": ("compression.py",),
     "isal": ("compression.py",),
     "uv": ("indexes/pypi_settings.py",),
+    "cronsim": ("serve/cron.py",),
     "packaging": ("layers/_requirements.py", "indexes/pypi.py", "indexes/pypi_wheels.py", "oci/requires_versions.py"),
 }
 """Library → the one file (or folder) that imports it: what it takes to replace the library."""
