@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import field
 from pathlib import Path
@@ -56,7 +56,15 @@ class Git(Protocol):
         ...
 
     def commit(self, id_: str) -> Commit: ...
+    def count(self, old: str, new: str) -> int:
+        """How many commits led from one to the other, along the branch itself."""
+        ...
+
     def is_ancestor(self, old: str, new: str) -> bool: ...
+    def merge_base(self, one: str, other: str) -> str:
+        """The newest commit that led to both; empty for none."""
+        ...
+
     def changed(self, old: str, new: str) -> list[str]:
         """Paths that differ between two commits; all of them where `old` is empty."""
         ...
@@ -65,9 +73,23 @@ class Git(Protocol):
         """Path → Git hash of the files below folders."""
         ...
 
+    def links(self, commit: str) -> dict[str, str]:
+        """Path → target of every symbolic link."""
+        ...
+
     def text(self, commit: str, path: str) -> str: ...
+    def texts(self, commit: str, hashes: Iterable[str]) -> dict[str, str]:
+        """Git hash → text of files of a commit."""
+        ...
+
     def signer(self, commit: str) -> str:
         """Whose signature a commit has, of those that count; empty for none."""
+        ...
+
+    def signers(self, old: str, new: str) -> list[tuple[str, str]]:
+        """(commit, whose signature that counts, or nothing) of those that led from one to the other along the branch
+        itself, the newest first; of the newest alone where `old` is empty.
+        """
         ...
 
     def at(self, commit: str, manifest: str) -> AbstractContextManager[Path]:
@@ -131,11 +153,22 @@ class HostApi(Protocol):
 class Commands(Protocol):
     """Runs the command line, in a process of its own that ends when the server does."""
 
-    def run(self, words: Sequence[str], environment: Mapping[str, str], log: Path, halted: Callable[[], bool]) -> int:
-        """`pipeline WORDS…`; its lines (`--output json`: events) go to the end of `log` as they come. Its exit code."""
+    def run(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        halted: Callable[[], bool],
+        folder: Path | None = None,
+    ) -> int:
+        """`pipeline WORDS…`, in `folder`; its lines (`--output json`: events) go to the end of `log` as they come. Its
+        exit code, negative for a signal.
+        """
         ...
 
-    def ask(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    def ask(
+        self, words: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
+    ) -> tuple[int, str, str]:
         """The exit code, standard output and standard error of a short command."""
         ...
 
