@@ -106,6 +106,11 @@ class Book:
                     "INSERT INTO live VALUES (?, ?, ?, ?)", *(manifest.id, one.target, one.seen, json.dumps(facts))
                 )
 
+    def live_facts(self) -> dict[tuple[str, str], str]:
+        """What is known of each target, by manifest (its id) and name: text that is another when that changed."""
+        rows = self.database.execute("SELECT manifest, target, facts FROM live")
+        return {(manifest, target): facts for manifest, target, facts in rows}
+
     # -- what is to be told -------------------------------------------------------------------------------------
 
     def tell(self, kind: str, key: str, body: Mapping[str, Any], now: float) -> None:
@@ -121,6 +126,11 @@ class Book:
         """Those to be delivered by then, the oldest first."""
         rows = self.database.execute("SELECT * FROM notes WHERE due <= ? ORDER BY id", due)
         return [Note(row[0], row[1], row[2], json.loads(row[3]), *row[4:]) for row in rows]
+
+    def next_note(self) -> float | None:
+        """When the next is to be delivered (Unix time); None where none waits."""
+        rows = self.database.execute("SELECT min(due) FROM notes")
+        return rows[0][0] if rows else None
 
     def told(self, note: Note) -> None:
         """It was delivered, or given up."""

@@ -144,6 +144,15 @@ class Queue:
     def job(self, id_: int) -> Job | None:
         return next(iter(self._jobs("WHERE id = ?", id_)), None)
 
+    def since(self, id_: int) -> list[Job]:
+        """Those that were added after one, in the order of their numbers."""
+        return self._jobs("WHERE id > ? ORDER BY id", id_)
+
+    def of_request(self, repository: str, request: int) -> list[Job]:
+        """The plans of a pull request, the newest first."""
+        wanted = "manifest >= ? AND manifest < ? AND action = 'plan' AND json_extract(asked, '$.request') = ?"
+        return self._jobs(f"WHERE {wanted} ORDER BY id DESC LIMIT 1000", f"{repository}/", f"{repository}0", request)
+
     def those(self, ids: Sequence[int]) -> list[Job]:
         """Several by their numbers, in one query."""
         return self._jobs("WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id", json.dumps(list(ids)))

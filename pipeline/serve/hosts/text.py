@@ -6,6 +6,8 @@ import hashlib
 import hmac
 
 _ENDED = "\n\n(cut here: it was too long)"
+_ROOM = 128
+"""Characters for what closes a text that was cut."""
 
 
 def one_line(text: str, most: int) -> str:
@@ -18,12 +20,23 @@ def cut(text: str, most: int) -> str:
     """At most so many characters of Markdown; what a cut would leave open is closed."""
     if len(text) <= most:
         return text
-    kept = text[: most - 64]
+    kept = text[: most - _ROOM]
     kept = kept[: kept.rfind("\n")] if "\n" in kept else kept
-    fences = [line.strip() for line in kept.splitlines() if line.strip().startswith("```")]
-    closed = f"\n{'`' * (len(fences[-1]) - len(fences[-1].lstrip('`')))}" if len(fences) % 2 else ""
-    open_details = "\n\n</details>" * (kept.count("<details>") - kept.count("</details>"))
-    return (kept + closed + open_details[:24] + _ENDED)[:most]
+    fence = _open_fence(kept)
+    details = "\n\n</details>" * min(kept.count("<details>") - kept.count("</details>"), 2)
+    return kept + (f"\n{fence}" if fence else "") + details + _ENDED
+
+
+def _open_fence(text: str) -> str:
+    """The fence of the code block that a text ends within (CommonMark 0.31, section 4.5); of backticks only."""
+    fence = ""
+    for line in text.splitlines():
+        run = line[: len(line) - len(line.lstrip("`"))]
+        if not fence and len(run) > 2:
+            fence = run
+        elif fence and len(run) >= len(fence) and line.strip() == run:
+            fence = ""
+    return fence if len(fence) <= _ROOM // 2 else ""
 
 
 def marker(key: str, token: str) -> str:
