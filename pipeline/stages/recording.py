@@ -65,6 +65,8 @@ def _process() -> str:
 
 
 def _trigger(environ: Mapping[str, str]) -> str:
+    if said := environ.get("PIPELINE_TRIGGER"):
+        return said
     for variable, (service, reason) in _TRIGGERS.items():
         if environ.get(variable, "").lower() not in ("", "0", "false", "no"):
             return f"{service}, {environ[reason]}" if environ.get(reason) else service

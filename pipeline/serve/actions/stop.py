@@ -1,0 +1,27 @@
+"""Action `stop`: ends the services of a manifest that was deleted, as it was in the last commit that had it."""
+
+from __future__ import annotations
+
+from pipeline.manifest.load import load
+from pipeline.serve import outcomes
+from pipeline.serve.ports import Outcome, Work
+
+
+def perform(work: Work) -> Outcome:
+    """Stopping what does not run is no error. Where all are stopped, the manifest is forgotten."""
+    outcomes.begin(work.log, work.job.attempt, work.now())
+    targets = load(work.manifest, environ=work.environment).targets
+    manifest = str(work.manifest.relative_to(work.checkout))
+    for target in targets:
+        words = ["stop", manifest, target, "--output", "json"]
+        code = work.commands.run(words, work.environment, work.log, work.halted, work.checkout)
+        if code:
+            return outcomes.outcome(code, outcomes.read(work.log))
+    # It may have come back meanwhile.
+    if (entry := work.book.entry(work.job.manifest)) and entry.gone:
+        work.book.forget_entry(work.job.manifest)
+    names = ", ".join(targets)
+    return Outcome("done", 0, {"text": f"stopped {names}" if names else "there was nothing to stop"})
+
+
+__all__ = ["perform"]

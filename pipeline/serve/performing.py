@@ -1,0 +1,160 @@
+"""Performs one job: at its commit, by its action, to a state that it keeps; what may pass is tried again later."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import OutOfReach, PipelineError, UsageError
+from pipeline.noun import noun
+from pipeline.reporters.masks import Masks
+from pipeline.serve.book import Book
+from pipeline.serve.environment import environment
+from pipeline.serve.model import Job
+from pipeline.serve.outcomes import OUT_OF_REACH
+from pipeline.serve.ports import Commands, Git, HostApi, Outcome, Perform, Work
+from pipeline.serve.queue import CANCELLING, Queue
+from pipeline.serve.settings import Repository, Settings
+
+WAITS = (30.0, 120.0, 480.0, 1800.0)
+"""Seconds until what was out of reach is tried again; after the last one it is given up."""
+BUG = 70
+
+
+@noun
+class Kit:
+    """What jobs are performed with. `logs` is the folder of the jobs' logs; `run_of` gives the journal's number of the
+    newest run of a job; `stopping` says that the server is to end.
+    """
+
+    settings: Settings
+    environ: Mapping[str, str]
+    queue: Queue
+    book: Book
+    gits: Mapping[str, Git]
+    hosts: Mapping[str, HostApi | None]
+    commands: Commands
+    logs: Path
+    actions: Mapping[str, Perform]
+    now: Callable[[], float]
+    stopping: Callable[[], bool] = lambda: False
+    run_of: Callable[[int], int | None] = lambda _job: None
+    waits: tuple[float, ...] = WAITS
+    masks: Masks = field(default_factory=Masks)
+
+
+def perform(kit: Kit, job: Job) -> Job:
+    """The job as it is afterwards: ended, or waiting again (for its next try; for the next start of the server)."""
+    if CANCELLING in job.told:
+        return _end(kit, job, Outcome("cancelled", None, {"text": _cancelled(job)}))
+    try:
+        outcome = _performed(kit, job)
+    except PipelineError as error:
+        outcome = _failure(error)
+    except Exception as error:
+        outcome = _bug(kit, job, error)
+    job = kit.queue.job(job.id) or job
+    if CANCELLING in job.told and outcome.state != "done":
+        outcome = Outcome("cancelled", outcome.exit_code, {**outcome.told, "text": _cancelled(job)})
+    elif outcome.state == "cancelled" and kit.stopping():
+        return kit.queue.again(job.id)
+    elif outcome.state == "cancelled":
+        outcome = replace(outcome, state="failed")
+    elif outcome.exit_code == OUT_OF_REACH and (tries := job.told.get("tries", 0)) < len(kit.waits):
+        return _again(kit, job, outcome, tries)
+    return _end(kit, job, outcome)
+
+
+def _performed(kit: Kit, job: Job) -> Outcome:
+    repository = kit.settings.repositories.get(job.manifest.repository)
+    git = kit.gits.get(job.manifest.repository)
+    if repository is None or git is None:
+        remedy = "put it back into the server's settings"
+        raise UsageError(f"no repository '{job.manifest.repository}' is watched any more", remedy=remedy)
+    job = _at_commit(kit, job, repository)
+    with git.at(job.commit, job.manifest.path) as checkout:
+        manifest = checkout / job.manifest.path
+        if not manifest.is_file():
+            fact = f"commit {job.commit[:12]} has no {job.manifest.path}"
+            raise UsageError(fact, remedy="was it moved or deleted by a later commit?")
+        return kit.actions[job.action](_work(kit, job, repository, git, checkout))
+
+
+def _at_commit(kit: Kit, job: Job, repository: Repository) -> Job:
+    """The job with a commit: the newest that was applied, where it names none. A rebuild takes that anew each time."""
+    if job.commit:
+        return job
+    status = kit.book.repository(repository.name)
+    commit = status.applied
+    if not commit:
+        raise UsageError(
+            f"no commit of {repository.name} was applied yet", remedy=status.detail or "wait for the first"
+        )
+    return replace(job, commit=commit) if job.action == "rebuild" else kit.queue.note(job.id, commit=commit)
+
+
+def _work(kit: Kit, job: Job, repository: Repository, git: Git, checkout: Path) -> Work:
+    def halted() -> bool:
+        now = kit.queue.job(job.id)
+        return kit.stopping() or now is None or CANCELLING in now.told
+
+    return Work(
+        job=job,
+        settings=kit.settings,
+        repository=repository,
+        entry=kit.book.entry(job.manifest),
+        checkout=checkout,
+        manifest=checkout / job.manifest.path,
+        environment=environment(kit.environ, repository, job),
+        log=kit.logs / f"{job.id}.jsonl",
+        commands=kit.commands,
+        git=git,
+        host=kit.hosts.get(repository.name),
+        book=kit.book,
+        queue=kit.queue,
+        now=kit.now,
+        halted=halted,
+    )
+
+
+def _failure(error: PipelineError) -> Outcome:
+    told: dict[str, Any] = {"text": f"{error.place}: {error.message}" if error.place else error.message}
+    if error.remedy:
+        told["remedy"] = error.remedy
+    # Whatever may pass is tried again, as what is out of reach.
+    code = OUT_OF_REACH if isinstance(error, OutOfReach) or error.transient else error.exit_code
+    return Outcome("failed", code, told)
+
+
+def _bug(kit: Kit, job: Job, error: Exception) -> Outcome:
+    """The traceback is for us, and stays in a file."""
+    file = kit.logs / f"{job.id}.err"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8", errors="backslashreplace") as out:
+        out.write(kit.masks.text("".join(traceback.format_exception(error))))
+    text = f"bug: {type(error).__name__}; please report; details are in {file.name} of the jobs' logs"
+    return Outcome("failed", BUG, {"text": text})
+
+
+def _again(kit: Kit, job: Job, outcome: Outcome, tries: int) -> Job:
+    wait = kit.waits[tries]
+    text = f"{outcome.told.get('text', 'out of reach')}; tried again in {wait:.0f} s"
+    return kit.queue.again(job.id, kit.now() + wait, {**job.told, **outcome.told, "text": text, "tries": tries + 1})
+
+
+def _end(kit: Kit, job: Job, outcome: Outcome) -> Job:
+    told = {name: value for name, value in job.told.items() if name in ("tries",)} | dict(outcome.told)
+    number = kit.run_of(job.id)
+    more = {"run": number} if number is not None and job.action != "plan" else {}
+    return kit.queue.end(job.id, outcome.state, outcome.exit_code, kit.masks.value({**told, **more}))
+
+
+def _cancelled(job: Job) -> str:
+    who = job.told.get(CANCELLING)
+    return f"cancelled by {who} while it ran" if who else "cancelled while it ran"
+
+
+__all__ = ["WAITS", "Kit", "perform"]
