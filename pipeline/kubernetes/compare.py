@@ -29,7 +29,7 @@ def differences(live: Object | None, would: Object) -> list[Difference]:
     """`would` is what a dry run of applying gives; both as the API tells them."""
     what = f"{would['kind']} {would['metadata']['name']}"
     if live is None:
-        return [Difference(what, None, None)]
+        return [Difference(what, None, None, restarts=would["kind"] == "Deployment")]
     masked = would["kind"] == "Secret"
     found = []
     for path, before, after in _walk(_bare(live), _bare(would), ()):
@@ -38,12 +38,17 @@ def differences(live: Object | None, would: Object) -> list[Difference]:
             continue
         hide = masked and path[:1] == ("data",)
         texts = (_text(before, hide), _text(after, hide))
-        found.append(Difference(f"{what} {shown(path)}", *texts, _owner(live, path)))
+        found.append(Difference(f"{what} {shown(path)}", *texts, _owner(live, path), _restarts(path)))
     added = [
-        Difference(f"{what} {shown(path)}", _text(at(live, path), masked), None, manager)
+        Difference(f"{what} {shown(path)}", _text(at(live, path), masked), None, manager, _restarts(path))
         for path, manager in added_by_hand(would)
     ]
     return found + added
+
+
+def _restarts(path: Path) -> bool:
+    """Whether pods are made anew for a field: for those of their own, of a Deployment."""
+    return path[:2] == ("spec", "template")
 
 
 def _bare(value: Object) -> Object:

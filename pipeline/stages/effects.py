@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -11,12 +12,13 @@ from pipeline.noun import noun
 from pipeline.plan.model import Change, Plan, Step, TargetWork
 from pipeline.plan.why import names_step
 from pipeline.stages.bench import Bench
-from pipeline.targets.remote import RemoteTarget
+from pipeline.targets.remote import Difference, RemoteTarget
 
 if TYPE_CHECKING:
     from pipeline.targets.model import Target
 
-Does = Literal["nothing", "starts", "restarts"]
+Does = Literal["nothing", "changes", "starts", "restarts"]
+"""`changes`: what runs goes on running."""
 
 
 @noun
@@ -61,30 +63,36 @@ def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
     does: Does = "restarts" if live.state in ("running", "starting") else "starts"
     settings = tuple(change for change in plan.verdicts[step.id].changes if not names_step(change))
     image = _pushed(step.work, plan, bench) if step.work.pushed else _image(step.work.built, plan, bench)
-    fields = _differences(step, target, plan, bench) if live.state != "unknown" else ()
-    return Effect(step.name, does, live.state, live.revision, live.image, image, settings, fields)
+    revision, fields = _differences(step, target, plan, bench) if live.state != "unknown" else ("", ())
+    if does == "restarts" and live.revision == revision and fields and not any(one.restarts for one in fields):
+        does = "changes"
+    return Effect(step.name, does, live.state, live.revision, live.image, image, settings, tuple(map(str, fields)))
 
 
-def _differences(step: Step, target: Target, plan: Plan, bench: Bench) -> tuple[str, ...]:
-    """Of a target elsewhere; while the image is still to be made, as if it stayed the one that passed last."""
+def _differences(step: Step, target: Target, plan: Plan, bench: Bench) -> tuple[str, Sequence[Difference]]:
+    """Of a target elsewhere, with the revision wanted; while the image is still to be made, as if it stayed the one
+    that passed last: then with none.
+    """
     from pipeline.stages.release import is_pushed, verified, wanted_release
 
     assert isinstance(step.work, TargetWork)
     if not isinstance(target, RemoteTarget):
-        return ()
+        return "", ()
     try:
+        revision = ""
         if is_pushed(step.work, plan):
             wanted = wanted_release(step, plan, bench)
+            revision = wanted.revision
         elif passed := verified(bench, target).get(step.work.service):
             spec = dict(step.work.target.spec)
             wanted = replace(passed, settings=spec, port=spec.get("port", passed.port))
         else:
-            return ()
-        return tuple(map(str, target.differences(wanted)))
+            return "", ()
+        return revision, target.differences(wanted)
     except PipelineError as error:
         # A plan is of use without.
         bench.warn_once(f"what would change on target {step.name} cannot be told: {error}")
-        return ()
+        return "", ()
 
 
 def _pushed(work: TargetWork, plan: Plan, bench: Bench) -> str:

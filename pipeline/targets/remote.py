@@ -71,13 +71,14 @@ class Endpoint:
 class Difference:
     """A field that is live otherwise than wanted: `live` or `wanted` is None where there is none. Secrets are masked.
 
-    `owner` is who made it so, where that is known.
+    `owner` is who made it so, where that is known. What runs goes on running while it is mended unless `restarts`.
     """
 
     field: str
     live: str | None
     wanted: str | None
     owner: str = ""
+    restarts: bool = True
 
     def __str__(self) -> str:
         if self.live is None:

@@ -19,6 +19,36 @@ from pipeline.stages import gate
 from pipeline.targets.model import Target
 
 
+def asked(cluster: MemoryCluster, *, check: bool = False) -> tuple[int, str]:
+    """The exit code, and what was said."""
+    target, out = target_in(cluster, Time()), io.StringIO()
+    kept = None if cluster.away else target.verified()
+    code = status(Shell({}, out, out), [Service("shop-prod", cast(Target, target), verified=lambda: kept)], check=check)
+    return code, out.getvalue()
+
+
+def test_the_exit_code_says_what_cannot_be_told_and_with_check_what_is_not_well() -> None:
+    cluster, time = MemoryCluster(), Time()
+    target, wanted = target_in(cluster, time), release(replicas=2)
+    gate.release(target, wanted, verified=target.verified(), clock=time, wait=time.wait)
+    assert (asked(cluster)[0], asked(cluster, check=True)[0]) == (0, 0)
+    cluster.edit("kubectl-scale", "Deployment", "shop-prod", {"spec": {"replicas": 1}})
+    assert (asked(cluster)[0], asked(cluster, check=True)[0]) == (0, 10)
+    cluster.refuses = lambda verb, kind: "no" if (verb, kind) == ("patch", "Deployment") else ""
+    code, said = asked(cluster, check=True)
+    assert code == 4
+    assert "whether others have changed it cannot be told: the cluster forbids" in said
+    assert asked(cluster)[0] == 0
+    cluster.away = True
+    code, said = asked(cluster)
+    assert code == asked(cluster, check=True)[0] == 4
+    assert "unknown" in said
+    cluster.away, cluster.refuses = False, lambda _verb, _kind: ""
+    target.stop()
+    assert (asked(cluster)[0], asked(cluster, check=True)[0]) == (0, 10)
+    assert status(Shell({}, io.StringIO(), io.StringIO()), [], check=True) == 10
+
+
 def told(cluster: MemoryCluster, reached: bool = True) -> str:
     target, out = target_in(cluster, Time()), io.StringIO()
     kept = target.verified()
