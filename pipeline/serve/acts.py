@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.serve.hosts.hooks import Nothing
 from pipeline.serve.model import Action, Entry, Job, Reason, RepositoryStatus, Tracked
 from pipeline.serve.settings import Repository
 from pipeline.serve.web.parts import Parts
@@ -120,14 +121,14 @@ class Acts:
             return accepted
 
         accepted = self._written(f"accept {commit} of {name}", who, change, also)
-        self._parts.pushed(name, "", "")
+        self._parts.pushed(name, Nothing(f"asked by {who}"))
         return accepted
 
     def refresh(self, repository: str, who: str, also: Also = nothing) -> RepositoryStatus:
         """Has a repository looked at now, not when its turn comes."""
         name = self._repository(repository).name
         status = self._written(f"look at {name}", who, lambda: self._parts.book.repository(name), also)
-        self._parts.pushed(name, "", "")
+        self._parts.pushed(name, Nothing(f"asked by {who}"))
         return status
 
     # -- within -------------------------------------------------------------------------------------------------

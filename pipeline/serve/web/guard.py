@@ -12,12 +12,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.responses import Response
 
+from pipeline.serve.hosts.hooks import LARGEST
 from pipeline.serve.settings import Settings
 from pipeline.serve.web.access import NOBODY, Person, bearer, by_proxy, by_token, hosts, is_host, is_open
 from pipeline.serve.web.address import Caller, caller, is_loopback, neighbourhood
 from pipeline.serve.web.answers import Told, cookie_name
 from pipeline.serve.web.asgi import App, Receive, Send, again, body_of
-from pipeline.serve.web.limits import BODY, HOOK_BODY, Buckets
+from pipeline.serve.web.limits import BODY, Buckets
 from pipeline.serve.web.parts import Parts
 from pipeline.serve.web.problems import Bugs, Refused, for_people, plain_page, problem
 from pipeline.serve.web.sessions import Sessions
@@ -35,6 +36,7 @@ class Guard:
         self._hosts = hosts(parts.settings)
         self._calls = Buckets(parts.rates.calls, parts.now)
         self.tries = Buckets(parts.rates.sign_in, parts.now)
+        self.hooks = Buckets(parts.rates.hooks, parts.now)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,6 +48,7 @@ class Guard:
         told = Told(send, scope["path"], who.secure)
         try:
             body = await self._pass(scope, headers, who, receive)
+            scope["state"]["body"] = body
             await self._app(scope, again(body, receive), told)
         except Refused as refused:
             await self._refuse(scope, headers, refused)(scope, receive, told)
@@ -74,7 +77,7 @@ class Guard:
         hook = path.startswith("/hooks/")
         if not hook and person.by != "token":
             _check_origin(headers, who)
-        body = await body_of(headers, receive, HOOK_BODY if hook else BODY)
+        body = await body_of(headers, receive, LARGEST if hook else BODY)
         if not hook and person.by != "token":
             self._check_form(path, person, headers, body)
         return body

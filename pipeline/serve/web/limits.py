@@ -9,8 +9,7 @@ from collections.abc import Callable
 MOST = 10_000
 """Parties that are counted at a time: those that asked least recently are forgotten."""
 BODY = 1 << 20
-HOOK_BODY = 25 << 20
-"""Bytes of a request's body; hosts cap the bodies of their webhooks at 25 MB (GitHub: Webhook events and payloads)."""
+"""Bytes of a request's body."""
 PATIENCE = 30.0
 """Seconds that a client has to send a body."""
 
@@ -45,4 +44,4 @@ class Buckets:
         return 0.0 if left >= 1 else (1 - left) / rate
 
 
-__all__ = ["BODY", "HOOK_BODY", "PATIENCE", "Buckets"]
+__all__ = ["BODY", "PATIENCE", "Buckets"]

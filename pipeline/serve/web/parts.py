@@ -5,27 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Any
 
 from pipeline.home import Home
 from pipeline.noun import noun
 from pipeline.serve.book import Book
 from pipeline.serve.database import Database
+from pipeline.serve.hosts.hooks import Event, Nothing
+from pipeline.serve.metrics import Health, Metrics
 from pipeline.serve.model import Tracked
 from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Repository, Settings
-
-
-@noun
-class Health:
-    """How a duty is: its name, whether it did well when it was called last, when that was (Unix time, 0 for not yet),
-    and what went wrong.
-    """
-
-    name: str
-    ok: bool
-    at: float = 0.0
-    error: str = ""
+from pipeline.serve.views import Views
 
 
 @noun
@@ -48,16 +38,13 @@ class Rates:
     hooks: float = 120.0
 
 
-Told = tuple[str, str]
-"""What a webhook tells of: a branch and its new commit, both empty where it only says to look."""
-
-
 @noun
 class Parts:
-    """`key` signs sessions and forms. `hook(repository, headers, body)` reads a webhook: what it tells, None where that
-    concerns nobody here; it raises UsageError for one without a right signature. `pushed(repository, branch, commit)`
-    has the repository looked at, at once. `halt(job)` ends a running job, False where it does not run here.
-    `revisions(manifest, target)` is what can be put back. `wake` calls a duty by its name. `health` is of all duties.
+    """`key` signs sessions and forms. `hook(repository, headers, body)` reads a webhook (headers by lower-case name);
+    it raises hooks.Refused for one without a right signature. `pushed(repository, event)` has the repository looked at,
+    at once, for what a webhook said or for somebody who asked. `halt(job)` ends a running job, False where it does not
+    run here. `revisions(manifest, target)` is what can be put back. `wake` calls a duty by its name. `health` is of all
+    duties.
     """
 
     settings: Settings
@@ -66,15 +53,16 @@ class Parts:
     book: Book
     home: Home
     key: bytes
-    hook: Callable[[Repository, Mapping[str, str], bytes], Told | None] = lambda _repository, _headers, _body: None
-    pushed: Callable[[str, str, str], None] = lambda _repository, _branch, _commit: None
+    views: Views
+    metrics: Metrics
+    hook: Callable[[Repository, Mapping[str, str], bytes], Event] = lambda _repository, _headers, _body: Nothing("off")
+    pushed: Callable[[str, Event], None] = lambda _repository, _event: None
     halt: Callable[[int], bool] = lambda _job: False
     revisions: Callable[[Tracked, str], Sequence[Revision]] = lambda _manifest, _target: ()
     wake: Callable[[str], None] = lambda _name: None
     health: Callable[[], Sequence[Health]] = lambda: ()
-    metrics: Any = None
     now: Callable[[], float] = time.time
     rates: Rates = field(default_factory=Rates)
 
 
-__all__ = ["Health", "Parts", "Rates", "Revision", "Told"]
+__all__ = ["Health", "Parts", "Rates", "Revision"]

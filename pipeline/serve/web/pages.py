@@ -1,0 +1,203 @@
+"""The dashboard's pages: manifests, jobs, runs, what waits, images and repositories, rendered here and readable as such.
+
+Scripts add what is live: without them every page can be read, and every button works.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+
+from pipeline.serve import drawing
+from pipeline.serve.acts import Missing
+from pipeline.serve.model import OPEN, Tracked
+from pipeline.serve.views_log import PAGE
+from pipeline.serve.views_model import STANDINGS, JobView, RunView
+from pipeline.serve.web.answering import Number, parts_of, there
+from pipeline.serve.web.page_words import clock
+from pipeline.serve.web.rendering import STATIC, render
+
+router = APIRouter(include_in_schema=False)
+_PAGE = 100
+"""Manifests of one page of the overview."""
+_TAIL = 400
+"""Lines of a log that a page holds from the start."""
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+Text = Annotated[str, Query(max_length=500)]
+Skip = Annotated[int, Query(ge=0, lt=1 << 40)]
+
+
+# -- manifests --------------------------------------------------------------------------------------------------------
+
+
+@router.get("/")
+def overview(request: Request, q: Text = "", repository: Text = "", state: Text = "", skip: Skip = 0) -> Response:
+    views = parts_of(request).views
+    state = state if state in STANDINGS else ""
+    page = views.manifests(repository, q.strip(), state, skip, _PAGE)
+    return render(
+        request,
+        "overview.html",
+        page=page,
+        every=sum(page.counts.values()),
+        standings=[(one, page.counts[one]) for one in STANDINGS if page.counts.get(one)],
+        repositories=views.repositories(),
+        q=q.strip(),
+        repository=repository,
+        state=state,
+        size=_PAGE,
+    )
+
+
+@router.get("/manifests/{id_:path}")
+def manifest(request: Request, id_: str) -> Response:
+    found = there(parts_of(request).views.manifest(id_), f"manifest '{id_}'")
+    return render(request, "manifest.html", one=found, row=found.row)
+
+
+@router.get("/rollback")
+def rollback(request: Request, manifest: Text, target: Text) -> Response:
+    """What a target can be put back to. It asks the target, which may take a moment."""
+    parts = parts_of(request)
+    row = there(parts.views.manifest(manifest), f"manifest '{manifest}'").row
+    live = next((one for one in row.targets if one.target == target), None)
+    if live is None:
+        raise Missing(f"{manifest} has no target '{target}'", remedy="it may have been renamed; look at the manifest")
+    revisions = parts.revisions(Tracked.of(manifest), target)
+    return render(request, "rollback.html", row=row, live=live, revisions=revisions)
+
+
+# -- jobs and runs ----------------------------------------------------------------------------------------------------
+
+
+@router.get("/jobs")
+def jobs(request: Request, manifest: Text = "", before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None) -> Response:
+    views = parts_of(request).views
+    opened = [row for row in views.open_jobs() if manifest in ("", row.manifest)] if before is None else []
+    return render(request, "jobs.html", page=views.jobs(before, 50, manifest), opened=opened, manifest=manifest)
+
+
+@router.get("/jobs/{id_}")
+def job(request: Request, id_: Number, step: Text = "") -> Response:
+    parts = parts_of(request)
+    found: JobView = there(parts.views.job(id_), f"job {id_}")
+    log = parts.views.log(id_, step, -1, _TAIL)
+    return render(
+        request,
+        "job.html",
+        job=found,
+        row=found.row,
+        log=log,
+        step=step,
+        is_open=found.row.state in OPEN,
+        beside=_beside(found),
+        **_pictures(found.run, parts.now()),
+    )
+
+
+def _beside(job: JobView) -> str:
+    """What a running job is at, for those who hear it."""
+    steps = job.run.steps if job.run else ()
+    counts = drawing.counted(steps)
+    done = counts.get("made", 0) + counts.get("hit", 0)
+    busy = ", ".join(step.id for step in steps if step.state == "running")
+    return f"{done} of {sum(counts.values())} steps done" + (f"; now {busy}" if busy else "") if counts else ""
+
+
+def _pictures(run: RunView | None, now: float) -> dict[str, Any]:
+    steps = run.steps if run else ()
+    return {
+        "run": run,
+        "picture": drawing.graph(steps) if run else None,
+        "bars": drawing.bars(steps, run.started, run.ended or now) if run else (),
+        "rest": [step for step in steps if step.kind and not step.started],
+        "counts": drawing.counted(steps),
+    }
+
+
+@router.get("/jobs/{id_}/lines")
+def lines(request: Request, id_: Number, offset: Annotated[int, Query(ge=-1, lt=1 << 62)] = 0, step: Text = "") -> Response:
+    """Lines of a job's log for the page's script: [time, step, about, text]."""
+    views = parts_of(request).views
+    page = views.log(id_, step, offset, PAGE if offset >= 0 else _TAIL)
+    rows = [[line.at, line.step, line.about, line.text] for line in page.lines]
+    return JSONResponse({"lines": rows, "next": page.next, "more": page.more})
+
+
+@router.get("/jobs/{id_}/log")
+def log(request: Request, id_: Number, step: Text = "") -> Response:
+    """All of a job's log as text, in the times of UTC."""
+    views = parts_of(request).views
+    there(views.job(id_), f"job {id_}")
+    return PlainTextResponse(_texts(views, id_, step), headers={"Content-Disposition": f"inline; filename=job-{id_}.log"})
+
+
+def _texts(views: Any, id_: int, step: str) -> str:
+    texts, offset = [], 0
+    while True:
+        page = views.log(id_, step, offset)
+        texts += [f"{clock(line.at):8}  {line.step:24}  {line.text}\n" for line in page.lines]
+        offset = page.next
+        if not page.more or len(texts) > 100_000:
+            return "".join(texts)
+
+
+@router.get("/runs")
+def runs(request: Request, manifest: Text = "") -> Response:
+    return render(request, "runs.html", runs=parts_of(request).views.runs(100, manifest), manifest=manifest)
+
+
+@router.get("/runs/{id_}")
+def run(request: Request, id_: Number) -> Response:
+    parts = parts_of(request)
+    found: RunView = there(parts.views.run(id_), f"run {id_}")
+    log = parts.views.run_log(id_, "", _TAIL)
+    return render(request, "run.html", log=log, **_pictures(found, parts.now()))
+
+
+@router.get("/waiting")
+def waiting(request: Request) -> Response:
+    return render(request, "waiting.html", jobs=parts_of(request).views.waiting())
+
+
+# -- images and repositories ------------------------------------------------------------------------------------------
+
+
+@router.get("/images")
+def images(request: Request) -> Response:
+    return render(request, "images.html", images=parts_of(request).views.images())
+
+
+@router.get("/images/{reference:path}")
+def image(request: Request, reference: str, platform: Text = "") -> Response:
+    found = there(parts_of(request).views.image(reference, platform), f"image '{reference}' in the store")
+    strip = drawing.strip([layer.size for layer in found.layers])
+    return render(request, "image.html", image=found, strip=list(zip(found.layers, strip, strict=True)))
+
+
+@router.get("/repositories")
+def repositories(request: Request) -> Response:
+    return render(request, "repositories.html", repositories=parts_of(request).views.repositories())
+
+
+# -- static files -----------------------------------------------------------------------------------------------------
+
+
+@router.get("/static/{stamp}/{name}")
+def static(stamp: str, name: str) -> Response:
+    """A file of the folder, by its plain name. The stamp changes with the files, so that they may be kept for long."""
+    file = STATIC / name
+    if file.parent != STATIC or file.suffix not in _TYPES or not file.is_file():
+        raise Missing(f"there is no file '{name}'")
+    kept = "public, max-age=31536000, immutable"
+    return FileResponse(file, media_type=_TYPES[file.suffix], headers={"Cache-Control": kept})
+
+
+@router.get("/favicon.ico")
+def favicon() -> Response:
+    return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
+
+
+__all__ = ["router"]
