@@ -27,6 +27,11 @@ def ask(queue: Queue, manifest: Tracked, reason: Reason, upgrade: Iterable[str] 
     return queue.add(Job(0, manifest, "rebuild", reason, asked=asked))
 
 
+def again(queue: Queue, job: Job, due: float) -> Job:
+    """A rebuild once more, not before a time (Unix, in seconds)."""
+    return queue.add(Job(0, job.manifest, "rebuild", job.reason, asked=job.asked, due=due))
+
+
 def upgraded(job: Job) -> tuple[str, ...]:
     """The names that a rebuild is restricted to; none for everything."""
     return tuple(job.asked.get("upgrade") or ())
@@ -36,4 +41,4 @@ def _covers(names: Sequence[str], wanted: Sequence[str]) -> bool:
     return not names or (bool(wanted) and {*wanted} <= {*names})
 
 
-__all__ = ["ask", "upgraded"]
+__all__ = ["again", "ask", "upgraded"]

@@ -1,0 +1,114 @@
+"""Action `rebuild`: resolves the lock anew and, where it names something else, proposes it, or runs and commits it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.lock.model import path_of
+from pipeline.lock.upgrade import EVERYTHING
+from pipeline.serve import outcomes, proposals
+from pipeline.serve.environment import TRIGGER
+from pipeline.serve.ports import Outcome, Work
+from pipeline.serve.proposals import Movement
+from pipeline.serve.rebuilds import upgraded
+
+_USAGE = 2
+
+
+def perform(work: Work) -> Outcome:
+    """`asked` may have "upgrade", the names to take anew (else everything), and "policy": propose or apply.
+
+    Where anything fails nothing is pushed, and the lock stays as it was.
+    """
+    outcomes.begin(work.log, work.job.attempt, work.now())
+    policy = proposals.policy_of(work, str(work.job.asked.get("policy") or ""))
+    old = proposals.lock_text(work.manifest)
+    locked, names = _locked(work, old)
+    if locked.state != "done":
+        return locked
+    moved = proposals.movement(old, proposals.lock_text(work.manifest))
+    if moved is None:
+        proposals.withdraw(work)
+        return Outcome("done", 0, {"text": "nothing new", "policy": policy})
+    _log(work, {"event": "locked", "path": str(path_of(work.manifest)), "changes": list(moved.lines)})
+    ended = _run(work, moved) if policy == "apply" else locked
+    if ended.state != "done":
+        return replace(ended, told={**ended.told, "lock": list(moved.lines), "moved": moved.words, "policy": policy})
+    return _kept(ended, proposals.keep(work, old, moved, policy, names))
+
+
+def settle(work: Work, ended: Outcome) -> Outcome:
+    """A run that had to write a lock: what it names otherwise than the commit's is proposed or committed, too."""
+    path = path_of(work.manifest).relative_to(work.checkout).as_posix()
+    there = path in work.git.files(work.job.commit, [path.rpartition("/")[0] or "."])
+    old = work.git.text(work.job.commit, path) if there else ""
+    moved = proposals.movement(old, proposals.lock_text(work.manifest))
+    if moved is None:
+        return ended
+    return _kept(ended, proposals.keep(work, old, moved, proposals.policy_of(work)))
+
+
+def _kept(ended: Outcome, told: Mapping[str, Any]) -> Outcome:
+    """What a run told stays, and what became of the lock is said behind it."""
+    said = f"{ended.told['text']}; {told['text']}" if ended.told.get("text") else told["text"]
+    return replace(ended, told={**ended.told, **told, "text": said})
+
+
+# -- the commands -----------------------------------------------------------------------------------------------------
+
+
+def _locked(work: Work, old: str) -> tuple[Outcome, Sequence[str]]:
+    """How the resolving ended, and the names it took anew: with those of a proposal that still waits, which the new one
+    takes the place of.
+    """
+    names = upgraded(work.job)
+    waits = proposals.pending(work, old)
+    if names and waits:
+        both = sorted({*names, *waits["upgrade"]}) if waits["upgrade"] else []
+        ended = _lock(work, both)
+        # Names of the other may be gone from the manifest.
+        if ended.exit_code != _USAGE:
+            return ended, both
+    return _lock(work, names), names
+
+
+def _lock(work: Work, names: Sequence[str]) -> Outcome:
+    """Writes the lock into the checkout."""
+    _log(work, {"event": "step-said", "step": "", "text": f"resolving {', '.join(names) or 'everything'} anew"})
+    words = ["lock", _manifest(work), "--output", "json"]
+    for name in names or (EVERYTHING,):
+        words += ["--upgrade", name]
+    # What it says is one value, with which nobody should have to fill a log.
+    log = work.log.with_name(f"{work.log.stem}-lock.jsonl")
+    for path in (log, log.with_suffix(".err")):
+        path.unlink(missing_ok=True)
+    try:
+        code = work.commands.run(words, work.environment, log, work.halted, work.checkout)
+        ended = outcomes.outcome(code, outcomes.read(log))
+    finally:
+        for path in (log, log.with_suffix(".err")):
+            path.unlink(missing_ok=True)
+    return Outcome("done", 0) if ended.state == "done" else ended
+
+
+def _run(work: Work, moved: Movement) -> Outcome:
+    """Builds, checks and rolls out with the new lock, which is in the checkout."""
+    environment = {**work.environment, TRIGGER: f"{work.environment.get(TRIGGER, '')} ({moved.words})"}
+    words = ["run", _manifest(work), "--output", "json"]
+    code = work.commands.run(words, environment, work.log, work.halted, work.checkout)
+    return outcomes.outcome(code, outcomes.read(work.log))
+
+
+def _manifest(work: Work) -> str:
+    return str(work.manifest.relative_to(work.checkout))
+
+
+def _log(work: Work, event: Mapping[str, Any]) -> None:
+    with work.log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**event, "at": round(work.now(), 3)}, ensure_ascii=False) + "\n")
+
+
+__all__ = ["perform", "settle"]
