@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.lock.model import path_of
+from dataclasses import replace
+
+from pipeline.errors import OutOfReach, PipelineError
 from pipeline.serve import outcomes
 from pipeline.serve.ports import Outcome, Work
+from pipeline.serve.proposals import Movement, keep, lock_text, movement, policy_of
 
 
 def perform(work: Work) -> Outcome:
@@ -15,20 +18,25 @@ def perform(work: Work) -> Outcome:
     if before.code is not None and before.code != outcomes.OUT_OF_REACH and not before.locked:
         return outcomes.outcome(before.code, before)
     outcomes.begin(work.log, work.job.attempt, work.now())
-    lock = path_of(work.manifest)
-    committed = lock.read_bytes() if lock.is_file() else b""
+    committed = lock_text(work.manifest)
     words = ["run", str(work.manifest.relative_to(work.checkout)), "--output", "json"]
     code = work.commands.run(words, work.environment, work.log, work.halted, work.checkout)
     ended = outcomes.outcome(code, outcomes.read(work.log))
-    if ended.state != "done" or not lock.is_file() or lock.read_bytes() == committed:
-        return ended
-    return _settled(work, ended)
+    moved = movement(committed, lock_text(work.manifest)) if ended.state == "done" else None
+    return _kept(work, ended, committed, moved) if moved else ended
 
 
-def _settled(work: Work, ended: Outcome) -> Outcome:
-    from pipeline.serve.actions.rebuild import settle
-
-    return settle(work, ended)
+def _kept(work: Work, ended: Outcome, committed: str, moved: Movement) -> Outcome:
+    """With what became of the new lock. What runs is right, and yet the job has failed where nobody gets its lock."""
+    try:
+        told = keep(work, committed, moved, policy_of(work))
+    except OutOfReach:
+        raise
+    except PipelineError as error:
+        text = f"{ended.told['text']}; but its new lock cannot be kept: {error.message}"
+        return replace(ended, state="failed", told={**ended.told, "text": text, "remedy": error.remedy})
+    text = f"{ended.told['text']}; the lock did not answer the manifest, and is {told['text']}"
+    return replace(ended, told={**ended.told, **told, "text": text})
 
 
 __all__ = ["perform"]

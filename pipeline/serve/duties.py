@@ -1,0 +1,109 @@
+"""Calls the server's duties when they are due, or woken: step by step, or each in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pipeline.errors import PipelineError
+from pipeline.serve.ports import Duty
+from pipeline.serve.web.parts import Health
+
+_PAUSES = (1.0, 60.0)
+"""Seconds after a duty that failed until it is called again: the first, and the longest."""
+_LONGEST = 300.0
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A duty, how it is, and when it may be called again after a failure."""
+
+    duty: Duty
+    health: Health
+    woken: threading.Event = field(default_factory=threading.Event)
+    failures: int = 0
+    held: float = 0.0
+
+
+class Rota:
+    """All duties. A failure is the health of its duty, and `failed` is told of it (name, traceback or words)."""
+
+    def __init__(
+        self, duties: Iterable[Duty], now: Callable[[], float], failed: Callable[[str, str], None] = lambda *_: None
+    ) -> None:
+        self._turns = {duty.name: _Turn(duty, Health(duty.name, True)) for duty in duties}
+        self._now, self._failed = now, failed
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def health(self) -> list[Health]:
+        return [turn.health for turn in self._turns.values()]
+
+    def wake(self, name: str) -> None:
+        """Has a duty called at once; one that does not exist needs nothing."""
+        if turn := self._turns.get(name):
+            turn.held = 0.0
+            turn.woken.set()
+
+    def tick(self, now: float) -> int:
+        """Calls each duty that is due or was woken, once, one after another; how many."""
+        return sum(self._step(turn, now) for turn in self._turns.values())
+
+    def next(self, now: float) -> float:
+        """Seconds until something is due, as far as is known."""
+        return min((self._left(turn, now) for turn in self._turns.values()), default=_LONGEST)
+
+    def _step(self, turn: _Turn, now: float) -> bool:
+        if not turn.woken.is_set() and self._left(turn, now) > 0:
+            return False
+        turn.woken.clear()
+        try:
+            turn.duty.do(now)
+            turn.failures, turn.held = 0, 0.0
+            turn.health = Health(turn.duty.name, True, now)
+        except Exception as error:
+            turn.failures += 1
+            turn.held = now + min(_PAUSES[0] * 2 ** (turn.failures - 1), _PAUSES[1])
+            told = str(error) if isinstance(error, PipelineError) else f"bug: {type(error).__name__}: {error}"
+            turn.health = Health(turn.duty.name, False, now, told)
+            bug = not isinstance(error, PipelineError)
+            self._failed(turn.duty.name, traceback.format_exc() if bug else told)
+        return True
+
+    def _left(self, turn: _Turn, now: float) -> float:
+        due = turn.duty.due(now)
+        return _LONGEST if due is None else min(_LONGEST, max(due, turn.held) - now)
+
+    # -- threads ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for turn in self._turns.values():
+            thread = threading.Thread(target=self._watch, args=(turn,), name=f"duty {turn.duty.name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _watch(self, turn: _Turn) -> None:
+        while not self._stopping.is_set():
+            try:
+                left = self._left(turn, self._now())
+            except PipelineError as error:
+                turn.health = Health(turn.duty.name, False, self._now(), str(error))
+                left = _PAUSES[1]
+            # Woken meanwhile, it is not waited at all. What is always due gets a breath.
+            if turn.woken.wait(max(left, 0.01)) or left <= 0:
+                if self._stopping.is_set():
+                    return
+                self._step(turn, self._now())
+
+    def stop(self, patience: float) -> None:
+        """Lets what is under way end, for so many seconds at most."""
+        self._stopping.set()
+        for turn in self._turns.values():
+            turn.woken.set()
+        for thread in self._threads:
+            thread.join(max(0.0, patience / max(len(self._threads), 1)))
+
+
+__all__ = ["Rota"]

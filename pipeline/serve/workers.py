@@ -1,0 +1,93 @@
+"""Takes jobs from the queue and has them performed: one by one, or several at a time in threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipeline.errors import PipelineError
+from pipeline.serve.model import Job
+from pipeline.serve.performing import Kit, perform
+from pipeline.serve.queue import CANCELLING
+
+_LONGEST = 60.0
+
+
+class Workers:
+    """At most `count` jobs at a time. `failed` is told where the queue cannot be used."""
+
+    def __init__(self, kit: Kit, count: int, failed: Callable[[str, str], None] = lambda *_: None) -> None:
+        self._stopping = threading.Event()
+        self._kit: Kit = replace(kit, stopping=self._stopping.is_set)
+        self._count, self._failed = count, failed
+        self._more = threading.Condition()
+        self._news = 0
+        self._lost: list[int] = []
+        self._threads: list[threading.Thread] = []
+
+    def one(self) -> Job | None:
+        """Performs the next job; None where there is none to begin now."""
+        while self._lost:
+            self._kit.queue.again(self._lost[-1])
+            self._lost.pop()
+        job = self._kit.queue.take()
+        if job is None:
+            return None
+        try:
+            return perform(self._kit, job)
+        except PipelineError:
+            # How it ended could not be written: it waits again as soon as that can be.
+            self._lost.append(job.id)
+            raise
+
+    def halt(self, id_: int, who: str = "") -> bool:
+        """Has a running job end as cancelled, soon; False where it does not run."""
+        job = self._kit.queue.job(id_)
+        if job is None or job.state != "running":
+            return False
+        if CANCELLING not in job.told:
+            self._kit.queue.cancel(id_, who)
+        return True
+
+    # -- threads ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for number in range(self._count):
+            thread = threading.Thread(target=self._work, name=f"worker {number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        with self._more:
+            self._news += 1
+            self._more.notify_all()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            news = self._news
+            try:
+                if self.one():
+                    # A job of the same manifest may have waited for this one's end.
+                    self.wake()
+                    continue
+                due = self._kit.queue.next_due()
+            except PipelineError as error:
+                self._failed("queue", str(error))
+                due = None
+            left = _LONGEST if due is None else min(_LONGEST, max(0.05, due - self._kit.now()))
+            with self._more:
+                self._more.wait_for(lambda seen=news: self._news != seen or self._stopping.is_set(), left)  # type: ignore[misc]
+
+    def stop(self, patience: float) -> None:
+        """Ends what runs in order; these jobs wait again, for the next start. Returns when they do, or after so many
+        seconds.
+        """
+        self._stopping.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(patience)
+
+
+__all__ = ["Workers"]
