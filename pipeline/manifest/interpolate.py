@@ -60,6 +60,32 @@ def needed(text: str) -> frozenset[str]:
     return frozenset(name for name in names if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name))
 
 
+def guessed(document: Document, environ: Mapping[str, str], unknown: str) -> tuple[Any, list[str]]:
+    """The document's data as far as it is known without files, and the paths that it names as `${file:PATH}`. In place
+    of every value that is not known, or is a secret, stands `unknown`.
+    """
+    files: list[str] = []
+
+    def value(match: re.Match[str]) -> str:
+        scheme, _, rest = (match.group(1) or "").partition(":")
+        if match.group(1) is None:
+            return "${"
+        name, _, default = rest.partition(":-")
+        if scheme == "file":
+            files.append(rest)
+        known = environ.get(name) or default if scheme == "env" else ""
+        return unknown if not known or names_a_secret(name) or isinstance(known, Secret) else known
+
+    def plain(node: Node) -> Any:
+        if isinstance(node.value, dict):
+            return {key: plain(child) for key, child in node.value.items()}
+        if isinstance(node.value, list):
+            return [plain(child) for child in node.value]
+        return _REFERENCE.sub(value, node.value) if isinstance(node.value, str) else node.value
+
+    return plain(document.root), files
+
+
 def resolve(document: Document, sources: Sources) -> Resolved:
     """The document's data with its references replaced; errors are collected, each with its place."""
     resolved = Resolved()
