@@ -35,6 +35,9 @@ class Service:
     request: Any = None
     verified: Callable[[], Verified | None] = lambda: None
     """What passed the gate, where that is asked for; None where the target does not tell now."""
+    entry: str = ""
+    """The target's name in its manifest; empty where no manifest is named."""
+    kind: str = "local"
 
 
 def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
@@ -47,7 +50,7 @@ def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
     def service(entry: Entry) -> Service:
         target = target_of(bench, entry)
         kept = partial(_kept, bench, target)
-        return Service(service_name(bench, entry), target, _request(manifest, entry.spec), kept)
+        return Service(service_name(bench, entry), target, _request(manifest, entry.spec), kept, entry.name, entry.kind)
 
     return {name: service(entry) for name, entry in manifest.targets.items()}
 

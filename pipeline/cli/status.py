@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from pipeline.cli._options import output_option, set_option
 from pipeline.cli._services import Service, of_machine, of_manifest
 from pipeline.cli._shell import Shell
 from pipeline.cli._work import Wanted
-from pipeline.errors import OutOfReach, UsageError
+from pipeline.errors import OutOfReach, PipelineError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.targets.model import Observation
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 pipeline status                                  every service on this machine
 pipeline status manifests/prod.yaml              the targets of a manifest
+pipeline status manifests/*.yaml                 of several; one that cannot be asked does not keep the others back
 pipeline status manifests/prod.yaml --check      for cron: exit code 10 when something does not run as it should
 pipeline status --output json | jq -r '.[] | select(.state != "running") | .service'
 """
@@ -33,95 +34,139 @@ NOT_WELL = 10
 """The exit code of --check when a service does not run as it was rolled out."""
 
 
-@command_(arguments="MANIFEST: only its targets", examples=EXAMPLES)
-@click.argument("manifest", required=False, type=click.Path(path_type=Path))
+@command_(arguments="MANIFEST: only its targets; repeatable", examples=EXAMPLES)
+@click.argument("manifests", metavar="[MANIFEST]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help=f"Exit with {NOT_WELL} unless every service runs, unchanged.")
 @set_option
 @output_option
 @click.pass_obj
-def command(shell: Shell, manifest: Path | None, check: bool, sets: Mapping[str, str]) -> int:
+def command(shell: Shell, manifests: tuple[Path, ...], check: bool, sets: Mapping[str, str]) -> int:
     """Show services and how they are.
 
     The exit code is 4 when the state of a service cannot be told.
     """
-    services = of_manifest(shell, Wanted(manifest, sets)) if manifest else of_machine(shell)
-    return status(shell, services.values(), check=check)
-
-
-def status(shell: Shell, services: Iterable[Service], *, check: bool = False) -> int:
-    """A row for each service, and below it what others have changed; the exit code."""
-    seen = [(service, service.target.observe()) for service in services]
-    untold: dict[str, str] = {}
-    drifts = {service.name: _drift(service, what, untold) for service, what in seen}
-    pins = {service.name: kept.pinned(service.name) for service, _ in seen if (kept := service.verified())}
-    code = _code([what for _, what in seen], any(drifts.values()), check)
-    if check and untold:
-        code = OutOfReach.exit_code
+    if len(manifests) > 1:
+        return _several(shell, manifests, sets, check)
+    services = of_manifest(shell, Wanted(manifests[0], sets)) if manifests else of_machine(shell)
+    seen = observed(services.values())
     if shell.json:
-        shell.value(
-            [_as_json(one, what, drifts[one.name], pins.get(one.name, ""), untold.get(one.name)) for one, what in seen]
-        )
-        return code
+        shell.value([_as_json(one) for one in seen])
+    else:
+        tell(shell, seen)
+    return _code(seen, check)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A service as it is: what others have changed of it, or why that cannot be told, and what it is pinned to."""
+
+    service: Service
+    what: Observation
+    drift: Sequence[Difference] = ()
+    untold: str = ""
+    pin: str = ""
+
+
+def observed(services: Iterable[Service]) -> list[Seen]:
+    """Asks the targets."""
+    seen = []
+    for service in services:
+        what = service.target.observe()
+        drift, untold = _drift(service, what)
+        kept = service.verified()
+        seen.append(Seen(service, what, drift, untold, kept.pinned(service.name) if kept else ""))
+    return seen
+
+
+def _several(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str], check: bool) -> int:
+    """One that cannot be read or asked is told of, and gives the exit code."""
+    rows: list[dict[str, Any]] = []
+    every: list[Seen] = []
+    code = 0
+    for manifest in manifests:
+        place = {"manifest": str(manifest)}
+        try:
+            seen = observed(of_manifest(shell, Wanted(manifest, sets)).values())
+        except PipelineError as error:
+            code = code or error.exit_code
+            rows.append({**place, "error": str(error)})
+            if not shell.json:
+                shell.error_line(f"{manifest}: {error}")
+            continue
+        every += seen
+        rows += [{**place, **_as_json(one)} for one in seen]
+    if shell.json:
+        shell.value(rows)
+    elif every or not code:
+        tell(shell, every)
+    return code or _code(every, check)
+
+
+def tell(shell: Shell, seen: Sequence[Seen]) -> None:
+    """A row for each service, and below it what others have changed."""
     if not seen:
         shell.line("no services: 'pipeline run' starts those of a manifest")
-        return code
-    from pipeline.digest import short
+        return
     from pipeline.reporters.lines import table
 
-    rows = [
-        [service.name, what.state, what.address, what.revision, short(what.image), _when(what.started), what.detail]
-        for service, what in seen
-    ]
-    for line in table(rows, ["SERVICE", "STATE", "ADDRESS", "REVISION", "IMAGE", "SINCE", ""]):
+    for line in table([_row(one) for one in seen], ["SERVICE", "STATE", "ADDRESS", "REVISION", "IMAGE", "SINCE", ""]):
         shell.line(line)
-    for name, pin in pins.items():
-        if pin:
-            shell.line(f"{name} is pinned to revision {pin}: 'pipeline rollback' lifts that with --lift")
-    for name, drift in drifts.items():
-        for one in drift:
-            shell.line(f"{name} was changed: {one}")
-    for name, why in untold.items():
-        shell.line(f"{name}: whether others have changed it cannot be told: {why}")
-    return code
+    for one in seen:
+        if one.pin:
+            pinned = f"{one.service.name} is pinned to revision {one.pin}"
+            shell.line(f"{pinned}: 'pipeline rollback' lifts that with --lift")
+    for one in seen:
+        for changed in one.drift:
+            shell.line(f"{one.service.name} was changed: {changed}")
+    for one in seen:
+        if one.untold:
+            shell.line(f"{one.service.name}: whether others have changed it cannot be told: {one.untold}")
 
 
-def _code(seen: Sequence[Observation], drifted: bool, check: bool) -> int:
+def _row(one: Seen) -> list[str]:
+    from pipeline.digest import short
+
+    what = one.what
+    facts = [one.service.name, what.state, what.address, what.revision, short(what.image)]
+    return [*facts, _when(what.started), what.detail]
+
+
+def _code(seen: Sequence[Seen], check: bool) -> int:
     """What nobody can tell is no good news, and neither is a list of nothing to somebody who checks."""
-    if any(what.state == "unknown" for what in seen):
+    if any(one.what.state == "unknown" or (check and one.untold) for one in seen):
         return OutOfReach.exit_code
-    well = bool(seen) and not drifted and all(what.state == "running" for what in seen)
+    well = bool(seen) and all(one.what.state == "running" and not one.drift for one in seen)
     return NOT_WELL if check and not well else 0
 
 
-def _drift(service: Service, what: Observation, untold: dict[str, str]) -> Sequence[Difference]:
-    """What was changed; why that cannot be told goes to `untold`, for who may look need not be allowed to compare."""
+def _drift(service: Service, what: Observation) -> tuple[Sequence[Difference], str]:
+    """What was changed, and why that cannot be told, for who may look need not be allowed to compare."""
     from pipeline.targets.remote import Difference, RemoteTarget
 
     if not isinstance(service.target, RemoteTarget) or what.state == "unknown":
-        return ()
+        return (), ""
     kept = service.verified()
     if passed := kept.get(service.name) if kept else None:
         try:
-            return service.target.differences(passed)
+            return service.target.differences(passed), ""
         except (OutOfReach, UsageError) as error:
-            untold[service.name] = str(error)
-            return ()
+            return (), str(error)
     # Kept where the service runs, it is gone there for everybody.
     lost = kept is not None and what.state == "running" and service.target.verified() is not None
-    return (Difference("the record of what passed its checks", None, None),) if lost else ()
+    return ((Difference("the record of what passed its checks", None, None),) if lost else ()), ""
 
 
 def _when(started: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if started else ""
 
 
-def _as_json(
-    service: Service, what: Observation, drift: Sequence[Difference], pin: str, untold: str | None
-) -> dict[str, Any]:
+def _as_json(one: Seen) -> dict[str, Any]:
     """Times in RFC 3339, UTC."""
+    service, what = one.service, one.what
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(what.started)) if what.started else None
     facts = {key: value for key, value in asdict(what).items() if key != "started"}
-    drifted = {"drift": [asdict(one) for one in drift]} if drift else {}
-    pinned = {"pinned": pin} if pin else {}
-    unclear = {"drift_unknown": untold} if untold else {}
-    return {"service": service.name, **facts, "since": since, **drifted, **unclear, **pinned}
+    place = {"target": service.entry, "kind": service.kind} if service.entry else {}
+    drifted = {"drift": [{**asdict(each), "text": str(each)} for each in one.drift]} if one.drift else {}
+    pinned = {"pinned": one.pin} if one.pin else {}
+    unclear = {"drift_unknown": one.untold} if one.untold else {}
+    return {"service": service.name, **place, **facts, "since": since, **drifted, **unclear, **pinned}
