@@ -53,7 +53,7 @@ def command(shell: Shell, manifests: tuple[Path, ...], check: bool, sets: Mappin
         shell.value([_as_json(one) for one in seen])
     else:
         tell(shell, seen)
-    return _code(seen, check)
+    return code_of(seen, check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _several(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str], c
         shell.value(rows)
     elif every or not code:
         tell(shell, every)
-    return code or _code(every, check)
+    return code or code_of(every, check)
 
 
 def tell(shell: Shell, seen: Sequence[Seen]) -> None:
@@ -131,7 +131,7 @@ def _row(one: Seen) -> list[str]:
     return [*facts, _when(what.started), what.detail]
 
 
-def _code(seen: Sequence[Seen], check: bool) -> int:
+def code_of(seen: Sequence[Seen], check: bool) -> int:
     """What nobody can tell is no good news, and neither is a list of nothing to somebody who checks."""
     if any(one.what.state == "unknown" or (check and one.untold) for one in seen):
         return OutOfReach.exit_code

@@ -63,9 +63,13 @@ class Right(NamedTuple):
 
 
 class Cluster(Protocol):
-    """One namespace of a cluster. Every method raises OutOfReach when nobody answers, and what `refusal` gives."""
+    """One namespace of a cluster. Every method raises OutOfReach when nobody answers, and what `refusal` gives.
+
+    `address` is the API server's.
+    """
 
     namespace: str
+    address: str
 
     def get(self, kind: str, name: str) -> Object | None: ...
 

@@ -35,7 +35,7 @@ class MemoryCluster:
         answers: Callable[[str, bytes], Answer] = lambda _service, _body: Answer(200, b"{}"),
         refuses: Callable[[str, str], str] = lambda _verb, _kind: "",
     ) -> None:
-        self.namespace = namespace
+        self.namespace, self.address = namespace, "https://memory.invalid"
         self.behaves, self.answers, self.refuses = behaves, answers, refuses
         self.away = False
         self.kubernetes, self.image_volumes, self.exists = (1, 35), True, True

@@ -11,6 +11,7 @@ from pipeline.kubernetes import names, rights, volumes
 from pipeline.kubernetes.api import Cluster, Conflict, Object
 from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
 from pipeline.kubernetes.health import condition
+from pipeline.kubernetes.leftover import others, removal
 from pipeline.kubernetes.objects import env_secret_name, objects
 from pipeline.kubernetes.output import output
 from pipeline.kubernetes.pods import image_volumes
@@ -102,6 +103,20 @@ class KubernetesTarget(RemoteTarget):
         given = self._spec.get("volumes") or {}
         named = {folder: one["image"] for folder, one in given.items() if "image" in one}
         volumes.check(self.cluster, {*mounts, *named}, named.values())
+
+    def place(self) -> str:
+        return f"{self._name} in namespace {self.cluster.namespace} of {self.cluster.address}"
+
+    def removal(self) -> str:
+        return removal(self._name, self.cluster.namespace, self._spec.get("context", ""))
+
+    def left(self) -> list[str]:
+        found = others(self.cluster, self._service, self._name)
+        context = self._spec.get("context", "")
+        where = f"in namespace {self.cluster.namespace} of {self.cluster.address}"
+        return [
+            f"{name} {where}, where it is still: {removal(name, self.cluster.namespace, context)}" for name in found
+        ]
 
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()

@@ -14,7 +14,7 @@ from pipeline.manifest.model import Entry, Image
 from pipeline.oci.descriptor import DOCKER_MANIFEST, MANIFEST, Descriptor, Layer
 from pipeline.plan.model import LayerWork, Plan, Step, TargetWork
 from pipeline.recipe import Assemble
-from pipeline.stages import gate
+from pipeline.stages import gate, places
 from pipeline.stages.assemble import layers_of
 from pipeline.stages.bench import Bench, Result, machine_platform
 from pipeline.stages.drift import drift, told
@@ -177,7 +177,10 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     assert isinstance(step.work, TargetWork)
     try:
         target = target_of(bench, step.work.target)
-        if _is_live(step, plan, bench, target):
+        live = _is_live(step, plan, bench, target)
+        if isinstance(target, RemoteTarget):
+            places.tell(bench, step.work.target, step.work.service, target)
+        if live:
             return True
         if isinstance(target, RemoteTarget):
             target.check(mounts=step.work.volumes, scores=step.work.image.checks.score is not None)
@@ -237,6 +240,8 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     kept = verified(bench, target)
     wanted = _pinned(step, bench, kept) or _wanted(step, bench, record)
     outcome = roll_out(bench, step.work.target, target, wanted, kept, step.work.image)
+    if isinstance(target, RemoteTarget):
+        places.note(bench, step.work.target, wanted.service, target)
     address = outcome.observation.address
     where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""

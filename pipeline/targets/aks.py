@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REMOTE = True
 MOUNTS = True
-"""Models that an image does not hold are mounted as images of their own."""
+WHERE = ("subscription", "resource_group", "cluster", "admin", "compute_target", "namespace", "name")
 DEADLINE = 300.0
 """Seconds until all pods of a release must be ready: nodes may have to pull the image first."""
 

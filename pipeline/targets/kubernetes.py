@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REMOTE = True
 MOUNTS = True
-"""Models that an image does not hold are mounted as images of their own."""
+WHERE = ("context", "kubeconfig", "aks", "namespace", "name")
 DEADLINE = 300.0
 """Seconds until all pods of a release must be ready: nodes may have to pull the image first."""
 
@@ -36,4 +36,4 @@ def render(release: Release, surroundings: Surroundings) -> str:
     return rendered(release, release.settings.get("namespace", ""), account)
 
 
-__all__ = ["DEADLINE", "MOUNTS", "REMOTE", "SCHEMA", "flaws", "render", "target"]
+__all__ = ["DEADLINE", "MOUNTS", "REMOTE", "SCHEMA", "WHERE", "flaws", "render", "target"]

@@ -1,7 +1,8 @@
 """Targets outside this machine: what their kinds are given, and what the gate may ask of them beside the three verbs.
 
 A kind of such targets has `REMOTE = True` and `target(service, spec, surroundings)`, which gives a RemoteTarget; its
-image is pushed before, and named by `Release.reference`.
+image is pushed before, and named by `Release.reference`. `WHERE` names the settings that decide where services are, and
+`MOUNTS = True` says that models which an image does not hold are mounted as images of their own (`Release.mounts`).
 """
 
 from __future__ import annotations
@@ -146,6 +147,18 @@ class RemoteTarget(ABC):
         """Raises UsageError for what would stop a rollout and can be told before there is an image: asked as soon as it
         is planned. `mounts` are the folders of the models that it is given; `scores` when it is to score.
         """
+
+    def place(self) -> str:
+        """Where the service is, in words that tell it from every other place; empty for a kind that is not asked."""
+        return ""
+
+    def removal(self) -> str:
+        """How to remove for good what is at this place, in words."""
+        return "remove it there"
+
+    def left(self) -> Sequence[str]:
+        """What the service has left at other names of the same place, with how to remove it."""
+        return ()
 
     @abstractmethod
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]: ...

@@ -13,18 +13,23 @@ from kubernetes_releases import Time, release, target_in
 
 from pipeline.cli._services import Service
 from pipeline.cli._shell import Shell
-from pipeline.cli.status import status
+from pipeline.cli.status import code_of, observed, tell
 from pipeline.kubernetes.memory import MemoryCluster
 from pipeline.stages import gate
 from pipeline.targets.model import Target
 
 
-def asked(cluster: MemoryCluster, *, check: bool = False) -> tuple[int, str]:
+def asked(cluster: MemoryCluster, *, check: bool = False, reached: bool = True) -> tuple[int, str]:
     """The exit code, and what was said."""
     target, out = target_in(cluster, Time()), io.StringIO()
-    kept = None if cluster.away else target.verified()
-    code = status(Shell({}, out, out), [Service("shop-prod", cast(Target, target), verified=lambda: kept)], check=check)
-    return code, out.getvalue()
+    kept = target.verified() if reached and not cluster.away else None
+    seen = observed([Service("shop-prod", cast(Target, target), verified=lambda: kept)])
+    tell(Shell({}, out, out), seen)
+    return code_of(seen, check), out.getvalue()
+
+
+def told(cluster: MemoryCluster, reached: bool = True) -> str:
+    return asked(cluster, reached=reached)[1]
 
 
 def test_the_exit_code_says_what_cannot_be_told_and_with_check_what_is_not_well() -> None:
@@ -46,16 +51,7 @@ def test_the_exit_code_says_what_cannot_be_told_and_with_check_what_is_not_well(
     cluster.away, cluster.refuses = False, lambda _verb, _kind: ""
     target.stop()
     assert (asked(cluster)[0], asked(cluster, check=True)[0]) == (0, 10)
-    assert status(Shell({}, io.StringIO(), io.StringIO()), [], check=True) == 10
-
-
-def told(cluster: MemoryCluster, reached: bool = True) -> str:
-    target, out = target_in(cluster, Time()), io.StringIO()
-    kept = target.verified()
-    status(
-        Shell({}, out, out), [Service("shop-prod", cast(Target, target), verified=lambda: kept if reached else None)]
-    )
-    return out.getvalue()
+    assert code_of([], check=True) == 10
 
 
 def test_a_record_that_was_deleted_is_told() -> None:

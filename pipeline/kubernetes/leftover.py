@@ -1,0 +1,23 @@
+"""What a service has left in a namespace at another name, and how to remove that."""
+
+from __future__ import annotations
+
+from pipeline.kubernetes import names
+from pipeline.kubernetes.api import Cluster
+
+_KINDS = "deployment,service,ingress,hpa,secret"
+
+
+def others(cluster: Cluster, service: str, name: str) -> list[str]:
+    """The names that Deployments of the same service have beside this one."""
+    found = cluster.find("Deployment", labels=f"{names.MANAGED}={names.BY}")
+    of = [one["metadata"] for one in found if "deletionTimestamp" not in one["metadata"]]
+    ours = [one for one in of if (one.get("annotations") or {}).get(names.SERVICE) == service]
+    every = {(one.get("labels") or {}).get(names.INSTANCE, one["name"]) for one in ours}
+    return sorted(every - {name})
+
+
+def removal(name: str, namespace: str, context: str = "") -> str:
+    """In words, with the command."""
+    where = f"-n {namespace}" + (f" --context {context}" if context else "")
+    return f"remove it with 'kubectl delete {_KINDS} {where} -l {names.selector(name)}'"
