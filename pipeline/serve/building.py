@@ -137,6 +137,7 @@ def _access(one: Mapping[str, Any], folder: Path) -> Access:
         certificate=folder / tls["certificate"] if tls else None,
         key=folder / tls["key"] if tls else None,
         proxy=Proxy(tuple(proxy["addresses"]), proxy.get("user", ""), proxy.get("role", "look")) if proxy else None,
+        metrics=one.get("metrics", "look"),
     )
 
 

@@ -232,6 +232,11 @@ def access() -> Schema:
                 },
                 ("addresses",),
             ),
+            "metrics": {
+                "enum": ["look", "loopback"],
+                "default": "look",
+                "description": "Who may read /metrics: who may look, or, too, whatever asks from this machine.",
+            },
         },
     )
 

@@ -29,6 +29,7 @@ from pipeline.store.journal import Journal
 
 ACT, LOOK, HOOK = "act-6f1c2f0a9b3d4e5f", "look-8a7b6c5d4e3f2a1b", "It's a Secret to Everybody"
 PROD = Tracked("models", "manifests/prod.yaml")
+THERE = (Revision("77ab", "sha256:77", ("live",)), Revision("3f9c", "sha256:3f"))
 COMMIT = "3f9c1d0" + "0" * 33
 TOKENS = (Token("ci", "act", Secret(ACT)), Token("screen", "look", Secret(LOOK)))
 LOOSE = Rates(sign_in=1e6, calls=1e6, hooks=1e6)
