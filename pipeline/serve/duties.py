@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.errors import PipelineError
 from pipeline.serve.ports import Duty
-from pipeline.serve.web.parts import Health
+from pipeline.serve.metrics import Health
 
 _PAUSES = (1.0, 60.0)
 """Seconds after a duty that failed until it is called again: the first, and the longest."""

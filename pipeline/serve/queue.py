@@ -28,8 +28,7 @@ CANCELLING = "cancelling"
 
 class Queue:
     """Jobs, kept in the server's database. `now` gives Unix times in seconds; `heard` is told of each job that changed,
-    after that was committed. `also` is called with a job before (None for a new one) and after, in the transaction that
-    changes it: what it writes is there together with the change, or not at all.
+    after that was committed.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class Queue:
     ) -> None:
         self._database, self._now = database, now
         self.heard = heard
-        self.also: Callable[[Job | None, Job], None] = lambda _before, _after: None
 
     # -- adding and taking --------------------------------------------------------------------------------------
 
@@ -50,7 +48,7 @@ class Queue:
             made = self._insert(replace(job, created=job.created or self._now()))
             for old in self._outdated(made):
                 self._move(old, "replaced", replaced_by=made.id, ended=self._now())
-            self._tell(None, made)
+            self._tell(made)
             if made.state == "approval":
                 self.add(replace(made, action="plan", state="waiting", asked={APPROVAL: made.id}))
         return made
@@ -186,12 +184,11 @@ class Queue:
         names = [name.strip() for name in _COLUMNS.removeprefix("id, ").split(",")]
         sets = ", ".join(f"{name} = ?" for name in names)
         self._database.execute(f"UPDATE jobs SET {sets} WHERE id = ?", *_row(moved), job.id)
-        self._tell(job, moved)
+        self._tell(moved)
         return moved
 
-    def _tell(self, before: Job | None, after: Job) -> None:
-        self.also(before, after)
-        self._database.after(lambda: self.heard(after))
+    def _tell(self, job: Job) -> None:
+        self._database.after(lambda: self.heard(job))
 
 
 def _row(job: Job) -> Sequence[Any]:

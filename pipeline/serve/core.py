@@ -1,0 +1,169 @@
+"""A server without its web: database, queue, repositories, duties and workers, put together for one process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.home import Home
+from pipeline.http import Http, Transport
+from pipeline.reporters.masks import Masks
+from pipeline.serve.actions import actions
+from pipeline.serve.book import Book
+from pipeline.serve.children import PATIENCE, Children
+from pipeline.serve.clocks import Clocks
+from pipeline.serve.database import Database
+from pipeline.serve.duties import Rota
+from pipeline.serve.environment import trigger_of
+from pipeline.serve.git.clone import Clone
+from pipeline.serve.hosts import api_of
+from pipeline.serve.keeping import Keeping
+from pipeline.serve.messages import channel_of
+from pipeline.serve.model import Job
+from pipeline.serve.news import News
+from pipeline.serve.outbox import Outbox
+from pipeline.serve.performing import WAITS, Kit
+from pipeline.serve.ports import Duty
+from pipeline.serve.queue import Queue
+from pipeline.serve.settings import Settings
+from pipeline.serve.workers import Workers
+from pipeline.store import Store
+from pipeline.store.journal import Journal
+
+_LOOKED_AT = 50
+"""Runs of the journal among which that of a job is looked for that has just ended."""
+
+
+class Core:
+    """All that a server does, either in threads (`start`) or step by step (`tick`). The first thing that it does is to
+    wait until nothing runs any more that an earlier one had started; its jobs then wait again.
+
+    `say` gets lines for the operator. Raises UsageError while another server or `pipeline sync` has the same home, and
+    StoreError.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        now: Callable[[], float] = time.time,
+        say: Callable[[str], None] = lambda _line: None,
+        transport: Transport | None = None,
+        patience: float = PATIENCE,
+        waits: tuple[float, ...] = WAITS,
+    ) -> None:
+        self.settings, self.environ, self.now, self._patience = settings, environ, now, patience
+        self.masks = Masks(settings.secrets)
+        self._say = say
+        self.home = Home.of(environ)
+        self.state = self.home.state / "serve"
+        self._guard = _guarded(self.state)
+        self.children = Children(self.state / "children", patience)
+        self.buried = self.children.bury()
+        self.database = Database(self.state / "serve.db")
+        self.queue, self.book = Queue(self.database, now), Book(self.database)
+        self.queue.heard = self.heard
+        self.store = Store(self.home.store)
+        self.journal = Journal(self.store.database, self.home.state / "runs")
+        self.gits = {name: Clone(one, self.state, environ) for name, one in settings.repositories.items()}
+        self._transport = transport or Http(environ)
+        self.hosts = {name: api_of(one.host, self._transport, now) for name, one in settings.repositories.items()}
+        self.logs = self.state / "jobs"
+        self.workers = Workers(self._kit(waits), settings.runs, self._failed)
+        self.outbox = self._outbox()
+        self.rota = Rota(self._duties(), now, self._failed)
+        self._resumed = self.queue.resume()
+
+    # -- put together -------------------------------------------------------------------------------------------
+
+    def _kit(self, waits: tuple[float, ...]) -> Kit:
+        return Kit(
+            settings=self.settings,
+            environ=self.environ,
+            queue=self.queue,
+            book=self.book,
+            gits=self.gits,
+            hosts=self.hosts,
+            commands=self.children,
+            logs=self.logs,
+            actions=actions(),
+            now=self.now,
+            run_of=self.run_of,
+            waits=waits,
+            masks=self.masks,
+        )
+
+    def _outbox(self) -> Outbox:
+        news = News(self.settings, self.database, self.book, self.queue)
+        channels = {one.name: channel_of(one, self._transport, self.now) for one in self.settings.messages}
+        return Outbox(news, self.book, self.hosts, channels, self.now, say=self.say, url=self.settings.url)
+
+    def _duties(self) -> list[Duty]:
+        return [
+            Clocks(self.database, self.book, self.queue, self.settings.repositories),
+            self.outbox,
+            Keeping(self.database, self.queue, self.logs, self.settings.keep),
+        ]
+
+    # -- at work ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Everything in threads, from now on."""
+        self.rota.start()
+        self.workers.start()
+
+    def tick(self) -> Job | None:
+        """Calls what is due, and performs one job: the job as it ended."""
+        self.rota.tick(self.now())
+        return self.workers.one()
+
+    def heard(self, _job: Job) -> None:
+        """A job has changed."""
+        self.workers.wake()
+        self.rota.wake(Outbox.name)
+
+    def run_of(self, job: int) -> int | None:
+        """The number in the journal of the newest run of a job."""
+        begin = f"{trigger_of(job)}:"
+        found = (run.id for run in self.journal.runs(_LOOKED_AT) if run.asked.trigger.startswith(begin))
+        return next(found, None)
+
+    def say(self, line: str) -> None:
+        """A line for the operator, without secrets."""
+        self._say(self.masks.text(line))
+
+    def _failed(self, name: str, what: str) -> None:
+        self.say(f"{name}: {what}")
+
+    def close(self) -> None:
+        """Ends what runs in order. Jobs that ran go on after the next start."""
+        self.workers.stop(self._patience + 5.0)
+        self.rota.stop(5.0)
+        for git in self.gits.values():
+            git.close()
+        self.database.close()
+        os.close(self._guard)
+
+
+def _guarded(state: Path) -> int:
+    """Holds off another server on the same folder, as long as this process lives."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(state / "guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        fact = f"{who} serves from {state} already (pipeline serve, or pipeline sync)"
+        raise UsageError(fact, remedy="wait for it, end it, or give this one another PIPELINE_HOME") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+__all__ = ["Core"]
