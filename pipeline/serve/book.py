@@ -61,6 +61,15 @@ class Book:
             *(entry.error, entry.commit, int(entry.gone)),
         )
 
+    def gone(self, repository: str) -> list[str]:
+        """The paths of manifests that were deleted, and are not forgotten."""
+        query = "SELECT id FROM manifests WHERE gone = 1 AND id >= ? AND id < ? ORDER BY id"
+        return [Tracked.of(row[0]).path for row in self.database.execute(query, f"{repository}/", f"{repository}0")]
+
+    def hashes(self) -> dict[str, str]:
+        """The manifests that are there and can be read (their ids), with their Git hashes."""
+        return dict(self.database.execute("SELECT id, blob FROM manifests WHERE gone = 0 AND error = ''"))
+
     def forget_entry(self, manifest: Tracked) -> None:
         """Of a manifest that is gone, and whose services are."""
         self.database.execute("DELETE FROM manifests WHERE id = ?", manifest.id)
@@ -71,7 +80,7 @@ class Book:
     def schedules(self) -> dict[str, str]:
         """The manifests that have a schedule (their ids), with what they say of it, as JSON text."""
         query = "SELECT id, schedule FROM manifests WHERE schedule NOT IN ('null', '{}') AND gone = 0 AND error = ''"
-        return {id_: schedule for id_, schedule in self.database.execute(query)}
+        return dict(self.database.execute(query))
 
     def ticks(self) -> dict[str, Tick]:
         return {row[0]: Tick(*row) for row in self.database.execute("SELECT * FROM clocks")}
