@@ -49,8 +49,9 @@ def render(shell: Shell, wanted: Wanted, name: str) -> tuple[str, str]:
     from pipeline.kinds import find
     from pipeline.run import plan_of
     from pipeline.stages.locks import read_lock
-    from pipeline.stages.release import surroundings, wanted_release
+    from pipeline.stages.release import surroundings
     from pipeline.stages.resolve import resolve
+    from pipeline.stages.wanted import wanted_release
 
     bench = opened(shell, wanted)
     name = only(name, bench.manifest.targets, wanted.manifest)

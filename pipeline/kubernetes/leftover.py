@@ -8,6 +8,11 @@ from pipeline.kubernetes.api import Cluster
 _KINDS = "deployment,service,ingress,hpa,secret"
 
 
+def place(cluster: Cluster, name: str) -> str:
+    """In words that tell it from every other place."""
+    return f"{name} in namespace {cluster.namespace} of {cluster.address}"
+
+
 def others(cluster: Cluster, service: str, name: str) -> list[str]:
     """The names that Deployments of the same service have beside this one."""
     found = cluster.find("Deployment", labels=f"{names.MANAGED}={names.BY}")

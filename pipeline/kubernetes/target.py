@@ -11,7 +11,7 @@ from pipeline.kubernetes import names, rights, volumes
 from pipeline.kubernetes.api import Cluster, Conflict, Object
 from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
 from pipeline.kubernetes.health import condition
-from pipeline.kubernetes.leftover import others, removal
+from pipeline.kubernetes.leftover import others, place, removal
 from pipeline.kubernetes.objects import env_secret_name, objects
 from pipeline.kubernetes.output import output
 from pipeline.kubernetes.pods import image_volumes
@@ -105,18 +105,15 @@ class KubernetesTarget(RemoteTarget):
         volumes.check(self.cluster, {*mounts, *named}, named.values())
 
     def place(self) -> str:
-        return f"{self._name} in namespace {self.cluster.namespace} of {self.cluster.address}"
+        return place(self.cluster, self._name)
 
     def removal(self) -> str:
         return removal(self._name, self.cluster.namespace, self._spec.get("context", ""))
 
-    def left(self) -> list[str]:
+    def left(self) -> dict[str, str]:
         found = others(self.cluster, self._service, self._name)
-        context = self._spec.get("context", "")
-        where = f"in namespace {self.cluster.namespace} of {self.cluster.address}"
-        return [
-            f"{name} {where}, where it is still: {removal(name, self.cluster.namespace, context)}" for name in found
-        ]
+        namespace, context = self.cluster.namespace, self._spec.get("context", "")
+        return {place(self.cluster, one): f"where it is still: {removal(one, namespace, context)}" for one in found}
 
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()

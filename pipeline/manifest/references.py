@@ -132,11 +132,15 @@ def _elsewhere(path: Path_, image: Any, name: str, kind: str, layers: Section) -
     if not isinstance(image, dict):
         return
     if "push" not in image:
-        message = f"a {kind} target gets its image from a registry, and the image '{name}' is pushed to none"
+        message = f"{_a(kind)} target gets its image from a registry, and the image '{name}' is pushed to none"
         yield Finding(path, message, f"add images.{name}.push: {{to: REGISTRY}}")
     for layer in () if kinds.mounts(kind) else image.get("layers") or ():
         entry = layers.get(layer) if isinstance(layer, str) else None
         model = entry.get("model") if isinstance(entry, dict) else None
         if isinstance(model, dict) and model.get("mount") is True:
-            message = f"a {kind} target cannot mount the model of the layer '{layer}', which the image does not hold"
+            message = f"{_a(kind)} target cannot mount the model of the layer '{layer}', which the image does not hold"
             yield Finding(path, message, f"take 'mount' out of layers.{layer}.model")
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"

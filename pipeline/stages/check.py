@@ -12,7 +12,7 @@ from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result, machine_platform
 from pipeline.stages.borrow import contents
 from pipeline.stages.image import superseded
-from pipeline.stages.release import mounts_of, release_of
+from pipeline.stages.wanted import mounts_of, release_of
 from pipeline.store.lookup import ImageDocuments, documents
 from pipeline.targets.model import Mount, mounted
 

@@ -73,7 +73,8 @@ def _differences(step: Step, target: Target, plan: Plan, bench: Bench) -> tuple[
     """Of a target elsewhere, with the revision wanted; while the image is still to be made, as if it stayed the one
     that passed last: then with none.
     """
-    from pipeline.stages.release import is_pushed, verified, wanted_release
+    from pipeline.stages.release import verified
+    from pipeline.stages.wanted import is_pushed, wanted_release
 
     assert isinstance(step.work, TargetWork)
     if not isinstance(target, RemoteTarget):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,40 +14,48 @@ from pipeline.targets.remote import RemoteTarget
 
 
 def note(bench: Bench, entry: Entry, service: str, target: RemoteTarget) -> None:
-    """Remembers, on this machine, that a service was rolled out where the target is now."""
-    if place := target.place():
-        known = bench.store.database.memo(_key(service)) or {}
+    """Remembers, on this machine, that a service is where the target is now."""
+    place, known = target.place(), bench.store.database.memo(_key(service)) or {}
+    if place and place not in known:
         bench.store.database.remember(_key(service), {**known, place: _where(entry)})
 
 
 def tell(bench: Bench, entry: Entry, service: str, target: RemoteTarget) -> None:
-    """Warns of what the service has left elsewhere: by this machine's memory, and by what the place itself knows."""
-    told = dict.fromkeys([*_elsewhere(bench, entry, service, target), *target.left()])
-    for place in told:
-        bench.warn_once(f"target {entry.name} has left {place}; or put the target back")
+    """Warns of what the service has left elsewhere: by what the place itself knows, and by this machine's memory."""
+    for place, how in {**_elsewhere(bench, entry, service, target), **target.left()}.items():
+        bench.warn_once(f"target {entry.name} has left {place}, {how}; or put the target back")
 
 
-def _elsewhere(bench: Bench, entry: Entry, service: str, target: RemoteTarget) -> Iterator[str]:
+def _elsewhere(bench: Bench, entry: Entry, service: str, target: RemoteTarget) -> dict[str, str]:
+    """By place, how it is there and how it is removed; a place that has nothing any more is forgotten."""
     known: Mapping[str, Any] = bench.store.database.memo(_key(service)) or {}
     here = target.place() if known else ""
+    found: dict[str, str] = {}
     for place, where in known.items():
         if place == here:
             continue
-        before = _at(bench, entry, where)
-        try:
-            # A context of the same name may be another cluster by now: then nobody is asked.
-            asked = before.place() == place
-            state = before.observe().state if asked else "unknown"
-            removal = before.removal() if asked else "remove it there"
-        except PipelineError:
-            state, removal = "unknown", "remove it there"
+        state, removal = _seen(bench, entry, where, place)
         if state == "absent":
             left = {name: one for name, one in known.items() if name != place}
             bench.store.database.remember(_key(service), left)
         elif state == "unknown":
-            yield f"{place}, which does not tell whether it still runs: {removal}"
+            found[place] = f"which does not tell whether it still runs: {removal}"
         else:
-            yield f"{place}, where it is {state} still: {removal}"
+            found[place] = f"where it is {state}: {removal}"
+    return found
+
+
+def _seen(bench: Bench, entry: Entry, where: Mapping[str, Any], place: str) -> tuple[str, str]:
+    """How the service is at a place, and how to remove it. A context may be another cluster by now, which knows of
+    nothing.
+    """
+    try:
+        before = _at(bench, entry, where)
+        if before.place() == place:
+            return before.observe().state, before.removal()
+    except PipelineError:
+        pass
+    return "unknown", "remove it there"
 
 
 def _at(bench: Bench, entry: Entry, where: Mapping[str, Any]) -> RemoteTarget:

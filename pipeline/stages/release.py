@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pipeline import reference
 from pipeline.errors import OutOfReach, StoreError, UsageError
-from pipeline.facts import Platform
 from pipeline.kinds import find, is_remote
 from pipeline.manifest.model import Entry, Image
-from pipeline.oci.descriptor import DOCKER_MANIFEST, MANIFEST, Descriptor, Layer
-from pipeline.plan.model import LayerWork, Plan, Step, TargetWork
-from pipeline.recipe import Assemble
+from pipeline.plan.model import Plan, Step, TargetWork
 from pipeline.stages import gate, places
-from pipeline.stages.assemble import layers_of
-from pipeline.stages.bench import Bench, Result, machine_platform
+from pipeline.stages.bench import Bench, Result
 from pipeline.stages.drift import drift, told
 from pipeline.stages.image import superseded
 from pipeline.stages.verified import VerifiedFiles
-from pipeline.store import Store
-from pipeline.store.lookup import Found, choose, documents
-from pipeline.targets.model import Mount, Release, Target
+from pipeline.stages.wanted import from_record, known_by, mounts_of, pushed_of
+from pipeline.targets.model import Release, Target
 from pipeline.targets.remote import Account, RemoteTarget, Surroundings
 
 if TYPE_CHECKING:
@@ -70,73 +64,6 @@ def verified(bench: Bench, target: Target | None = None) -> Verified:
     return there or VerifiedFiles(bench.home.state / "verified")
 
 
-def mounts_of(ids: Sequence[str], plan: Plan, bench: Bench) -> tuple[Mount, ...]:
-    """What the layers of these steps are to provide, and where."""
-    found: dict[str, list[Layer]] = {}
-    for id_ in ids:
-        step = plan.step(id_)
-        assert isinstance(step.work, LayerWork) and isinstance(step.work.recipe, Assemble)
-        found.setdefault(step.work.recipe.mount, []).extend(layers_of(step, bench))
-    return tuple(Mount(place, tuple(layers)) for place, layers in found.items())
-
-
-def release_of(
-    store: Store,
-    image: Image,
-    built: Descriptor,
-    service: str,
-    port: int,
-    settings: Any,
-    mounts: tuple[Mount, ...] = (),
-) -> Release:
-    """The release that puts `built` on this machine's `port`."""
-    documents = choose(store, Found(image.name, "", built), None, Platform.parse(machine_platform()))
-    return Release(
-        service=service,
-        image=documents.descriptor.digest,
-        layers=documents.layers,
-        config=documents.config,
-        port=port,
-        container_port=image.serve.port if image.serve else port,
-        settings=settings,
-        mounts=mounts,
-    )
-
-
-def remote_release(
-    store: Store, work: TargetWork, pushed: Descriptor, where: str, mounts: tuple[Mount, ...] = ()
-) -> Release:
-    """The release that puts what was pushed as `where` on a target elsewhere, all platforms of it."""
-    config = documents(store, pushed)[0].config
-    kind, serve = find("targets", work.target.kind), work.image.serve
-    # A kind that is another one with other words translates: releases are of that one.
-    spec = dict(getattr(kind, "settings", dict)(work.target.spec))
-    exposed = (config.get("config") or {}).get("ExposedPorts") or {}
-    port = serve.port if serve else next((int(one.partition("/")[0]) for one in exposed), spec.get("port", 0))
-    return Release(
-        service=work.service,
-        image=pushed.digest,
-        layers=(),
-        config=config,
-        port=spec.get("port", port),
-        container_port=port,
-        settings=spec,
-        mounts=mounts,
-        reference=where,
-    )
-
-
-def _wanted(step: Step, bench: Bench, record: Any) -> Release:
-    assert isinstance(step.work, TargetWork)
-    spec = dict(step.work.target.spec)
-    mounts = tuple(Mount.from_json(mount) for mount in record.get("mounts") or ())
-    if step.work.pushed:
-        pushed = Descriptor.from_json(record["pushed"])
-        return remote_release(bench.store, step.work, pushed, record["reference"], mounts)
-    built = Descriptor.from_json(record["image"])
-    return release_of(bench.store, step.work.image, built, step.work.service, spec["port"], spec, mounts)
-
-
 def _pinned(step: Step, bench: Bench, kept: Verified) -> Release | None:
     """The release that is to stay, whatever the manifest says by now; None for none."""
     assert isinstance(step.work, TargetWork)
@@ -153,37 +80,14 @@ def _pinned(step: Step, bench: Bench, kept: Verified) -> Release | None:
     return release
 
 
-def _known(step: Step, bench: Bench, record: Any) -> Release:
-    """As `_wanted`, as far as what is live can be told by it: documents that are gone are made again as they were."""
-    assert isinstance(step.work, TargetWork)
-    try:
-        return _wanted(step, bench, record)
-    except StoreError:
-        built, work = Descriptor.from_json(record["image"]), step.work
-        if work.pushed or built.media_type not in (MANIFEST, DOCKER_MANIFEST):
-            raise
-        spec = dict(work.target.spec)
-        port = work.image.serve.port if work.image.serve else spec["port"]
-        mounts = tuple(Mount.from_json(mount) for mount in record.get("mounts") or ())
-        return Release(work.service, built.digest, (), {}, spec["port"], port, spec, mounts)
-
-
 def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     """Whether the release runs and is healthy now; the record under its key only says which image that is.
 
     A target elsewhere where it is to be rolled out, and cannot be, is told of at once: UsageError, a warning where the
     plan is only looked at.
     """
-    assert isinstance(step.work, TargetWork)
     try:
-        target = target_of(bench, step.work.target)
-        live = _is_live(step, plan, bench, target)
-        if isinstance(target, RemoteTarget):
-            places.tell(bench, step.work.target, step.work.service, target)
-        if live:
-            return True
-        if isinstance(target, RemoteTarget):
-            target.check(mounts=step.work.volumes, scores=step.work.image.checks.score is not None)
+        return _is_live(step, plan, bench)
     except StoreError:
         # The image is gone or damaged, and made again first.
         return False
@@ -198,7 +102,29 @@ def done(step: Step, plan: Plan | None, bench: Bench) -> bool:
     return False
 
 
-def _is_live(step: Step, plan: Plan | None, bench: Bench, target: Target) -> bool:
+def _is_live(step: Step, plan: Plan | None, bench: Bench) -> bool:
+    assert isinstance(step.work, TargetWork)
+    entry, service = step.work.target, step.work.service
+    target = target_of(bench, entry)
+    if not isinstance(target, RemoteTarget):
+        return _serves(step, plan, bench, target)
+    scores = step.work.image.checks.score is not None
+    try:
+        live = _serves(step, plan, bench, target)
+    except UsageError:
+        # It may know more: every right that is missing, not just the first.
+        target.check(mounts=step.work.volumes, scores=scores)
+        raise
+    if live:
+        places.note(bench, entry, service, target)
+    places.tell(bench, entry, service, target)
+    if not live:
+        target.check(mounts=step.work.volumes, scores=scores)
+    return live
+
+
+def _serves(step: Step, plan: Plan | None, bench: Bench, target: Target) -> bool:
+    """Whether what is wanted, or pinned, is live and healthy."""
     assert isinstance(step.work, TargetWork)
     kept = verified(bench, target)
     if pinned := _pinned(step, bench, kept):
@@ -206,7 +132,7 @@ def _is_live(step: Step, plan: Plan | None, bench: Bench, target: Target) -> boo
     record = bench.store.database.record(step.key)
     if record is None or superseded(record["image"]["digest"], step.work.built, plan, bench):
         return False
-    return gate.is_live(target, _known(step, bench, record), kept)
+    return gate.is_live(target, known_by(step, bench, record), kept)
 
 
 def lost(step: Step, bench: Bench) -> str:
@@ -232,13 +158,13 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     assert isinstance(step.work, TargetWork)
     image = bench.record(plan.step(step.work.built))["image"]
     if step.work.pushed:
-        record = {"image": image, **_pushed(step.work, plan, bench)}
+        record = {"image": image, **pushed_of(step.work, plan, bench)}
     else:
         mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
         record = {"image": image, "mounts": mounts}
     target = target_of(bench, step.work.target)
     kept = verified(bench, target)
-    wanted = _pinned(step, bench, kept) or _wanted(step, bench, record)
+    wanted = _pinned(step, bench, kept) or from_record(step, bench, record)
     outcome = roll_out(bench, step.work.target, target, wanted, kept, step.work.image)
     if isinstance(target, RemoteTarget):
         places.note(bench, step.work.target, wanted.service, target)
@@ -247,28 +173,6 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     scored = f", scored in {outcome.score.milliseconds:.0f} ms" if outcome.score else ""
     # Which revisions a service had is known by its records: the last ones stay when the store is cleared.
     return Result({**record, "address": address, "service": wanted.service}, title=f"{address}  healthy{where}{scored}")
-
-
-def _pushed(work: TargetWork, plan: Plan, bench: Bench) -> dict[str, Any]:
-    """What a target elsewhere gets: the image that was pushed, and the models that were."""
-    pushed = bench.record(plan.step(work.pushed))
-    volumes = {place: bench.record(plan.step(id_))["reference"] for place, id_ in work.volumes.items()}
-    mounts = [Mount(place, reference=reference).to_json() for place, reference in volumes.items()]
-    return {"pushed": pushed["image"], "reference": pushed["reference"], "mounts": mounts}
-
-
-def is_pushed(work: TargetWork, plan: Plan) -> bool:
-    """Whether all that a target elsewhere gets is in its registry."""
-    return bool(work.pushed) and all(plan.verdicts[id_].hit for id_ in (work.pushed, *work.volumes.values()))
-
-
-def wanted_release(step: Step, plan: Plan, bench: Bench) -> Release:
-    """What a run would roll out, of an image that has been pushed. UsageError while it has not."""
-    assert isinstance(step.work, TargetWork)
-    if not is_pushed(step.work, plan):
-        remedy = f"'pipeline run {bench.manifest.path.name} --no-deploy' puts it there"
-        raise UsageError(f"the image {step.work.image.name} is not in its registry as it is now", remedy=remedy)
-    return _wanted(step, bench, _pushed(step.work, plan, bench))
 
 
 def roll_out(

@@ -156,9 +156,9 @@ class RemoteTarget(ABC):
         """How to remove for good what is at this place, in words."""
         return "remove it there"
 
-    def left(self) -> Sequence[str]:
-        """What the service has left at other names of the same place, with how to remove it."""
-        return ()
+    def left(self) -> Mapping[str, str]:
+        """What the service has left beside, by place: how it is and is removed, in words."""
+        return {}
 
     @abstractmethod
     def logs(self, *, follow: bool = False, lines: int | None = None) -> Iterator[str]: ...
