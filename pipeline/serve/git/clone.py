@@ -43,13 +43,13 @@ class Clone:
         return self._mirror.reading(id_, lambda: queries.commit(self._git, id_))
 
     def count(self, old: str, new: str) -> int:
-        return self._mirror.reading(new, lambda: queries.count(self._git, old, new))
+        return self._mirror.reading(new, lambda: queries.count(self._git, old if self._has(old) else "", new))
 
     def is_ancestor(self, old: str, new: str) -> bool:
         return self._mirror.reading(new, lambda: self._has(old) and queries.is_ancestor(self._git, old, new))
 
     def merge_base(self, one: str, other: str) -> str:
-        return self._mirror.reading(one, lambda: queries.merge_base(self._git, one, other))
+        return self._mirror.reading(other, lambda: queries.merge_base(self._git, one, other) if self._has(one) else "")
 
     def changed(self, old: str, new: str) -> list[str]:
         known = old if old and self._has(old) else ""

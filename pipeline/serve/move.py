@@ -1,0 +1,86 @@
+"""What it comes to that a branch moved: entries for the book, jobs for the queue. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pipeline.noun import noun
+from pipeline.serve.model import Entry, Job, Reason, Tracked
+from pipeline.serve.settings import Policies
+from pipeline.serve.survey import TWICE, Survey, conflicts
+
+_SHOWN = 3
+
+
+@noun
+class Move:
+    """`entries` as they are to be kept, `forgotten` ones that live on under another path, `dropped` those that were
+    deleted (what of theirs waits is not to begin), and the `jobs`, in their order.
+    """
+
+    entries: tuple[Entry, ...]
+    forgotten: tuple[Tracked, ...]
+    dropped: tuple[Tracked, ...]
+    jobs: tuple[Job, ...]
+
+
+def move(
+    old: str, new: str, known: Sequence[Entry], found: Survey, reason: Reason, policies: Policies, now: float
+) -> Move:
+    """From one commit (none: the first that is seen) to another. Nothing is ever stopped by the first."""
+    before = {one.manifest: one for one in known}
+    after = before | {one.manifest: one for one in found.read}
+    gone = [one for one in found.gone if one.manifest in after]
+    for one in gone:
+        after[one.manifest] = replace(one, gone=True, commit=old or one.commit)
+    wrong = conflicts([*after.values()], known)
+    touched = {one.manifest for one in found.read}
+    for manifest, one in after.items():
+        if one.error.startswith(TWICE) and manifest not in wrong and not one.gone:
+            # The other one has gone, or has another name now.
+            after[manifest] = replace(one, error="", commit=new)
+            touched.add(manifest)
+        elif manifest in wrong and wrong[manifest] != one.error:
+            after[manifest] = replace(one, error=wrong[manifest])
+    names = {one.name for one in after.values() if not one.gone and one.name}
+    moved = {one.manifest for one in gone if one.name in names}
+    changed = [one for one in after.values() if before.get(one.manifest) != one and one.manifest not in moved]
+    jobs = [_run(after[manifest], wrong.get(manifest, ""), new, reason, policies, now) for manifest in sorted_(touched)]
+    stops = [one for one in gone if policies.prune and old and one.manifest not in moved]
+    jobs += [_stop(after[one.manifest], new, reason) for one in stops]
+    return Move(
+        entries=tuple(sorted(changed, key=lambda one: one.manifest.id)),
+        forgotten=tuple(sorted_(moved)),
+        dropped=tuple(one.manifest for one in gone),
+        jobs=tuple(jobs),
+    )
+
+
+def sorted_(manifests: Iterable[Tracked]) -> list[Tracked]:
+    return sorted(manifests, key=lambda one: one.id)
+
+
+def _run(one: Entry, wrong: str, commit: str, reason: Reason, policies: Policies, now: float) -> Job:
+    """A run; for a manifest that must not run, one that has failed. What else is wrong with it, the run tells."""
+    if wrong:
+        told = {"text": f"{one.manifest.path}: {wrong}"}
+        made = Job(0, one.manifest, "run", reason, state="failed", commit=commit, exit_code=2, told=told)
+        return replace(made, created=now, ended=now)
+    return Job(0, one.manifest, "run", reason, state="approval" if policies.approve else "waiting", commit=commit)
+
+
+def _stop(one: Entry, commit: str, reason: Reason) -> Job:
+    text = f"deleted by {reason.text}"
+    return Job(0, one.manifest, "stop", replace(reason, cause="prune", text=text), commit=one.commit or commit)
+
+
+def left(gone: Sequence[str], policies: Policies) -> str:
+    """That manifests (paths) were deleted and may still run, in words; nothing where none was."""
+    if not gone or policies.prune:
+        return ""
+    names = ", ".join(gone[:_SHOWN]) + (f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else "")
+    return f"deleted, and what they run is left alone (`prune` is not set): {names}"
+
+
+__all__ = ["Move", "left", "move"]

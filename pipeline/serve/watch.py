@@ -1,0 +1,203 @@
+"""Watches a repository: how it is, whether its newest commit may be applied, and what comes of that."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.errors import OutOfReach, PipelineError
+from pipeline.noun import noun
+from pipeline.serve.book import Book
+from pipeline.serve.git.errors import Gone, Moved
+from pipeline.serve.model import Reason, RepositoryState, RepositoryStatus
+from pipeline.serve.move import Move, left, move
+from pipeline.serve.ports import Git, HostApi
+from pipeline.serve.queue import Queue
+from pipeline.serve.requests import Requests
+from pipeline.serve.settings import Repository
+from pipeline.serve.survey import survey
+
+LONGEST = 900.0
+"""Seconds between two looks at a repository that does not answer, at most (or its own interval, where that is more)."""
+_SPREAD = 3.0
+
+
+def duty_name(repository: str) -> str:
+    """What the duty of a repository is called: to wake it when the host says that there is news."""
+    return f"watch {repository}"
+
+
+@noun
+class Decision:
+    """How a repository is, and whether its newest commit is applied."""
+
+    state: RepositoryState
+    detail: str = ""
+    apply: bool = False
+
+
+def decide(status: RepositoryStatus, tip: str, *, follows: bool, unsigned: Sequence[str] = ()) -> Decision:
+    """Pure. `follows` says that the tip follows from what was applied, `unsigned` are the commits on the way there that
+    have no signature that counts. Somebody may have `accepted` one commit in spite of that.
+    """
+    if tip == status.applied:
+        return Decision("ok")
+    if status.applied and not follows and status.accepted != tip:
+        fact = f"{tip[:7]} does not follow from {status.applied[:7]}, which was applied: the branch was forced"
+        return Decision("diverged", f"{fact}. Force it back, or accept {tip[:7]}")
+    missing = [commit for commit in unsigned if commit != status.accepted]
+    if missing and status.accepted != tip:
+        named = ", ".join(commit[:7] for commit in missing[:3]) + (" …" if len(missing) > 3 else "")
+        return Decision("unsigned", f"no signature that counts: {named}. Accept {tip[:7]}, or sign it")
+    return Decision("ok", apply=True)
+
+
+def accept(book: Book, repository: str, commit: str) -> None:
+    """Lets one commit be applied though it is diverged or unsigned: somebody said so, or the server made it itself."""
+    with book.database.transaction():
+        book.put_repository(replace(book.repository(repository), accepted=commit))
+
+
+class Watch:
+    """`ports.Duty` of one repository. A host whose pull requests cannot be had is an error of this duty; how Git is,
+    the repository's status says.
+    """
+
+    def __init__(self, repository: Repository, git: Git, host: HostApi | None, book: Book, queue: Queue) -> None:
+        self.name = duty_name(repository.name)
+        self._repository, self._git, self._host = repository, git, host
+        self._book, self._queue = book, queue
+        wanted = host is not None and repository.requests
+        self._requests = Requests(repository, git, host, book, queue) if host and wanted else None
+        self._next: float | None = None
+        self._last = 0.0
+        self._failures = 0
+
+    def due(self, now: float) -> float | None:
+        if self._next is None:
+            # Many repositories are not all asked in the same moment.
+            self._next = now + zlib.crc32(self.name.encode()) % 1000 / 1000 * min(_SPREAD, self._repository.poll)
+        # The clock may have been set back.
+        return min(self._next, now) if now < self._last else self._next
+
+    def do(self, now: float) -> None:
+        self._last = now
+        status = self._look(now)
+        self._failures = self._failures + 1 if status.state == "unreachable" else 0
+        poll = self._repository.poll
+        self._next = now + (min(poll * 2**self._failures, max(poll, LONGEST)) if self._failures else poll)
+        if self._requests and status.applied and status.state in ("ok", "diverged", "unsigned"):
+            self._requests.look(status.applied)
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def _look(self, now: float) -> RepositoryStatus:
+        status, seen = self._known(), ""
+        try:
+            seen = self._git.tip()
+            if seen == status.applied:
+                return self._put(status, Decision("ok", self._left()), seen, now)
+            self._fetch(seen)
+            decision = self._decide(status, seen)
+            if not decision.apply:
+                return self._put(status, decision, seen, now)
+            return self._apply(status, seen, now)
+        except PipelineError as error:
+            return self._put(status, Decision(_state_of(error), _words(error)), seen or status.seen, now)
+
+    def _known(self) -> RepositoryStatus:
+        """The status; as of a repository that was never seen, where the settings name another one now."""
+        status = self._book.repository(self._repository.name)
+        kept = self._book.database.fact(self._fact)
+        return status if kept is None or kept == self._place else replace(status, applied="", seen="")
+
+    @property
+    def _fact(self) -> str:
+        return f"watch.{self._repository.name}"
+
+    @property
+    def _place(self) -> list[str]:
+        return [self._repository.url, self._repository.branch, *self._repository.folders]
+
+    def _fetch(self, tip: str) -> None:
+        try:
+            self._git.fetch(tip)
+        except Gone as error:
+            # It was there a moment ago: forced meanwhile.
+            raise OutOfReach(error.message, remedy="the next look tells", transient=True) from None
+
+    def _decide(self, status: RepositoryStatus, tip: str) -> Decision:
+        follows = not status.applied or self._git.is_ancestor(status.applied, tip)
+        unsigned: list[str] = []
+        if self._repository.signed:
+            signers = self._git.signers(status.applied if follows else "", tip)
+            unsigned = [commit for commit, who in signers if not who]
+        return decide(status, tip, follows=follows, unsigned=unsigned)
+
+    def _left(self) -> str:
+        return left(self._book.gone(self._repository.name), self._repository.policies)
+
+    # -- what comes of it ---------------------------------------------------------------------------------------
+
+    def _apply(self, status: RepositoryStatus, tip: str, now: float) -> RepositoryStatus:
+        known = self._book.entries(self._repository.name)
+        found = survey(self._git, self._repository, status.applied, tip, known)
+        made = move(
+            status.applied, tip, known, found, self._reason(status.applied, tip), self._repository.policies, now
+        )
+        with self._book.database.transaction():
+            self._write(made)
+            applied = replace(status, applied=tip, accepted="")
+            return self._put(applied, Decision("ok", self._left()), tip, now, applied=True)
+
+    def _write(self, made: Move) -> None:
+        for one in made.entries:
+            self._book.put_entry(one)
+        for manifest in made.forgotten:
+            self._book.forget_entry(manifest)
+        for job in self._queue.open() if made.dropped else ():
+            if job.manifest in made.dropped and job.state != "running" and job.action in ("run", "plan", "rebuild"):
+                self._queue.cancel(job.id, "the commit that deleted its manifest")
+        for job in made.jobs:
+            self._queue.add(job)
+
+    def _reason(self, old: str, new: str) -> Reason:
+        commit = self._git.commit(new)
+        more = self._git.count(old, new) - 1 if old else 0
+        text = f"commit {new[:7]} '{commit.title}' by {commit.author}" + (f" (+{more} more)" if more > 0 else "")
+        return Reason("commit", text, self._host.url(new) if self._host else "", commit.author)
+
+    def _put(
+        self, status: RepositoryStatus, decision: Decision, seen: str, now: float, *, applied: bool = False
+    ) -> RepositoryStatus:
+        with self._book.database.transaction():
+            stored = self._book.repository(self._repository.name)
+            news = applied or stored.state != decision.state or stored.detail != decision.detail
+            after = replace(
+                status,
+                state=decision.state,
+                detail=decision.detail,
+                seen=seen,
+                checked=now,
+                changed=now if news or not stored.changed else stored.changed,
+                # Somebody may have accepted a commit while this one was looked at.
+                accepted="" if applied else stored.accepted,
+            )
+            self._book.put_repository(after)
+            if applied:
+                self._book.database.keep(self._fact, self._place)
+        return after
+
+
+def _state_of(error: PipelineError) -> RepositoryState:
+    if isinstance(error, Gone):
+        return "gone"
+    return "unreachable" if isinstance(error, OutOfReach | Moved) or error.transient else "broken"
+
+
+def _words(error: PipelineError) -> str:
+    return f"{error.message} ({error.remedy})" if error.remedy else error.message
+
+
+__all__ = ["LONGEST", "Decision", "Watch", "accept", "decide", "duty_name"]
