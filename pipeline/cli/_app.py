@@ -105,6 +105,7 @@ NAMES = (
     "stop",
     "rollback",
     "render",
+    "serve",
     "store",
     "gc",
     "doctor",

@@ -21,6 +21,7 @@ from pipeline.serve.duties import Rota
 from pipeline.serve.environment import trigger_of
 from pipeline.serve.git.clone import Clone
 from pipeline.serve.hosts import api_of
+from pipeline.serve.hosts.hooks import Event
 from pipeline.serve.keeping import Keeping
 from pipeline.serve.messages import channel_of
 from pipeline.serve.model import Job
@@ -30,6 +31,7 @@ from pipeline.serve.performing import WAITS, Kit
 from pipeline.serve.ports import Duty
 from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Settings
+from pipeline.serve.watch import Watch, duty_name
 from pipeline.serve.workers import Workers
 from pipeline.store import Store
 from pipeline.store.journal import Journal
@@ -66,7 +68,6 @@ class Core:
         self.buried = self.children.bury()
         self.database = Database(self.state / "serve.db")
         self.queue, self.book = Queue(self.database, now), Book(self.database)
-        self.queue.heard = self.heard
         self.store = Store(self.home.store)
         self.journal = Journal(self.store.database, self.home.state / "runs")
         self.gits = {name: Clone(one, self.state, environ) for name, one in settings.repositories.items()}
@@ -76,7 +77,10 @@ class Core:
         self.workers = Workers(self._kit(waits), settings.runs, self._failed)
         self.outbox = self._outbox()
         self.rota = Rota(self._duties(), now, self._failed)
-        self._resumed = self.queue.resume()
+        self.listeners: list[Callable[[Job], None]] = []
+        """Each is told of every job that changed."""
+        self.resumed = self.queue.resume()
+        self.queue.heard = self.heard
 
     # -- put together -------------------------------------------------------------------------------------------
 
@@ -103,7 +107,12 @@ class Core:
         return Outbox(news, self.book, self.hosts, channels, self.now, say=self.say, url=self.settings.url)
 
     def _duties(self) -> list[Duty]:
+        watches = [
+            Watch(one, self.gits[name], self.hosts[name], self.book, self.queue)
+            for name, one in self.settings.repositories.items()
+        ]
         return [
+            *watches,
             Clocks(self.database, self.book, self.queue, self.settings.repositories),
             self.outbox,
             Keeping(self.database, self.queue, self.logs, self.settings.keep),
@@ -121,10 +130,16 @@ class Core:
         self.rota.tick(self.now())
         return self.workers.one()
 
-    def heard(self, _job: Job) -> None:
+    def heard(self, job: Job) -> None:
         """A job has changed."""
         self.workers.wake()
         self.rota.wake(Outbox.name)
+        for listener in self.listeners:
+            listener(job)
+
+    def pushed(self, repository: str, _event: Event | None = None) -> None:
+        """Has a repository looked at, at once: for what a webhook said, or for somebody who asked."""
+        self.rota.wake(duty_name(repository))
 
     def run_of(self, job: int) -> int | None:
         """The number in the journal of the newest run of a job."""

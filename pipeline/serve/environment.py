@@ -22,11 +22,11 @@ TRIGGER = "PIPELINE_TRIGGER"
 """Says in the journal what started a run (pipeline.stages.recording)."""
 
 
-def environment(environ: Mapping[str, str], repository: Repository, job: Job) -> dict[str, str]:
-    """For the commands of a job. Nothing else of the server's environment gets to a manifest."""
+def environment(environ: Mapping[str, str], repository: Repository, job: Job | None = None) -> dict[str, str]:
+    """For the commands of a job, or for one that only looks. Manifests get nothing else of the server's environment."""
     kept = {name: value for name, value in environ.items() if _is_kept(name)}
     given = {name: reveal(value) for name, value in repository.environment.items()}
-    return {**kept, "NO_COLOR": "1", **given, TRIGGER: trigger(job)}
+    return {**kept, "NO_COLOR": "1", **given, **({TRIGGER: trigger(job)} if job else {})}
 
 
 def _is_kept(name: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pipeline.errors import OutOfReach, PipelineError
 from pipeline.serve.book import Book
@@ -37,7 +37,6 @@ class _Lane:
     until: float = 0.0
     tokens: float = _AT_ONCE
     filled: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def allowed(self, now: float) -> int:
         """How many messages may be sent now."""
@@ -53,7 +52,8 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 class Outbox:
     """The duty that tells the world. `hosts` and `channels` are by the names of repositories and of messages; `start`
-    has a place's work done, by a thread of its own or at once; `say` gets a line for each note that is given up.
+    has a place's work done, by a thread of its own or at once; `say` gets a line for each note that is given up,
+    `counted` its kind and what became of it, as `counts` has it.
     """
 
     name = "outbox"
@@ -68,13 +68,16 @@ class Outbox:
         start: Callable[[Callable[[], None]], None] = in_a_thread,
         say: Callable[[str], None] = lambda _line: None,
         url: str = "",
+        counted: Callable[[str, str], None] = lambda _kind, _what: None,
     ) -> None:
+        self.counted = counted
         self._news, self._book, self._hosts, self._channels = news, book, hosts, channels
         self._now, self._start, self._say, self._url = now, start, say, url
         self._lanes: dict[str, _Lane] = {}
         self._looked = self._rested = 0.0
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
 
     # -- the duty -----------------------------------------------------------------------------------------------
 
@@ -94,13 +97,18 @@ class Outbox:
     def _begin(self, place: str, now: float) -> float:
         """Has a place's notes delivered; until when it is left alone."""
         lane = self._lanes.setdefault(place, _Lane())
-        with lane.lock:
-            # It was until then by a clock that has been set back.
+        with self._idle:
+            # Longer than ever only by a clock that was set back.
             if lane.busy or now < lane.until <= now + LONGEST:
                 return lane.until
             lane.busy = True
         self._start(lambda: self._work(place, lane))
         return lane.until
+
+    def settle(self, patience: float) -> bool:
+        """Waits, for so many seconds at most, until nothing is under way; whether that is so."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not any(lane.busy for lane in self._lanes.values()), patience)
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """How many notes there were since the start, by kind and by what became of them: delivered, failed (a try), or
@@ -114,9 +122,13 @@ class Outbox:
     def _work(self, place: str, lane: _Lane) -> None:
         try:
             self._deliver(place, lane)
+        except Exception as error:
+            # The database cannot be used, or is closed by now: what was not noted is delivered once more.
+            self._say(f"telling {place}: {error}")
         finally:
-            with lane.lock:
+            with self._idle:
                 lane.busy = False
+                self._idle.notify_all()
 
     def _deliver(self, place: str, lane: _Lane) -> None:
         now, failures = self._now(), 0
@@ -202,6 +214,7 @@ class Outbox:
     def _count(self, note: Note, what: str) -> None:
         with self._lock:
             self._counts[note.kind, what] += 1
+        self.counted(note.kind, what)
 
     def _hand_over(self, notes: Sequence[Note]) -> None:
         note, body = notes[0], notes[0].body

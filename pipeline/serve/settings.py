@@ -156,6 +156,14 @@ class Settings:
     data: Any = None
 
 
+def watched(settings: Settings) -> list[str]:
+    """What a server with these settings watches: a line for each repository."""
+    return [
+        f"watches {one.name}: {one.url}, branch {one.branch}, {', '.join(one.folders)}, every {one.poll:g} s"
+        for one in settings.repositories.values()
+    ]
+
+
 __all__ = [
     "Access",
     "Host",
@@ -169,4 +177,5 @@ __all__ = [
     "Settings",
     "Signed",
     "Token",
+    "watched",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.serve import outcomes
-from pipeline.serve.ports import Outcome, Work
+from pipeline.serve.ports import Commands, Outcome, Work
 
 
 def perform(work: Work) -> Outcome:
@@ -17,7 +19,8 @@ def perform(work: Work) -> Outcome:
     """
     target, revision = work.job.asked.get("target", ""), work.job.asked.get("revision", "")
     if not revision:
-        revision = _earlier(revisions(work, target), target)
+        found = revisions(work.commands, work.environment, work.checkout, work.job.manifest.path, target)
+        revision = _earlier(found, target)
         asked = {**work.job.asked, "revision": revision}
         work.queue.note(work.job.id, asked=asked)
         work = replace(work, job=replace(work.job, asked=asked))
@@ -31,10 +34,12 @@ def command(work: Work, words: list[str]) -> Outcome:
     return outcomes.outcome(code, outcomes.read(work.log))
 
 
-def revisions(work: Work, target: str) -> list[dict[str, Any]]:
+def revisions(
+    commands: Commands, environment: Mapping[str, str], checkout: Path, manifest: str, target: str
+) -> list[dict[str, Any]]:
     """What there is to go back to: {"revision", "image", "marks"}, the newest first. Raises UsageError."""
-    words = ["rollback", _manifest(work), *_named(target), "--list", "--output", "json"]
-    code, out, err = work.commands.ask(words, work.environment, work.checkout)
+    words = ["rollback", manifest, *_named(target), "--list", "--output", "json"]
+    code, out, err = commands.ask(words, environment, checkout)
     try:
         found = json.loads(out)
     except ValueError:

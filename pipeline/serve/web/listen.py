@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import uvicorn
@@ -61,4 +62,9 @@ def config(settings: Settings, app: Any) -> uvicorn.Config:
     )
 
 
-__all__ = ["HEAD", "config"]
+def serve(settings: Settings, app: Any, listening: socket.socket) -> None:
+    """Serves at a socket until SIGTERM or SIGINT, which it raises again at its end."""
+    uvicorn.Server(config(settings, app)).run(sockets=[listening])
+
+
+__all__ = ["HEAD", "config", "serve"]
