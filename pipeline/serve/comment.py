@@ -38,7 +38,8 @@ def _one(job: Job, called: str, page: str, room: int) -> str:
     link = f" · [more]({page})" if page else ""
     parts = [f"{_MARKS.get(job.state, '')} {named}: {plain(said)}{link}".strip()]
     if job.state == "failed":
-        parts.append(fenced(_text(job.told.get("text")) or f"exit code {job.exit_code}", "text", room))
+        why = _text(job.told.get("text")) or f"exit code {job.exit_code}"
+        parts.append(fenced("\n".join(filter(None, (why, _text(job.told.get("remedy"))))), "text", room))
     for key, title, kind in (("lock", "what moves in the lock", "diff"), ("plan", "the plan", "text")):
         if text := _text(job.told.get(key)):
             parts.append(f"<details><summary>{title}</summary>\n\n{fenced(text, kind, room)}\n\n</details>")

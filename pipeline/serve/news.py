@@ -103,9 +103,9 @@ class News:
         return found
 
     def _well(self, job: Job, name: Name, recovered: bool) -> list[Message]:
-        if job.told.get("url"):
-            # What a pull request proposes is news as long as it is something else.
-            what = json.dumps([job.told.get("url"), job.told.get("lock")], default=str)
+        if job.told.get("policy") == "propose" and (job.told.get("url") or job.told.get("branch")):
+            # What is proposed is news as long as it is something else than before.
+            what = json.dumps([job.told.get(part) for part in ("url", "branch", "lock")], default=str)
             known, digest = self._fact("proposed") or {}, hashlib.sha256(what.encode()).hexdigest()[:16]
             if known.get(job.manifest.id) == digest:
                 return []

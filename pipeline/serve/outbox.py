@@ -96,8 +96,8 @@ class Outbox:
 
     def _begin(self, place: str, now: float) -> float:
         """Has a place's notes delivered; until when it is left alone."""
-        lane = self._lanes.setdefault(place, _Lane())
         with self._idle:
+            lane = self._lanes.setdefault(place, _Lane())
             # Longer than ever only by a clock that was set back.
             if lane.busy or now < lane.until <= now + LONGEST:
                 return lane.until

@@ -73,8 +73,11 @@ def status_of(repository: str, commit: str, state: StatusState, context: str, te
 def _said(job: Job) -> str:
     if job.state == "running":
         return "running" if job.attempt < 2 else f"running (attempt {job.attempt})"
-    if job.state in ("waiting", "approval"):
-        return "waits for approval" if job.state == "approval" else "waits for its turn"
+    if job.state == "approval":
+        return "waits for approval"
+    if job.state == "waiting":
+        # One that is tried again says why.
+        return first_line(job) or "waits for its turn"
     if job.state == "replaced":
         return f"replaced by job {job.replaced_by}, for a later commit"
     return first_line(job) or (f"failed with exit code {job.exit_code}" if job.state == "failed" else job.state)
@@ -100,10 +103,10 @@ def message(event: str, job: Job, name: Name, count: int = 1, since: str = "") -
         "proposed": f"{called}: a new lock is proposed",
         "approval": f"{called}: {job.action} waits for approval",
     }
-    said = "" if event == "approval" else str(job.told.get("text", "")).strip()
+    said = () if event == "approval" else (str(job.told.get("text", "")).strip(), str(job.told.get("remedy", "")))
     url = str(job.told.get("url", "")) if event == "proposed" else ""
     at = job.ended or job.created
-    text = "\n".join(filter(None, (said, *_lines(job, event))))[:3000]
+    text = "\n".join(filter(None, (*said, *_lines(job, event))))[:3000]
     return Message(event, job.manifest.id, titles[event], text, url or name.job(job), at, _facts(job), count)
 
 
