@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from pipeline.errors import UsageError
@@ -77,9 +78,16 @@ def _read(
         text = snapshot.read(follow(path, links)[0])
         # What was a manifest stays one, however broken: it is not to be taken for deleted.
         if path in tracked or (text is not None and is_manifest(path, text)):
-            manifest = Tracked(repository.name, path)
-            found.append(entry(manifest, blob, commit, snapshot, repository.environment))
+            one = entry(Tracked(repository.name, path), blob, commit, snapshot, repository.environment)
+            found.append(_as_known(one, tracked.get(path)))
     return found
+
+
+def _as_known(one: Entry, before: Entry | None) -> Entry:
+    """One that cannot be read is still what it was: what it used may be what has to change."""
+    if not one.error or before is None:
+        return one
+    return replace(one, name=before.name, uses=tuple(sorted({*one.uses, *before.uses})))
 
 
 def _reader(git: Git, commit: str, texts: Mapping[str, str]) -> Callable[[str], str | None]:
