@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from pipeline.digest import digest_of
+from pipeline.lock.diff import Change
 from pipeline.noun import noun
 from pipeline.serve import rebuilds
 from pipeline.serve.git.errors import Moved
@@ -61,10 +62,10 @@ def movement(old: str, new: str) -> Movement | None:
     found = [change for change in differences(before, after) if " " in change.entry]
     if not found:
         return None
-    return Movement(tuple(told(found, before, after)), _words(found))
+    return Movement(tuple(told(found, before, after)), words(found))
 
 
-def _words(found: Sequence[Any]) -> str:
+def words(found: Sequence[Change]) -> str:
     """`base slim: image … → …; packages: numpy 1.26.4 → 2.0.0 and 3 more`."""
     from pipeline.lock.model import head_of
 
@@ -201,4 +202,15 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~@-])", r"\\\1", text)
 
 
-__all__ = ["Movement", "Policy", "branch_of", "keep", "lock_text", "movement", "pending", "policy_of", "withdraw"]
+__all__ = [
+    "Movement",
+    "Policy",
+    "branch_of",
+    "keep",
+    "lock_text",
+    "movement",
+    "pending",
+    "policy_of",
+    "withdraw",
+    "words",
+]

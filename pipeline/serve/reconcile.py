@@ -49,7 +49,7 @@ class Reconcile:
         now: float,
     ) -> bool:
         """Keeps what was found (rows of `pipeline status`, or why there are none), and mends it. `before` is what
-        `last` said before it was looked. False where a job came between, so that what was seen may be of the middle of it.
+        `last` said before it was looked. False where a job came between: what was seen may be of its middle.
         """
         with self._book.database.transaction():
             under_way = [job for job in self._queue.open() if job.manifest == manifest and job.action != "plan"]
