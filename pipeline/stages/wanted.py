@@ -87,7 +87,7 @@ def from_record(step: Step, bench: Bench, record: Any) -> Release:
 
 
 def known_by(step: Step, bench: Bench, record: Any) -> Release:
-    """As `from_record`, as far as what is live can be told by it: documents that are gone come out again as they were."""
+    """As `from_record`, as far as what is live can be told by it: documents that are gone come out as they were."""
     assert isinstance(step.work, TargetWork)
     try:
         return from_record(step, bench, record)
