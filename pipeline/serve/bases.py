@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from pipeline.lock.diff import Change
 from pipeline.lock.model import head_of
 from pipeline.noun import noun
 from pipeline.serve import proposals, rebuilds
-from pipeline.serve.book import Book, Tick
+from pipeline.serve.book import Tick
+from pipeline.serve.environment import environment
+from pipeline.serve.looks import Kit
 from pipeline.serve.model import OPEN, Reason, Tracked
-from pipeline.serve.ports import Commands, Git
-from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Repository
 
 EVERY = 60.0
@@ -26,19 +26,6 @@ _PREFIX = "bases "
 _PLACE = ".bases"
 _TRIES = 3
 _OUT_OF_REACH = 4
-Environment = Callable[[Repository], Mapping[str, str]]
-
-
-@noun
-class Kit:
-    """What the looks are done with; `environment` is what commands for a repository get."""
-
-    repositories: Mapping[str, Repository]
-    gits: Mapping[str, Git]
-    commands: Commands
-    book: Book
-    queue: Queue
-    environment: Environment
 
 
 @noun
@@ -114,7 +101,7 @@ class Bases:
     # -- one look -----------------------------------------------------------------------------------------------
 
     def _look(self, alike: Alike, now: float) -> None:
-        environment = self._kit.environment(alike.repository)
+        environ = environment(self._kit.environ, alike.repository)
         git = self._kit.gits[alike.repository.name]
         problem: PipelineError | None = None
         with git.at(alike.commit, _PLACE) as folder:
@@ -122,7 +109,7 @@ class Bases:
             for manifest in alike.manifests[:_TRIES]:
                 words = ["lock", manifest.path, "--upgrade", "bases.*", "--diff", "--output", "json"]
                 try:
-                    found = moved(*self._kit.commands.ask(words, environment, folder))
+                    found = moved(*self._kit.commands.ask(words, environ, folder))
                 except PipelineError as error:
                     problem = error
                     continue
@@ -185,4 +172,4 @@ def _bases(differences: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
             yield Change(one["entry"], one["name"], one["old"], one["new"])
 
 
-__all__ = ["Alike", "Bases", "Kit", "bases_key", "moved", "step"]
+__all__ = ["Alike", "Bases", "bases_key", "moved", "step"]

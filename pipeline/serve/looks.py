@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.noun import noun
 from pipeline.serve import drift
 from pipeline.serve.book import Book
+from pipeline.serve.environment import environment
 from pipeline.serve.model import Job, Tracked
 from pipeline.serve.ports import Commands, Git
 from pipeline.serve.queue import Queue
@@ -25,19 +26,18 @@ _NEAR = 0.1
 """The share of the interval that a look may be early, to go along with others."""
 _PLACE = ".looks"
 _NEVER = float("inf")
-Environment = Callable[[Repository], Mapping[str, str]]
 
 
 @noun
 class Kit:
-    """What looks are done with; `environment` is what commands for a repository get."""
+    """What looks are done with; `environ` is the server's environment."""
 
     repositories: Mapping[str, Repository]
     gits: Mapping[str, Git]
     commands: Commands
     book: Book
     queue: Queue
-    environment: Environment
+    environ: Mapping[str, str]
 
 
 class Looks:
@@ -121,7 +121,7 @@ class Looks:
             there = [manifest for manifest in manifests if (folder / manifest.path).is_file()]
             paths = [manifest.path for manifest in there]
             words = ["status", *paths, "--output", "json"]
-            said = kit.commands.ask(words, kit.environment(repository), folder) if there else (0, "[]", "")
+            said = kit.commands.ask(words, environment(kit.environ, repository), folder) if there else (0, "[]", "")
         rows = answers(paths, *said)
         for manifest in there:
             found = rows[manifest.path]
