@@ -12,7 +12,9 @@ from pipeline.errors import UsageError
 from pipeline.home import Home
 from pipeline.http import Http, Transport
 from pipeline.reporters.masks import Masks
+from pipeline.serve import looks
 from pipeline.serve.actions import actions
+from pipeline.serve.bases import Bases
 from pipeline.serve.book import Book
 from pipeline.serve.children import PATIENCE, Children
 from pipeline.serve.clocks import Clocks
@@ -75,6 +77,8 @@ class Core:
         self.hosts = {name: api_of(one.host, self._transport, now) for name, one in settings.repositories.items()}
         self.logs = self.state / "jobs"
         self.workers = Workers(self._kit(waits), settings.runs, self._failed)
+        self._looking = looks.Kit(settings.repositories, self.gits, self.children, self.book, self.queue, environ)
+        self.looks = looks.Looks(self._looking)
         self.outbox = self._outbox()
         self.rota = Rota(self._duties(), now, self._failed)
         self.listeners: list[Callable[[Job], None]] = []
@@ -114,6 +118,8 @@ class Core:
         return [
             *watches,
             Clocks(self.database, self.book, self.queue, self.settings.repositories),
+            Bases(self._looking),
+            self.looks,
             self.outbox,
             Keeping(self.database, self.queue, self.logs, self.settings.keep),
         ]
@@ -134,6 +140,8 @@ class Core:
         """A job has changed."""
         self.workers.wake()
         self.rota.wake(Outbox.name)
+        self.looks.heard(job)
+        self.rota.wake(self.looks.name)
         for listener in self.listeners:
             listener(job)
 
