@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.serve.book import Book
-from pipeline.serve.model import OPEN, Job, RepositoryStatus
+from pipeline.serve.model import Job, RepositoryStatus
 from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Repository, Settings
 from pipeline.serve.views_images import Images
@@ -104,6 +104,23 @@ class Views:
         """What waits for approval, with what it would do; the oldest first."""
         return tuple(self._job(job) for job in self._queue.open() if job.state == "approval")
 
+    def asking(self) -> int:
+        """How many jobs wait for approval."""
+        return int(self._book.database.execute("SELECT count(*) FROM jobs WHERE state = 'approval'")[0][0])
+
+    def pulse(self) -> Mapping[str, Any]:
+        """What changes when anything that is shown does: by name, values to compare with those of another moment."""
+        query = self._book.database.execute
+        found: dict[str, Any] = {"jobs newest": query("SELECT max(id) FROM jobs")[0][0]}
+        for id_, state in query("SELECT id, state FROM jobs WHERE state IN ('approval', 'waiting', 'running')"):
+            found[f"job {id_}"] = state
+            if state == "running":
+                found[f"log {id_}"] = self._runs.length(id_)
+        found["live all"] = hash(tuple(query("SELECT manifest, target, facts FROM live")))
+        for name, *how in query("SELECT name, state, seen, applied, detail, accepted FROM repositories"):
+            found[f"repository {name}"] = hash(tuple(how))
+        return found
+
     def log(self, job: int, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
         """Lines of a job's log from a byte offset on, of one step or of all; with an offset of -1 its end."""
         return page(self._runs.path(job), step, offset, most)
@@ -173,8 +190,4 @@ def _lines(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
-def is_open(row: JobRow) -> bool:
-    return row.state in OPEN
-
-
-__all__ = ["Views", "is_open"]
+__all__ = ["Views"]

@@ -30,6 +30,13 @@ class RunLogs:
     def path(self, job: int) -> Path:
         return self.folder / f"{job}.jsonl"
 
+    def length(self, job: int) -> int:
+        """Bytes of a job's log; 0 where there is none."""
+        try:
+            return self.path(job).stat().st_size
+        except OSError:
+            return 0
+
     def run(self, job: int, over: bool) -> RunView | None:
         """The run of a job as far as it came, None where none began. `over`: what was under way is so no more."""
         with self._lock:

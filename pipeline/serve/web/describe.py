@@ -38,16 +38,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _main() -> None:
+def described() -> dict[str, Any]:
+    """The description of the API, whatever else a server has."""
     from pipeline.serve.web import api, api_acts
 
     made = FastAPI(title="pipeline serve", version=__version__)
     made.include_router(api.router)
     made.include_router(api_acts.router)
-    print(json.dumps(describe(made), indent=2, ensure_ascii=False))
+    return describe(made)
 
 
 if __name__ == "__main__":
-    _main()
+    print(json.dumps(described(), indent=2, ensure_ascii=False))
 
-__all__ = ["describe"]
+__all__ = ["describe", "described"]

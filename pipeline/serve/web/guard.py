@@ -20,7 +20,7 @@ from pipeline.serve.web.answers import Told, cookie_name
 from pipeline.serve.web.asgi import App, Receive, Send, again, body_of
 from pipeline.serve.web.limits import BODY, Buckets
 from pipeline.serve.web.parts import Parts
-from pipeline.serve.web.problems import Bugs, Refused, for_people, plain_page, problem
+from pipeline.serve.web.problems import Bugs, Refused, for_people, problem
 from pipeline.serve.web.sessions import Sessions
 
 _OPEN = ("/healthz", "/sign-in", "/sign-out", "/favicon.ico")
@@ -31,7 +31,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 class Guard:
     """An ASGI application around another; `scope["state"]` gets `person` and `caller`."""
 
-    def __init__(self, app: App, parts: Parts, sessions: Sessions, bugs: Bugs, page: Any = plain_page) -> None:
+    def __init__(self, app: App, parts: Parts, sessions: Sessions, bugs: Bugs, page: Any) -> None:
         self._app, self._parts, self._sessions, self._bugs, self._page = app, parts, sessions, bugs, page
         self._hosts = hosts(parts.settings)
         self._calls = Buckets(parts.rates.calls, parts.now)
@@ -126,8 +126,9 @@ class Guard:
             raise Refused(403, f"{person.name} may look, not act")
 
     def _check_form(self, path: str, person: Person, headers: dict[str, str], body: bytes) -> None:
-        if path.startswith("/api/") and person.by == "open":
-            # Nothing that a page elsewhere sends of itself has this type, and the origin was looked at.
+        if not person.role or (path.startswith("/api/") and person.by == "open"):
+            # The origin was looked at. Who signs in has no secret yet to bind a token to; where all may act, nothing
+            # that a page elsewhere sends of itself has the type of the API's bodies.
             return
         given = headers.get("x-csrf-token", "")
         if not given and headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):

@@ -1,4 +1,4 @@
-"""The dashboard's pages: manifests, jobs, runs, what waits, images and repositories, rendered here and readable as such.
+"""The dashboard's pages: manifests, jobs, runs, what waits, images and repositories.
 
 Scripts add what is live: without them every page can be read, and every button works.
 """
@@ -15,7 +15,7 @@ from pipeline.serve.acts import Missing
 from pipeline.serve.model import OPEN, Tracked
 from pipeline.serve.views_log import PAGE
 from pipeline.serve.views_model import STANDINGS, JobView, RunView
-from pipeline.serve.web.answering import Number, parts_of, there
+from pipeline.serve.web.answering import Before, Number, Offset, parts_of, there
 from pipeline.serve.web.page_words import clock
 from pipeline.serve.web.rendering import STATIC, render
 
@@ -73,7 +73,7 @@ def rollback(request: Request, manifest: Text, target: Text) -> Response:
 
 
 @router.get("/jobs")
-def jobs(request: Request, manifest: Text = "", before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None) -> Response:
+def jobs(request: Request, manifest: Text = "", before: Before = None) -> Response:
     views = parts_of(request).views
     opened = [row for row in views.open_jobs() if manifest in ("", row.manifest)] if before is None else []
     return render(request, "jobs.html", page=views.jobs(before, 50, manifest), opened=opened, manifest=manifest)
@@ -118,7 +118,7 @@ def _pictures(run: RunView | None, now: float) -> dict[str, Any]:
 
 
 @router.get("/jobs/{id_}/lines")
-def lines(request: Request, id_: Number, offset: Annotated[int, Query(ge=-1, lt=1 << 62)] = 0, step: Text = "") -> Response:
+def lines(request: Request, id_: Number, offset: Offset = 0, step: Text = "") -> Response:
     """Lines of a job's log for the page's script: [time, step, about, text]."""
     views = parts_of(request).views
     page = views.log(id_, step, offset, PAGE if offset >= 0 else _TAIL)
@@ -131,7 +131,9 @@ def log(request: Request, id_: Number, step: Text = "") -> Response:
     """All of a job's log as text, in the times of UTC."""
     views = parts_of(request).views
     there(views.job(id_), f"job {id_}")
-    return PlainTextResponse(_texts(views, id_, step), headers={"Content-Disposition": f"inline; filename=job-{id_}.log"})
+    return PlainTextResponse(
+        _texts(views, id_, step), headers={"Content-Disposition": f"inline; filename=job-{id_}.log"}
+    )
 
 
 def _texts(views: Any, id_: int, step: str) -> str:
@@ -186,13 +188,21 @@ def repositories(request: Request) -> Response:
 
 
 @router.get("/static/{stamp}/{name}")
-def static(stamp: str, name: str) -> Response:
+def static(name: str) -> Response:
     """A file of the folder, by its plain name. The stamp changes with the files, so that they may be kept for long."""
     file = STATIC / name
     if file.parent != STATIC or file.suffix not in _TYPES or not file.is_file():
         raise Missing(f"there is no file '{name}'")
     kept = "public, max-age=31536000, immutable"
     return FileResponse(file, media_type=_TYPES[file.suffix], headers={"Cache-Control": kept})
+
+
+@router.get("/sign-in")
+def sign_in(request: Request, next: Text = "/", wrong: Text = "") -> Response:
+    access = parts_of(request).settings.access
+    return render(
+        request, "sign_in.html", next=next, wrong=wrong, tokens=bool(access.tokens), oidc=access.oidc is not None
+    )
 
 
 @router.get("/favicon.ico")

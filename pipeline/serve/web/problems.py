@@ -7,7 +7,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -38,16 +37,6 @@ def problem(
     return Response(json.dumps(body, ensure_ascii=False), status, dict(headers or {}), TYPE)
 
 
-def plain_page(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The same for people, where the dashboard has no page of its own for it."""
-    title = f"{status} {HTTPStatus(status).phrase}"
-    text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<h1>{title}</h1><p>{escape(detail)}</p><p><a href="/">All manifests</a></p></html>'
-    )
-    return Response(text, status, dict(headers or {}), "text/html; charset=utf-8")
-
-
 def for_people(path: str, headers: Mapping[str, str]) -> bool:
     """Whether a browser asks for a page."""
     programs = path.startswith(("/api/", "/hooks/")) or path in ("/metrics", "/healthz")
@@ -75,4 +64,4 @@ class Bugs:
         return reference
 
 
-__all__ = ["TYPE", "Bugs", "Refused", "for_people", "plain_page", "problem"]
+__all__ = ["TYPE", "Bugs", "Refused", "for_people", "problem"]

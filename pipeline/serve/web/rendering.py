@@ -58,11 +58,11 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     common = {
         "person": person,
         "may_act": person.may("act"),
-        "csrf": request.app.state.sessions.csrf(person) if person.role else "",
+        "csrf": request.app.state.sessions.csrf(person),
         "open": is_open(parts.settings.access),
         "here": request.url.path,
         "now": time.time(),
-        "asking": len(parts.queue.asking()) if person.role else 0,
+        "asking": parts.views.asking() if person.role else 0,
     }
     return HTMLResponse(_environment().get_template(template).render({**common, **values}), status)
 

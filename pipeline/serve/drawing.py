@@ -1,0 +1,210 @@
+"""Where things go in the dashboard's pictures: a run's graph in columns, and bars along a time line. Pure.
+
+The graph is laid out as by Sugiyama and others (1981): columns by the longest way from a start, then within each the
+order that crosses the fewest edges, found by moving nodes to the mean place of their neighbours a few times.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from pipeline.events import entry_of
+from pipeline.noun import noun
+from pipeline.serve.views_model import StepState, StepView
+
+WIDTH, HEIGHT, ACROSS, DOWN = 188, 46, 52, 14
+_EDGE = 8
+_SWEEPS = 6
+_SINGLE, MOST = 36, 240
+"""With more steps than the first, those of one entry are drawn as one; with more boxes than the second, nothing is."""
+
+_WORST: tuple[StepState, ...] = ("failed", "stopped", "running", "waiting", "skipped", "made", "hit")
+
+
+@noun
+class Box:
+    """A node: steps of one entry, `done` of `count` of them. Of kind "" it is a point between crowds. `x`, `y` are of
+    its upper left corner, in pixels.
+    """
+
+    id: str
+    kind: str
+    name: str
+    state: StepState
+    x: int
+    y: int
+    count: int = 1
+    done: int = 0
+    words: str = ""
+
+
+@noun
+class Edge:
+    """A way from what is needed to what needs it, as an SVG path (SVG 2, 9.3); `lit`: what it leads to goes on now."""
+
+    path: str
+    state: StepState
+
+
+@noun
+class Drawing:
+    boxes: tuple[Box, ...]
+    edges: tuple[Edge, ...]
+    width: int
+    height: int
+
+
+def graph(steps: Sequence[StepView]) -> Drawing | None:
+    """The picture of a run's steps; None where there are no edges to draw, or too many boxes to look at."""
+    joined = _joined(steps, single=len(steps) <= _SINGLE)
+    needs = {box.id: needed for box, needed in joined}
+    if len(joined) > MOST or not any(needs.values()):
+        return None
+    columns = _ordered(_columns(needs), needs)
+    spots = _spots(columns)
+    boxes = [_at(box, spots[box.id]) for box, _ in joined]
+    known = {box.id: box for box in boxes}
+    edges = [_edge(known[need], known[id_]) for id_, needed in needs.items() for need in needed]
+    tallest = max(len(column) for column in columns)
+    width = len(columns) * (WIDTH + ACROSS) - ACROSS + 2 * _EDGE
+    return Drawing(tuple(boxes), tuple(edges), width, tallest * (HEIGHT + DOWN) - DOWN + 2 * _EDGE)
+
+
+# -- which boxes there are --------------------------------------------------------------------------------------------
+
+
+def _joined(steps: Sequence[StepView], single: bool) -> list[tuple[Box, tuple[str, ...]]]:
+    """Boxes, each with those that it needs."""
+    whose = {step.id: step.id if single or not step.kind else entry_of(step.kind, step.name) for step in steps}
+    members: dict[str, list[StepView]] = {}
+    for step in steps:
+        members.setdefault(whose[step.id], []).append(step)
+    found = []
+    for id_, own in members.items():
+        needs = dict.fromkeys(whose[need] for step in own for need in step.needs if need in whose)
+        found.append((_box(id_, own), tuple(need for need in needs if need != id_)))
+    return found
+
+
+def _box(id_: str, own: Sequence[StepView]) -> Box:
+    first, states = own[0], {step.state for step in own}
+    state = next(one for one in _WORST if one in states)
+    if state == "waiting" and states & {"made", "hit"} and any(step.state == "made" for step in own):
+        state = "running"
+    done = sum(step.state in ("made", "hit") for step in own)
+    name = id_.partition(" ")[2] if first.kind else first.name
+    return Box(id_, first.kind, name, state, 0, 0, len(own), done, first.said if len(own) == 1 else "")
+
+
+def _at(box: Box, spot: tuple[int, int]) -> Box:
+    return Box(box.id, box.kind, box.name, box.state, *spot, box.count, box.done, box.words)
+
+
+# -- where they go ----------------------------------------------------------------------------------------------------
+
+
+def _columns(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    depth: dict[str, int] = {}
+    # What is needed comes before what needs it, but where steps of one entry were joined: then a few rounds more.
+    for _ in range(len(needs) + 1):
+        before = dict(depth)
+        for id_, needed in needs.items():
+            depth[id_] = min(len(needs), 1 + max((depth.get(need, 0) for need in needed), default=-1))
+        if depth == before:
+            break
+    columns: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
+    for id_, number in depth.items():
+        columns[number].append(id_)
+    return [column for column in columns if column]
+
+
+def _ordered(columns: list[list[str]], needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Each column in the order of what its nodes lean on, forth and back."""
+    users: dict[str, list[str]] = {}
+    for id_, needed in needs.items():
+        for need in needed:
+            users.setdefault(need, []).append(id_)
+    for sweep in range(_SWEEPS):
+        towards: Mapping[str, Sequence[str]] = users if sweep % 2 else needs
+        # As a part of its column: columns differ in height.
+        place = {id_: (rank + 0.5) / len(column) for column in columns for rank, id_ in enumerate(column)}
+        for column in columns[::-1] if sweep % 2 else columns:
+            column.sort(key=lambda id_: _mean([place[one] for one in towards.get(id_, ())], place[id_]))
+            place.update({id_: (rank + 0.5) / len(column) for rank, id_ in enumerate(column)})
+    return columns
+
+
+def _mean(values: Sequence[float], default: float) -> float:
+    return sum(values) / len(values) if values else default
+
+
+def _spots(columns: Sequence[Sequence[str]]) -> dict[str, tuple[int, int]]:
+    """Columns stand beside each other, each in the middle of the height."""
+    tallest = max(len(column) for column in columns)
+    found = {}
+    for across, column in enumerate(columns):
+        top = (tallest - len(column)) * (HEIGHT + DOWN) // 2
+        for rank, id_ in enumerate(column):
+            found[id_] = (_EDGE + across * (WIDTH + ACROSS), _EDGE + top + rank * (HEIGHT + DOWN))
+    return found
+
+
+def _edge(start: Box, end: Box) -> Edge:
+    x1 = start.x + (WIDTH if start.kind else WIDTH // 2)
+    y1, y2 = start.y + HEIGHT // 2, end.y + HEIGHT // 2
+    x2 = end.x + (0 if end.kind else WIDTH // 2)
+    middle = (x2 - x1) // 2
+    return Edge(f"M{x1} {y1}C{x1 + middle} {y1} {x2 - middle} {y2} {x2} {y2}", end.state)
+
+
+# -- the time line ----------------------------------------------------------------------------------------------------
+
+
+@noun
+class Bar:
+    """A step on the time line: where its bar begins and how long it is, in thousandths of the whole."""
+
+    step: StepView
+    x: float
+    width: float
+    seconds: float
+
+
+def bars(steps: Iterable[StepView], started: float, now: float) -> tuple[Bar, ...]:
+    """Steps that have begun, in that order, from when the first did to `now`, or to when the last ended."""
+    begun = sorted((step for step in steps if step.started), key=lambda step: step.started)
+    if not begun:
+        return ()
+    least = min(started or begun[0].started, begun[0].started)
+    whole = max(0.001, max(step.ended or now for step in begun) - least)
+    return tuple(_bar(step, least, whole, now) for step in begun)
+
+
+def _bar(step: StepView, least: float, whole: float, now: float) -> Bar:
+    seconds = step.seconds or max(0.0, (step.ended or now) - step.started)
+    x = min(997.0, 1000 * max(0.0, step.started - least) / whole)
+    return Bar(step, round(x, 1), round(max(3.0, min(1000 - x, 1000 * seconds / whole)), 1), seconds)
+
+
+def counted(steps: Iterable[StepView]) -> dict[StepState, int]:
+    """How many steps are in each state, points not counted."""
+    return dict(Counter(step.state for step in steps if step.kind))
+
+
+# -- an image's layers ------------------------------------------------------------------------------------------------
+
+
+def strip(sizes: Sequence[int]) -> list[tuple[float, float]]:
+    """(beginning, width) of each in thousandths of the whole; what would be too thin to see is widened a little."""
+    whole = sum(sizes) or 1
+    widths = [max(4.0, 1000 * size / whole) for size in sizes]
+    scale = 1000 / (sum(widths) or 1)
+    found, x = [], 0.0
+    for width in widths:
+        found.append((round(x, 1), round(width * scale, 1)))
+        x += width * scale
+    return found
+
+
+__all__ = ["HEIGHT", "WIDTH", "Bar", "Box", "Drawing", "Edge", "bars", "counted", "graph", "strip"]

@@ -1,0 +1,52 @@
+// Times in this device's zone, with UTC when pointed at; and "3 min ago", which grows old as the page does.
+const UNITS = [[86400, "day", "days"], [3600, "h", "h"], [60, "min", "min"]];
+
+export function relative(at, now) {
+  const apart = now - at;
+  if (Math.abs(apart) < 5) return apart >= 0 ? "just now" : "now";
+  const words = span(Math.abs(apart));
+  return apart > 0 ? `${words} ago` : `in ${words}`;
+}
+
+function span(value) {
+  for (const [whole, one, many] of UNITS) {
+    if (value >= whole) {
+      const count = Math.floor(value / whole);
+      return `${count} ${count === 1 ? one : many}`;
+    }
+  }
+  return `${Math.floor(value)} s`;
+}
+
+export function lasted(value) {
+  if (value < 59.95) return `${Math.max(0, value).toFixed(1)} s`;
+  const whole = Math.round(value);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+export function clock(at) {
+  return at ? new Date(at * 1000).toLocaleTimeString([], { hour12: false }) : "";
+}
+
+export function utc(at) {
+  return `${new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+export function times() {
+  const tick = () => {
+    const now = Date.now() / 1000;
+    for (const each of document.querySelectorAll("time[datetime]")) {
+      const at = Date.parse(each.dateTime) / 1000;
+      const text = "clock" in each.dataset ? clock(at) : relative(at, now);
+      if (each.textContent !== text) each.textContent = text;
+      if (!("clock" in each.dataset) && !each.dataset.local) {
+        each.dataset.local = "1";
+        each.title = `${new Date(at * 1000).toLocaleString()} (${utc(at)})`;
+      }
+    }
+    for (const each of document.querySelectorAll("[data-since]")) each.textContent = lasted(now - Number(each.dataset.since));
+  };
+  tick();
+  setInterval(tick, 1000);
+  return tick;
+}
