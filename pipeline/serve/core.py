@@ -140,8 +140,8 @@ class Core:
         """A job has changed."""
         self.workers.wake()
         self.rota.wake(Outbox.name)
-        self.looks.heard(job)
-        self.rota.wake(self.looks.name)
+        if self.looks.heard(job):
+            self.rota.wake(self.looks.name)
         for listener in self.listeners:
             listener(job)
 

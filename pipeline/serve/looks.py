@@ -52,10 +52,14 @@ class Looks:
         self._changed: deque[str] = deque()
         self._refreshed = 0.0
 
-    def heard(self, job: Job) -> None:
-        """A job changed: has it ended, what it may have changed is looked at with the next call. For any thread."""
-        if job.state in ("done", "failed", "cancelled") and drift.deploys(job):
+    def heard(self, job: Job) -> bool:
+        """Whether a job that changed has ended and may have changed what is live: that is looked at with the next call.
+        For any thread.
+        """
+        ended = job.state in ("done", "failed", "cancelled") and drift.deploys(job)
+        if ended:
             self._changed.append(job.manifest.id)
+        return ended
 
     def due(self, now: float) -> float | None:
         if self._changed or now < self._refreshed:
