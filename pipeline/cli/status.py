@@ -147,6 +147,9 @@ def _drift(service: Service, what: Observation) -> tuple[Sequence[Difference], s
         return (), ""
     kept = service.verified()
     if passed := kept.get(service.name) if kept else None:
+        if what.revision and what.revision != passed.revision:
+            # Field by field it would only be told how the two differ.
+            return (Difference("the revision", f"{what.revision}, which passed no checks", passed.revision),), ""
         try:
             return service.target.differences(passed), ""
         except (OutOfReach, UsageError) as error:

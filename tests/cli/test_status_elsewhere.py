@@ -64,3 +64,14 @@ def test_a_record_that_was_deleted_is_told() -> None:
     assert "was changed" not in told(cluster, reached=False)
     cluster.delete("Deployment", "shop-prod")
     assert "was changed" not in told(cluster)
+
+
+def test_a_rollout_that_was_killed_is_told_by_its_revision() -> None:
+    cluster, time = MemoryCluster(), Time()
+    target, one, two = target_in(cluster, time), release("one"), release("two")
+    gate.release(target, one, verified=target.verified(), clock=time, wait=time.wait)
+    target.rollout(two)
+    code, said = asked(cluster, check=True)
+    assert code == 10
+    assert f"was changed: the revision: {two.revision}, which passed no checks → {one.revision}" in said
+    assert "spec.template" not in said
