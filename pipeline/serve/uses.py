@@ -64,7 +64,7 @@ def entry(manifest: Tracked, blob: str, commit: str, snapshot: Snapshot, environ
             raise ResolveError(f"{manifest.path}: there is no such file", remedy="does a link lead nowhere?")
         document = source.parse(text, manifest.path)
     except (ManifestError, ResolveError) as error:
-        return Entry(manifest, "", blob, tuple(sorted(own)), error=str(error), commit=commit)
+        return Entry(manifest, "", blob, tuple(sorted(own - {manifest.path})), error=str(error), commit=commit)
     data, files = interpolate.guessed(document, environ, _UNKNOWN)
     found = {*own}
     for path in (*files, *_of_schema(data)):
