@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from webmaker import ACT, COMMIT, LOOK, PROD, TOKENS, Web, csrf, session
+from webmaker import ACT, COMMIT, LOOK, PROD, TOKENS, Web, session
 
 from pipeline.manifest.model import Secret
 from pipeline.serve.settings import Access, Oidc, Proxy, Repository, Settings, Token
@@ -174,7 +174,7 @@ def test_a_name_that_was_led_here_is_refused(tmp_path: Path, host: str) -> None:
 def test_a_session_begins_with_a_token_and_ends(tmp_path: Path) -> None:
     web = Web(tmp_path).fill()
     client = web.client
-    answer = client.post("/sign-in", data={"token": LOOK, "next": "/jobs", "csrf": csrf(client)})
+    answer = client.post("/sign-in", data={"token": LOOK, "next": "/jobs"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/jobs")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and LOOK not in cookie and "Secure" not in cookie
@@ -208,7 +208,7 @@ def test_a_session_ends_with_time_and_settings(tmp_path: Path) -> None:
 def test_a_session_behind_tls_has_a_cookie_for_it(tmp_path: Path) -> None:
     web = Web(tmp_path, Access(tokens=TOKENS, **TLS), host="0.0.0.0", url="https://pipeline.example.com")
     client = web.at("192.0.2.1", "https://pipeline.example.com")
-    answer = client.post("/sign-in", data={"token": ACT, "csrf": csrf(client)})
+    answer = client.post("/sign-in", data={"token": ACT})
     assert answer.headers["set-cookie"].startswith("__Host-pipeline=")
     assert "Secure" in answer.headers["set-cookie"] and "Path=/;" in answer.headers["set-cookie"]
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
@@ -216,7 +216,7 @@ def test_a_session_behind_tls_has_a_cookie_for_it(tmp_path: Path) -> None:
 
 def test_a_wrong_token_leads_back_to_the_form(tmp_path: Path) -> None:
     client = Web(tmp_path).client
-    given = {"token": "nonsense", "next": "//evil.example.com/x", "csrf": csrf(client)}
+    given = {"token": "nonsense", "next": "//evil.example.com/x"}
     answer = client.post("/sign-in", data=given)
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?wrong=token&next=%2F")
     assert "set-cookie" not in answer.headers
@@ -225,7 +225,7 @@ def test_a_wrong_token_leads_back_to_the_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", ["https://evil.example.com", "//evil.example.com", "/\\evil.example.com", "jobs"])
 def test_signing_in_leads_nowhere_else(tmp_path: Path, after: str) -> None:
     client = Web(tmp_path).client
-    answer = client.post("/sign-in", data={"token": ACT, "next": after, "csrf": csrf(client)})
+    answer = client.post("/sign-in", data={"token": ACT, "next": after})
     assert answer.headers["location"] == "/"
 
 
@@ -259,7 +259,7 @@ def test_what_another_sites_page_sends_is_refused(tmp_path: Path, headers: dict[
     web = Web(tmp_path / "b").fill()
     given = session(web.client)
     assert web.client.post("/api/v1/jobs", json=asked, headers={**headers, **given}).status_code == 403
-    form = {"token": ACT, "csrf": csrf(web.client)}
+    form = {"token": ACT}
     assert web.at().post("/sign-in", data=form, headers=headers).status_code == 403
     assert web.at(token=ACT).post("/api/v1/jobs", json=asked, headers=headers).status_code == 201
 
