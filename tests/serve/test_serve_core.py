@@ -1,0 +1,170 @@
+"""The server's core, step by step: commits become runs of the command line, and what goes wrong is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from servelab import CONFIG, Lab, manifest
+
+from pipeline.errors import UsageError
+from pipeline.serve.model import Job, Reason, Tracked
+from pipeline.store.lookup import find
+
+BAD = "manifests/bad.yaml"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path / "lab", {**manifest("one"), **manifest("two")})
+
+
+def test_a_commit_becomes_a_run_of_what_it_changed(lab: Lab) -> None:
+    core = lab.core()
+    lab.settle(core)
+    first = core.queue.jobs(10)
+    assert {(job.manifest.path, job.state) for job in first} == {
+        ("manifests/one.yaml", "done"),
+        ("manifests/two.yaml", "done"),
+    }
+    commit = lab.origin.commit({"manifests/two.txt": "second"}, "Newer text")
+    lab.settle(core)
+    job = core.queue.jobs(1)[0]
+    assert (job.manifest.path, job.commit, job.state, job.exit_code) == ("manifests/two.yaml", commit, "done", 0)
+    assert "Newer text" in job.reason.text and len(core.queue.jobs(10)) == 3
+    run = core.journal.run(job.told["run"])
+    assert run and run.asked.trigger == f"serve, job {job.id}: {job.reason.text}"
+    assert job.told["images"]["two"] == find(core.store, "two/two:latest").image.digest
+    core.close()
+
+
+def test_what_is_wrong_with_a_manifest_is_told(lab: Lab) -> None:
+    core = lab.core()
+    lab.origin.commit({"manifests/one.yaml": "version: 1\nname: one\nimages: {one: {base: nope}}\n"}, "Break it")
+    lab.settle(core)
+    job = next(job for job in core.queue.jobs(9) if job.manifest.path.endswith("one.yaml"))
+    assert (job.state, job.exit_code) == ("failed", 2)
+    assert job.told["text"].startswith("manifests/one.yaml:3:")
+    assert "nope" in job.told["text"]
+    core.close()
+
+
+def test_another_server_on_the_same_home_is_refused(lab: Lab) -> None:
+    core = lab.core()
+    with pytest.raises(UsageError, match=r"process \d+ serves from .* already"):
+        lab.core()
+    core.close()
+    lab.core().close()
+
+
+def test_what_is_out_of_reach_is_tried_again_and_given_up(lab: Lab) -> None:
+    text = "version: 1\nname: one\nbases: {far: {image: 127.0.0.1:1/none:v1}}\nimages: {one: {base: far}}\n"
+    lab.origin.commit({"manifests/one.yaml": f"{text}retry: {{attempts: 1}}\n"}, "Out of reach")
+    core = lab.core(waits=(30.0, 60.0))
+    lab.settle(core, 20)
+    job = next(job for job in core.queue.open() if job.manifest.path.endswith("one.yaml"))
+    assert (job.state, job.attempt, job.due > lab.now) == ("waiting", 1, True)
+    lab.settle(core, 200)
+    ended = core.queue.job(job.id)
+    assert ended and (ended.state, ended.exit_code, ended.attempt) == ("failed", 4, 3)
+    assert "does not answer" in ended.told["text"]
+    core.close()
+
+
+def test_a_later_commit_takes_the_place_of_one_that_is_tried_again(lab: Lab) -> None:
+    text = "version: 1\nname: one\nbases: {far: {image: 127.0.0.1:1/none:v1}}\nimages: {one: {base: far}}\n"
+    lab.origin.commit({"manifests/one.yaml": f"{text}retry: {{attempts: 1}}\n"}, "Out of reach")
+    core = lab.core(waits=(1000.0,))
+    lab.settle(core, 20)
+    lab.origin.commit(manifest("one", "mended"), "Mend it")
+    lab.settle(core)
+    states = [job.state for job in core.queue.jobs(9, "models/manifests/one.yaml")]
+    assert states == ["done", "replaced"]
+    core.close()
+
+
+def test_a_commit_that_waits_for_approval_is_planned_and_then_run(lab: Lab) -> None:
+    lab.config.write_text(CONFIG.replace("poll: 20s", "poll: 20s, approve: true"))
+    core = lab.core()
+    lab.settle(core)
+    waiting = [job for job in core.queue.open() if job.state == "approval"]
+    assert len(waiting) == 2 and not core.journal.runs(9)
+    assert any("layer" in line for line in waiting[0].told["plan"])
+    core.queue.approve(waiting[0].id, "Ada")
+    lab.settle(core)
+    approved = core.queue.job(waiting[0].id)
+    assert approved and (approved.state, approved.approved_by) == ("done", "Ada")
+    assert [job.id for job in core.queue.open()] == [waiting[1].id]
+    core.close()
+
+
+def test_a_commands_environment_is_what_the_settings_pass_on(lab: Lab) -> None:
+    text = manifest("one")["manifests/one.yaml"].replace("base: none", 'base: none, env: {A: "${env:GIVEN}"}')
+    lab.origin.commit({"manifests/one.yaml": text}, "Read the environment")
+    lab.environ |= {"GIVEN": "x", "HIDDEN": "y"}
+    core = lab.core()
+    lab.settle(core)
+    job = core.queue.jobs(1, "models/manifests/one.yaml")[0]
+    assert job.state == "failed" and "GIVEN is not set" in job.told["text"]
+    core.close()
+    lab.config.write_text(CONFIG.replace("poll: 20s", "poll: 20s, environment: [GIVEN]"))
+    core = lab.core()
+    core.queue.add(Job(0, job.manifest, "run", Reason("hand", "again", who="Ada")))
+    lab.settle(core)
+    assert core.queue.jobs(1, "models/manifests/one.yaml")[0].state == "done"
+    core.close()
+
+
+def test_a_job_for_what_is_not_there_fails_with_a_reason(lab: Lab) -> None:
+    core = lab.core()
+    lab.settle(core)
+    added = [
+        core.queue.add(Job(0, Tracked("models", "manifests/no.yaml"), "run", Reason("hand", "by hand"))),
+        core.queue.add(Job(0, Tracked("gone", "manifests/one.yaml"), "run", Reason("hand", "by hand"))),
+    ]
+    lab.settle(core)
+    ended = [core.queue.job(job.id) for job in added]
+    assert [job and job.state for job in ended] == ["failed", "failed"]
+    assert ended[0] and "has no manifests/no.yaml" in ended[0].told["text"]
+    assert ended[1] and "'gone'" in ended[1].told["text"]
+    core.close()
+
+
+def test_a_job_that_is_cancelled_before_its_attempt_is_not_begun(lab: Lab) -> None:
+    core = lab.core()
+    lab.settle(core)
+    job = core.queue.add(Job(0, Tracked("models", "manifests/one.yaml"), "run", Reason("hand", "by hand")))
+    taken = core.queue.take()
+    assert taken and taken.id == job.id
+    core.queue.cancel(job.id, "Ada")
+    core.close()
+    # As after a kill: it ran, and somebody had said that it shall not.
+    core = lab.core()
+    lab.settle(core)
+    ended = core.queue.job(job.id)
+    assert ended and ended.state == "cancelled" and "Ada" in ended.told["text"]
+    assert not (core.logs / f"{job.id}.jsonl").exists()
+    core.close()
+
+
+def test_a_command_that_ended_before_the_kill_is_not_run_again(lab: Lab) -> None:
+    core = lab.core()
+    lab.settle(core)
+    job = core.queue.add(Job(0, Tracked("models", "manifests/one.yaml"), "run", Reason("hand", "by hand")))
+    core.queue.take()
+    events = [
+        {"event": "attempt", "attempt": 1, "at": 1.0},
+        {"event": "run-started", "manifest": "one", "steps": 4, "entries": {}},
+        {"event": "run-ended", "report": {"seconds": 1.0, "made": 3, "hits": 1, "images": {"one": "sha256:ab"}}},
+        {"event": "command-ended", "exit_code": 0},
+    ]
+    (core.logs / f"{job.id}.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    runs = len(core.journal.runs(99))
+    core.close()
+    core = lab.core()
+    lab.settle(core)
+    ended = core.queue.job(job.id)
+    assert ended and ended.state == "done" and ended.told["text"].startswith("done in 1.0 s: 3 made")
+    assert len(core.journal.runs(99)) == runs
+    core.close()
