@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.errors import UsageError
 from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Cluster, Object
 from pipeline.kubernetes.quota import EXCEEDED, waiting_helps
@@ -23,6 +24,7 @@ _AT_ONCE = {
 _NO_IMAGE = re.compile(
     r"not found|manifest unknown|unauthorized|denied|forbidden|no basic auth|x509|no match for platform", re.I
 )
+_MISSES = re.compile(r'(secret|configmap) "([^"]+)" not found')
 _NO_BEGINNING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 _RESTARTS = 2
 _LONGEST = 400
@@ -123,7 +125,7 @@ def _container(cluster: Cluster, pod: str, container: Mapping[str, Any]) -> Iter
         told = message if reason == "ErrImagePull" else _event(cluster, pod, ("Failed",)) or message
         yield bool(_NO_IMAGE.search(told)), _cut(f"the image cannot be pulled: {told}")
     elif reason in _AT_ONCE:
-        yield True, _cut(f"pod {pod} cannot start ({reason}): {message}")
+        yield not _came_since(cluster, message), _cut(f"pod {pod} cannot start ({reason}): {message}")
     elif reason == "CrashLoopBackOff" or (restarts and not container.get("ready")):
         last = (container.get("lastState") or {}).get("terminated") or {}
         times = f"{restarts} time{'s' * (restarts != 1)}"
@@ -132,6 +134,17 @@ def _container(cluster: Cluster, pod: str, container: Mapping[str, Any]) -> Iter
         yield False, f"pod {pod} {_end(state['terminated'])}"
     elif "running" in state and not container.get("ready") and (told := _event(cluster, pod, ("Unhealthy",))):
         yield False, _cut(f"pod {pod} runs and is not ready: {told}")
+
+
+def _came_since(cluster: Cluster, message: str) -> bool:
+    """Whether what a pod misses is there by now, and the kubelet has only not looked again."""
+    if not (found := _MISSES.search(message)):
+        return False
+    kind, name = found.groups()
+    try:
+        return cluster.get({"secret": "Secret", "configmap": "ConfigMap"}[kind], name) is not None
+    except UsageError:
+        return False
 
 
 def _end(terminated: Mapping[str, Any]) -> str:

@@ -108,6 +108,14 @@ def test_why_it_is_not_ready_in_the_clusters_words(
     assert live(cluster)["spec"]["replicas"] == 0
 
 
+def test_a_secret_that_has_come_since_is_waited_for(cluster: MemoryCluster, time: Time) -> None:
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "db" not found'}
+    status = {"containerStatuses": [{"ready": False, "state": {"waiting": waiting}}]}
+    cluster.behaves = lambda _: status if time.now < 5 else {}
+    cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "data": {}})
+    assert roll(cluster, time, release()).seconds >= 5
+
+
 def test_what_hands_change_is_drift_and_mended(cluster: MemoryCluster, time: Time) -> None:
     one = release(env={"LEVEL": "info"}, replicas=3)
     roll(cluster, time, one)
@@ -119,10 +127,25 @@ def test_what_hands_change_is_drift_and_mended(cluster: MemoryCluster, time: Tim
         "Deployment shop-prod spec.replicas: 1 → 3 (set by kubectl-edit)",
         "Deployment shop-prod spec.paused: true → none (set by kubectl-edit)",
     ]
+    # None of it makes pods anew.
+    assert not any(each.restarts for each in target.differences(one))
+    assert any(each.restarts for each in target.differences(release("two")))
     assert not gate.is_live(target, one, target.verified())
     roll(cluster, time, one)
     assert target.differences(one) == []
     assert "paused" not in live(cluster)["spec"]
+
+
+def test_what_it_had_at_another_name_is_known(cluster: MemoryCluster, time: Time) -> None:
+    roll(cluster, time, release())
+    again = target_in(cluster, time, name="other", context="prod")
+    ((place, how),) = again.left().items()
+    assert place == "shop-prod in namespace default of https://memory.invalid"
+    assert "kubectl delete deployment,service,ingress,hpa,secret -n default --context prod -l app" in how
+    assert "instance=shop-prod," in how
+    assert target_in(cluster, time).left() == {}
+    cluster.delete("Deployment", NAME)
+    assert again.left() == {}
 
 
 def test_a_field_of_a_controller_is_not_taken_unless_asked(cluster: MemoryCluster, time: Time) -> None:
