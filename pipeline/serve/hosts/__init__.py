@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
@@ -38,6 +39,7 @@ _HOOKS: Mapping[str, tuple[Signed, Reading]] = {
     "gitea": (gitea.signed, gitea.event),
     "azure-devops": (azure_devops.signed, azure_devops.event),
 }
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NOT_WHAT_WAS_ASKED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
@@ -66,7 +68,13 @@ class _Sound:
         return self._soundly(lambda: self._api.propose(branch, into, title, body))
 
     def requests(self) -> list[Request]:
-        return self._soundly(lambda: self._api.requests())
+        return self._soundly(self._requests)
+
+    def _requests(self) -> list[Request]:
+        found = self._api.requests()
+        for one in found:
+            _check(Opened((), one))
+        return found
 
     def url(self, commit: str) -> str:
         return self._api.url(commit)
@@ -95,11 +103,24 @@ def read(kind: HostKind, headers: Mapping[str, str], body: bytes, secret: Secret
     signed(lower, body, secret.reveal(), now)
     data = data_of(lower, body)
     try:
-        return event(lower, data)
+        found = event(lower, data)
+        _check(found)
     except _NOT_WHAT_WAS_ASKED as error:
         raise Refused(
             f"the webhook is not as {kind} documents it ({error!r:.100})", "malformed", remedy=_FORM
         ) from error
+    return found
+
+
+def _check(event: Event) -> None:
+    """ValueError for what Git must never be given as a commit, or an API as a number."""
+    if isinstance(event, Nothing):
+        return
+    commit = event.commit if isinstance(event, Push) else event.request.commit
+    if not (isinstance(commit, str) and (_HASH.fullmatch(commit) or (commit == "" and isinstance(event, Push)))):
+        raise ValueError("a commit is no full hash")
+    if isinstance(event, Opened) and not isinstance(event.request.number, int):
+        raise ValueError("a request's number is none")
 
 
 class Receiver:

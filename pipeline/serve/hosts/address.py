@@ -58,7 +58,7 @@ def _parts(url: str) -> tuple[str, str, int | None, str]:
         found = _SCP.fullmatch(url)
         if not found:
             return "", "", None, ""
-        return "ssh", found["host"].lower(), None, _named(found["path"])
+        return "ssh", found["host"].lower(), None, _named(unquote(found["path"]))
     try:
         parts = urlsplit(url)
         return parts.scheme, (parts.hostname or "").lower(), parts.port, _named(unquote(parts.path))
