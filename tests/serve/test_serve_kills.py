@@ -1,0 +1,144 @@
+"""A server that is killed each minute, while commits arrive and clocks fire: nothing lost, and nothing done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from servelab import Lab, manifest
+
+from pipeline.serve.core import Core
+from pipeline.serve.model import Job
+from pipeline.store.lookup import find
+
+STEPPER = Path(__file__).parent / "serve_stepper.py"
+NAMES = ("one", "two", "three")
+EVERY = 10
+"""Minutes between firings of the schedule."""
+CONFIG = "version: 1\nrepositories: {models: {url: origin, poll: 20s, drift: {look: 5m}}}\n"
+
+
+class Killed:
+    """Minutes of a server, each ended by SIGKILL at a moment by chance; sometimes its commands are killed with it."""
+
+    def __init__(self, lab: Lab, seed: int) -> None:
+        self.lab, self.chance = lab, random.Random(seed)
+        self.begin = lab.now = 1_800_000_000.0 - 1_800_000_000 % 3600
+        self.texts: dict[str, list[tuple[str, str]]] = {}
+        self.serial = 0
+        self.cut = 0
+
+    def minute(self) -> None:
+        process = self._start(self.lab.now)
+        if self.chance.random() < 0.4:
+            self._commit()
+        try:
+            process.wait(self.chance.uniform(0.2, 2.5))
+            assert process.returncode == 0, f"the server ended by itself: {process.returncode}"
+        except subprocess.TimeoutExpired:
+            self.cut += 1
+            with_commands = self.chance.random() < 0.5
+            process.kill()
+            process.wait()
+            if with_commands:
+                self._kill_commands()
+        self.lab.now += 60.0
+
+    def settle(self) -> None:
+        assert self._start(self.lab.now, "--settle").wait() == 0
+        self.lab.now += 3600.0
+
+    def _start(self, begin: float, *more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(STEPPER), str(self.lab.folder), str(begin), *more]
+        return subprocess.Popen(command, env=self.lab.environ)
+
+    def _kill_commands(self) -> None:
+        for path in (self.lab.folder / "home/state/serve/children").glob("*"):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(path.read_text() or 0), signal.SIGKILL)
+
+    def _commit(self) -> None:
+        """One manifest's text, or that of two: one change each, never seen before."""
+        names = self.chance.sample(NAMES, self.chance.choice((1, 1, 2)))
+        self.serial += 1
+        text = f"text {self.serial}"
+        commit = self.lab.origin.commit({f"manifests/{name}.txt": text for name in names}, f"Change {self.serial}")
+        for name in names:
+            self.texts.setdefault(name, []).append((commit, text))
+
+
+def check_jobs(jobs: list[Job]) -> None:
+    """All ended, well or replaced by one that ended well; of one commit a manifest has one."""
+    assert {job.state for job in jobs} <= {"done", "replaced"}, [job for job in jobs if job.state not in ("done",)]
+    asked = Counter((job.manifest, job.commit) for job in jobs if job.reason.cause == "commit")
+    assert max(asked.values()) == 1, [key for key, count in asked.items() if count > 1]
+    last = {job.manifest: job for job in sorted(jobs, key=lambda job: job.id) if job.action == "run"}
+    assert {job.state for job in last.values()} == {"done"}
+
+
+def check_effects(killed: Killed, core: Core, jobs: list[Job]) -> None:
+    """Each image is what the last commit says, and each job that ended well has one run that did it."""
+    git = core.gits["models"]
+    for name, texts in killed.texts.items():
+        done = [job for job in jobs if job.manifest.path == f"manifests/{name}.yaml" and job.state == "done"]
+        newest = max((job for job in done if job.action == "run"), key=lambda job: job.id)
+        assert git.text(newest.commit, f"manifests/{name}.txt") == texts[-1][1]
+        assert newest.told["images"][name] == find(core.store, f"{name}/{name}:latest").image.digest
+    runs = core.journal.runs(1_000_000)
+    of_job = Counter(run.asked.trigger.partition(":")[0] for run in runs if run.outcome in ("done", "nothing to do"))
+    made = Counter(run.asked.trigger.partition(":")[0] for run in runs if run.outcome == "done")
+    for job in jobs:
+        if job.action == "run" and job.state == "done":
+            assert of_job[f"serve, job {job.id}"] >= 1
+            assert made[f"serve, job {job.id}"] <= 1, f"job {job.id} was done twice"
+    steps = Counter(
+        (step.step, step.key) for run in runs for step in core.journal.steps(run.id) if step.outcome == "made"
+    )
+    assert not [key for key, count in steps.items() if count > 1]
+
+
+def check_schedule(killed: Killed, jobs: list[Job], minutes: int) -> None:
+    """At each firing one job was made, or an earlier one was still open."""
+    rebuilds = [job for job in jobs if job.reason.cause == "schedule"]
+    marks = [killed.begin + 60.0 * minute for minute in range(EVERY, minutes, EVERY)]
+    for mark in marks:
+        made = [job for job in rebuilds if mark <= job.created < mark + EVERY * 60]
+        merged = [job for job in rebuilds if job.created < mark and job.ended > mark]
+        assert len(made) == 1 or (not made and merged), f"{len(made)} jobs of the firing at {mark - killed.begin:.0f} s"
+    assert {job.state for job in rebuilds} <= {"done"}
+
+
+def killed_for(tmp_path: Path, minutes: int, seed: int) -> Killed:
+    schedule = f'schedule: "*/{EVERY} * * * *"\n'
+    files = {**manifest("one"), **manifest("two"), **manifest("three", more=schedule)}
+    killed = Killed(Lab(tmp_path / "lab", files, CONFIG), seed)
+    for _ in range(minutes):
+        killed.minute()
+    killed.settle()
+    core = killed.lab.core()
+    jobs = core.queue.jobs(1_000_000)
+    check_jobs(jobs)
+    check_effects(killed, core, jobs)
+    check_schedule(killed, jobs, minutes)
+    again = sum(job.attempt > 1 for job in jobs)
+    print(f"{minutes} minutes: {killed.cut} kills, {killed.serial} commits, {len(jobs)} jobs, {again} begun again")
+    core.close()
+    return killed
+
+
+def test_a_server_that_is_killed_again_and_again_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:
+    killed = killed_for(tmp_path, 30, seed=7)
+    assert killed.cut and killed.serial
+
+
+@pytest.mark.long
+def test_a_day_with_a_kill_each_minute(tmp_path: Path) -> None:
+    killed = killed_for(tmp_path, 24 * 60, seed=11)
+    assert killed.cut > 24 * 30
