@@ -106,6 +106,7 @@ NAMES = (
     "rollback",
     "render",
     "serve",
+    "sync",
     "store",
     "gc",
     "doctor",

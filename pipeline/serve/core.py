@@ -59,12 +59,13 @@ class Core:
         transport: Transport | None = None,
         patience: float = PATIENCE,
         waits: tuple[float, ...] = WAITS,
+        folder: str = "serve",
     ) -> None:
         self.settings, self.environ, self.now, self._patience = settings, environ, now, patience
         self.masks = Masks(settings.secrets)
         self._say = say
         self.home = Home.of(environ)
-        self.state = self.home.state / "serve"
+        self.state = self.home.state / folder
         self._guard = _guarded(self.state)
         self.children = Children(self.state / "children", patience)
         self.buried = self.children.bury()

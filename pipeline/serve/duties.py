@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from pipeline.errors import PipelineError
-from pipeline.serve.ports import Duty
 from pipeline.serve.metrics import Health
+from pipeline.serve.ports import Duty
 
 _PAUSES = (1.0, 60.0)
 """Seconds after a duty that failed until it is called again: the first, and the longest."""
@@ -47,9 +47,16 @@ class Rota:
             turn.held = 0.0
             turn.woken.set()
 
-    def tick(self, now: float) -> int:
-        """Calls each duty that is due or was woken, once, one after another; how many."""
-        return sum(self._step(turn, now) for turn in self._turns.values())
+    def tick(self, now: float, but: Collection[str] = ()) -> int:
+        """Calls each duty (`but` these) that is due or was woken, once, one after another; how many."""
+        return sum(self._step(turn, now) for name, turn in self._turns.items() if name not in but)
+
+    def call(self, name: str, now: float) -> Health:
+        """Calls one duty now, whether it is due or not; how it is then."""
+        turn = self._turns[name]
+        turn.woken.set()
+        self._step(turn, now)
+        return turn.health
 
     def next(self, now: float) -> float:
         """Seconds until something is due, as far as is known."""
