@@ -13,7 +13,7 @@ from pipeline.cli._app import command as command_
 from pipeline.cli._options import output_option, set_option
 from pipeline.cli._services import SERVICE_HELP, Service, one
 from pipeline.cli._shell import Shell
-from pipeline.errors import RolloutError, UsageError
+from pipeline.errors import OutOfReach, RolloutError, UsageError
 
 EXAMPLES = """
 pipeline score manifests/prod.yaml here                          the manifest's own request
@@ -44,10 +44,14 @@ def command(shell: Shell, service: tuple[str, ...], data: str | None, sets: Mapp
 
 
 def score(shell: Shell, service: Service, request: Any) -> None:
-    """Prints the answer. Raises RolloutError when the service does not run or does not answer well."""
+    """Prints the answer. Raises RolloutError when the service does not run or does not answer well, OutOfReach when
+    that cannot be told.
+    """
     from pipeline.stages.scoring import endpoint_of, score_release
 
     seen = service.target.observe()
+    if seen.state == "unknown":
+        raise OutOfReach(f"how {service.name} is cannot be told: {seen.detail}")
     if seen.state not in ("running", "starting"):
         detail = f": {seen.detail}" if seen.detail else ""
         raise RolloutError(f"{service.name} is {seen.state}{detail}", remedy="start it with 'pipeline run'")
