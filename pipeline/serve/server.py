@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import socket
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline import __version__
 from pipeline.errors import UsageError
-from pipeline.serve.actions.rollback import revisions
 from pipeline.serve.core import Core
-from pipeline.serve.environment import environment
 from pipeline.serve.hosts import Receiver
 from pipeline.serve.hosts.hooks import Event
+from pipeline.serve.looks import Kit
 from pipeline.serve.metrics import Metrics
-from pipeline.serve.model import OPEN, Job, Tracked
-from pipeline.serve.settings import Repository, Settings, watched
+from pipeline.serve.model import Job
+from pipeline.serve.revisions import Revisions
+from pipeline.serve.settings import Settings, watched
+from pipeline.serve.traces import Traces
 from pipeline.serve.views import Views
 from pipeline.serve.views_images import Images
+from pipeline.serve.views_model import RunView
 from pipeline.serve.web.app import app
 from pipeline.serve.web.listen import serve
-from pipeline.serve.web.parts import Parts, Revision
+from pipeline.serve.web.parts import Parts
+from pipeline.serve.web.sessions import session_key
 
-_FRESH = 30.0
-"""Seconds for which it stays known what can be put back."""
 _BACKLOG = 512
 
 
@@ -47,14 +43,19 @@ class Server:
         scheme = "https" if settings.access.certificate else "http"
         self.address = f"{scheme}://{_shown(settings.host)}:{port}"
         self.settings: Settings = replace(settings, port=port, url=settings.url or self.address)
-        self._revisions: dict[tuple[str, str], tuple[float, list[Revision]]] = {}
         try:
             self.core = Core(self.settings, environ, now, say)
         except BaseException:
             self._socket.close()
             raise
         self.metrics = Metrics(self.settings, self.core.database, lambda: self.core.rota.health(), now, _counts)
-        self.core.listeners += [self.metrics.heard, self._told, self._changed]
+        self.revisions = self._what_can_be_put_back()
+        self.core.listeners += [self.metrics.heard, self._told, self.revisions.heard]
+        images = Images(self.core.store)
+        of = (self.settings, self.core.book, self.core.queue, self.core.logs, images, self.core.journal, now)
+        self.views = Views(*of)
+        self.traces = Traces(settings.traces, self._run) if settings.traces else None
+        self.core.listeners += [self.traces.heard] if self.traces else []
         self.core.outbox.counted = self.metrics.note
 
     def run(self) -> None:
@@ -68,19 +69,20 @@ class Server:
         if running:
             self.core.say(f"ends in order: {len(running)} jobs go on after the next start")
         self.core.close()
+        if self.traces:
+            self.traces.close()
 
     def parts(self) -> Parts:
         """What the web is given."""
         core = self.core
-        images = Images(core.store)
         return Parts(
             settings=self.settings,
             database=core.database,
             queue=core.queue,
             book=core.book,
             home=core.home,
-            key=_key(core.state / "key"),
-            views=Views(self.settings, core.book, core.queue, core.logs, images, core.journal, core.now),
+            key=session_key(core.state),
+            views=self.views,
             metrics=self.metrics,
             hook=Receiver(core.now),
             pushed=self._pushed,
@@ -96,29 +98,14 @@ class Server:
     def _pushed(self, repository: str, event: Event) -> None:
         self.core.pushed(repository, event)
 
-    def revisions(self, manifest: Tracked, target: str) -> list[Revision]:
-        """What a target can be put back to, the newest first. Raises UsageError, OutOfReach."""
-        known = self._revisions.get((manifest.id, target))
-        if known and time.monotonic() - known[0] < _FRESH:
-            return known[1]
+    def _what_can_be_put_back(self) -> Revisions:
         core = self.core
-        commit = core.book.repository(manifest.repository).applied
-        if not commit or manifest.repository not in core.gits:
-            raise UsageError(f"no commit of {manifest.repository} was applied yet", remedy="wait for the first")
-        repository: Repository = self.settings.repositories[manifest.repository]
-        with core.gits[manifest.repository].at(commit, manifest.path) as checkout:
-            asked = revisions(core.children, environment(core.environ, repository), checkout, manifest.path, target)
-        found = [
-            Revision(one["revision"], one["image"], tuple(filter(None, one["marks"].split(", ")))) for one in asked
-        ]
-        self._revisions[manifest.id, target] = (time.monotonic(), found)
-        return found
+        kit = Kit(self.settings.repositories, core.gits, core.children, core.book, core.queue, core.environ)
+        return Revisions(kit, core.now)
 
-    def _changed(self, job: Job) -> None:
-        """What can be put back is another after each job."""
-        if job.state not in OPEN:
-            for key in [key for key in self._revisions if key[0] == job.manifest.id]:
-                self._revisions.pop(key, None)
+    def _run(self, job: Job) -> RunView | None:
+        view = self.views.job(job.id)
+        return view.run if view else None
 
     # -- what the operator sees ---------------------------------------------------------------------------------
 
@@ -159,22 +146,6 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _key(path: Path) -> bytes:
-    """What signs sessions: made once, and only for this user's eyes."""
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        key = b""
-    if len(key) < 32:
-        key = secrets.token_bytes(32)
-        made = path.with_suffix(f".{threading.get_ident()}")
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-        made.replace(path)
-    return key
 
 
 __all__ = ["Server"]

@@ -96,10 +96,12 @@ def hosts(settings: Settings) -> frozenset[str] | None:
 
     A page elsewhere whose name is led to this machine (DNS rebinding) must not be taken for one of ours.
     """
-    if not is_loopback(settings.host) and not settings.url:
-        return None
+    own = settings.host.lower().strip("[]")
     named = host_name(urlsplit(settings.url).netloc) if settings.url else ""
-    return frozenset({"localhost", settings.host.lower().strip("[]"), named} - {""})
+    if not is_loopback(settings.host) and named in ("", own):
+        # Nobody has said how people reach it; whoever comes has to sign in.
+        return None
+    return frozenset({"localhost", own, named} - {""})
 
 
 def is_host(host: str, allowed: frozenset[str] | None) -> bool:
