@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_
 from pipeline.manifest.secrets import reveal
 from pipeline.serve import addresses
+from pipeline.serve.settings import Settings
+from pipeline.serve.web.access import access_flaws
 
 LEAST_POLL = 5.0
 """Seconds: hosts take more frequent questions for an attack."""
@@ -51,7 +52,7 @@ def _address(path: Path_, url: str, one: Mapping[str, Any], folder: Path) -> Ite
         yield Finding(path, *flaw)
         return
     host = _mapping(one.get("host"))
-    if host and "kind" not in host and not addresses.host_of(url).kind:
+    if isinstance(one.get("host"), dict) and "kind" not in host and not addresses.host_of(url).kind:
         remedy = "add kind: github, gitlab, gitea or azure-devops"
         yield Finding((*path[:-1], "host"), "whose API this is, the address does not say", remedy, at_key=True)
     if host and addresses.is_path(url) and not ("api" in host and "project" in host):
@@ -90,18 +91,13 @@ def _message(path: Path_, one: Mapping[str, Any]) -> Iterator[Finding]:
 def _access(path: Path_, access: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
     for key, file in _mapping(access.get("tls")).items():
         yield from _there((*path, "tls", key), file, folder)
-    networks = _mapping(access.get("proxy")).get("addresses")
-    for index, text in enumerate(networks if isinstance(networks, list) else ()):
-        try:
-            ip_network(text, strict=False)
-        except ValueError:
-            place = (*path, "proxy", "addresses", index)
-            yield Finding(place, f"'{text}' is no address", "an address or a network, as in 10.0.0.0/8")
-    for name, one in _mapping(access.get("tokens")).items():
-        token = _mapping(one).get("token")
-        if isinstance(token, str) and 0 < len(reveal(token)) < 16:
-            remedy = "16 characters or more, as 'openssl rand -hex 24' makes them"
-            yield Finding((*path, "tokens", name, "token"), "this token is easily guessed", remedy)
+
+
+def access_findings(settings: Settings) -> Iterator[Finding]:
+    """Why a server with these settings must not start."""
+    for text in access_flaws(settings):
+        head = text.split()[0].rstrip(":")
+        yield Finding(tuple(head.split(".")), text.removeprefix("listen: "), at_key=True)
 
 
 def _there(path: Path_, file: Any, folder: Path) -> Iterator[Finding]:
@@ -120,4 +116,4 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-__all__ = ["LEAST_POLL", "flaws"]
+__all__ = ["LEAST_POLL", "access_findings", "flaws"]

@@ -13,11 +13,11 @@ from pipeline.manifest import interpolate, reader, source, validate
 from pipeline.manifest.findings import Finding
 from pipeline.manifest.model import Path_, Secret
 from pipeline.manifest.nodes import Document
-from pipeline.manifest.secrets import mask, out_of_place, reveal
+from pipeline.manifest.secrets import mask, names_a_secret, out_of_place, reveal
 from pipeline.manifest.shapes import Schema
 from pipeline.manifest.walk import fitting, transform, types_of
 from pipeline.serve.building import build
-from pipeline.serve.flaws import flaws
+from pipeline.serve.flaws import access_findings, flaws
 from pipeline.serve.schema import settings as schema_of_settings
 from pipeline.serve.settings import Settings
 
@@ -35,7 +35,10 @@ def read(path: Path, environ: Mapping[str, str]) -> Settings:
     reading = _Reading(document, Path(os.path.realpath(path.parent)), environ)
     reading.check()
     reading.stop_if_wrong()
-    return build(path.absolute(), reading.data, environ, tuple(reading.secrets))
+    settings = build(path.absolute(), reading.data, environ, tuple(reading.secrets))
+    reading.add(access_findings(settings))
+    reading.stop_if_wrong()
+    return settings
 
 
 class _Reading:
@@ -67,7 +70,8 @@ class _Reading:
         if not isinstance(value, str):
             return value
         fits = fitting(flat, value)
-        if any(schema.get("writeOnly") for schema in fits) and not isinstance(value, Secret):
+        hidden = any(schema.get("writeOnly") for schema in fits) or _is_secret_variable(path)
+        if hidden and not isinstance(value, Secret):
             value = Secret(value)
             self.secrets.append(value)
             if path not in self._resolved.loose:
@@ -87,6 +91,9 @@ class _Reading:
         node, found = self._document.node(path)
         return node.text if found == path else None
 
+    def add(self, findings: Iterable[Finding]) -> None:
+        self._findings += findings
+
     def stop_if_wrong(self) -> None:
         """Raises all that was found, in the order of the lines."""
         failed = self._resolved.failed
@@ -100,6 +107,11 @@ class _Reading:
         where = self._document.where_key if finding.at_key else self._document.where
         location: Location = where(finding.path)
         return self._document.diagnose(location, finding.message, finding.remedy)
+
+
+def _is_secret_variable(path: Path_) -> bool:
+    """Whether a value of a repository's `environment` is called as secrets are."""
+    return path[2:3] == ("environment",) and isinstance(path[-1], str) and len(path) == 4 and names_a_secret(path[-1])
 
 
 def _scalar(text: str) -> Any:
