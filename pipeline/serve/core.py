@@ -167,6 +167,8 @@ class Core:
         """Ends what runs in order. Jobs that ran go on after the next start."""
         self.workers.stop(self._patience + 5.0)
         self.rota.stop(5.0)
+        # What is being delivered gets noted; the rest waits for the next start.
+        self.outbox.settle(3.0)
         for git in self.gits.values():
             git.close()
         self.database.close()
