@@ -9,11 +9,14 @@ from typing import cast
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kubernetes"))
 
+import pytest
 from kubernetes_releases import Time, release, target_in
 
 from pipeline.cli._services import Service
 from pipeline.cli._shell import Shell
+from pipeline.cli.score import score
 from pipeline.cli.status import code_of, observed, tell
+from pipeline.errors import OutOfReach
 from pipeline.kubernetes.memory import MemoryCluster
 from pipeline.stages import gate
 from pipeline.targets.model import Target
@@ -75,3 +78,11 @@ def test_a_rollout_that_was_killed_is_told_by_its_revision() -> None:
     assert code == 10
     assert f"was changed: the revision: {two.revision}, which passed no checks → {one.revision}" in said
     assert "spec.template" not in said
+
+
+def test_nobody_is_told_to_start_what_cannot_be_asked() -> None:
+    cluster = MemoryCluster()
+    cluster.away = True
+    service = Service("shop-prod", cast(Target, target_in(cluster, Time())))
+    with pytest.raises(OutOfReach, match="how shop-prod is cannot be told: .* does not answer"):
+        score(Shell({}, io.StringIO(), io.StringIO()), service, [1])

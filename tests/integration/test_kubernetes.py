@@ -30,6 +30,7 @@ from pipeline.errors import UsageError
 from pipeline.kubernetes.api import Cluster, Forbidden, Gone, resource_of
 from pipeline.kubernetes.client import KubernetesCluster, connect
 from pipeline.kubernetes.objects import deployment, service
+from pipeline.kubernetes.rights import check, needed
 
 pytestmark = pytest.mark.kubernetes
 
@@ -94,6 +95,37 @@ def test_refusals_are_told_in_words(plane: RealCluster) -> None:
         connected(plane, context="admim")
     with pytest.raises(UsageError, match="the cluster does not take Deployment"):
         connected(plane).apply({**wanted, "spec": {**wanted["spec"], "replicas": "many"}})
+
+
+def grant(plane: RealCluster, space: str, *rules: dict[str, list[str]]) -> None:
+    """Lets `visitor` do this in a namespace."""
+    api, group = connected(plane), "rbac.authorization.k8s.io"
+    head = {"apiVersion": f"{group}/v1", "metadata": {"name": "some", "namespace": space}}
+    role = {**head, "kind": "Role", "rules": list(rules)}
+    of = {"apiGroup": group, "kind": "Role", "name": "some"}
+    binding = {**head, "kind": "RoleBinding", "roleRef": of, "subjects": [{"kind": "User", "name": "visitor"}]}
+    for plural, value in (("roles", role), ("rolebindings", binding)):
+        path = f"/apis/{group}/v1/namespaces/{space}/{plural}"
+        assert api._send("POST", path, [], value, "application/json").status == 201
+
+
+def test_rights_that_are_missing_are_named_together(plane: RealCluster) -> None:
+    space = namespace(plane, "rights")
+    every = ["get", "list", "create", "patch", "update", "delete"]
+    grant(
+        plane,
+        space,
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": every},
+        {"apiGroups": [""], "resources": ["services", "secrets"], "verbs": every[:-1]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
+    )
+    found = connected(plane, space, "visitor")
+    with pytest.raises(Forbidden, match=r"namespace rights: delete services; list pods; create services/proxy \("):
+        check(found, {}, scores=True)
+    # One by one, as where the rules do not tell all, it is the same.
+    wanted = needed({}, scores=True)
+    assert [right for right in wanted if not found._may(right)] == found.lacking(wanted)
 
 
 # -- with a node --------------------------------------------------------------------------------------------------
@@ -242,8 +274,11 @@ def test_a_service_from_its_start_to_its_rollback(shop: Shop, plane: RealCluster
     hands_of(connected(plane, shop.namespace))("kubectl-edit", "Deployment", "shop-prod", by_hand)
     code, said = shop("status")
     assert "was changed: Deployment shop-prod spec.replicas: 1 → 2 (set by kubectl-edit)" in said, said
+    assert "changes" in shop("plan")[1].splitlines()[-1], "the pods go on"
+    assert shop("status", "--check")[0] == 10
     assert shop("run")[0] == 0
     assert "was changed" not in shop("status")[1]
+    assert shop("status", "--check")[0] == 0
     assert '["good"]' in shop("score")[1]
     shop.mode("crash")
     code, said = shop("run")
@@ -296,3 +331,55 @@ def test_a_canary_on_a_real_cluster(shop: Shop) -> None:
     code, said = shop("status")
     assert "running" in said
     assert "was changed" not in said
+
+
+@pytest.mark.slow
+def test_what_cannot_go_out_is_told_before_anything_is_built(shop: Shop) -> None:
+    code, said = shop("run", "--set", "targets.prod.kubernetes.namespace=nowhere")
+    assert code == 2, said
+    assert "there is no namespace 'nowhere' in the cluster" in said
+    code, said = shop("run", "--set", "targets.prod.kubernetes.context=stranger")
+    assert code == 2, said
+    assert "the token may have expired" in said
+    code, said = shop("run", "--set", "targets.prod.kubernetes.context=visitor")
+    assert code == 2, said
+    assert "rights are missing in the namespace" in said
+    text = (shop.folder / "shop.yaml").read_text()
+    (shop.folder / "model.bin").write_text("weights")
+    model = "  weights: {model: {name: m, path: model.bin, mount: true}}\n"
+    mounted = text.replace("layers:\n", f"layers:\n{model}", 1).replace("layers: [mode]", "layers: [mode, weights]")
+    (shop.folder / "shop.yaml").write_text(mounted)
+    code, said = shop("run")
+    assert code == 2, said
+    assert "the cluster is Kubernetes 1.20, and image volumes came with 1.31" in said
+    assert "leave `mount: true` out" in said
+    code, said = shop("plan")
+    assert code == 0, said
+    assert "warning: target prod cannot be rolled out as things are" in said
+    assert "0 hits" in said, "nothing was built"
+
+
+@pytest.mark.slow
+def test_a_quota_and_what_is_left_at_another_name(shop: Shop, plane: RealCluster) -> None:
+    assert shop("run")[0] == 0
+    api, path = connected(plane, shop.namespace), f"/api/v1/namespaces/{shop.namespace}/resourcequotas"
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "2"}}}
+    assert api._send("POST", path, [], quota, "application/json").status == 201
+    while "used" not in (api._object(*api._ask("GET", f"{path}/q"), "q").get("status") or {}):
+        assert plane.processes["controllers"].poll() is None
+    shop.mode("next")
+    code, said = shop("run")
+    assert code == 5, said
+    assert "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2" in said
+    assert "is live again" in said
+    # At once, and not when the deadline was over: old pods do not wait for it.
+    assert "the service did not become healthy: the cluster does not make its pods" in said
+    assert "was not healthy after" not in said
+    assert api._send("DELETE", f"{path}/q", []).status == 200
+    code, said = shop("run", "--set", "targets.prod.kubernetes.name=other")
+    assert code == 0, said
+    assert f"has left shop-prod in namespace {shop.namespace} of {plane.address}" in said
+    code, said = shop("plan", "--set", "targets.prod.kubernetes.name=other")
+    assert f"kubectl delete deployment,service,ingress,hpa,secret -n {shop.namespace} -l app" in said
+    api.delete("Deployment", "shop-prod")
+    assert "has left" not in shop("plan", "--set", "targets.prod.kubernetes.name=other")[1]

@@ -11,6 +11,7 @@ from pipeline.errors import OutOfReach
 from pipeline.kubernetes.api import Cluster, Conflict, Gone, Object
 from pipeline.kubernetes.compare import added_by_hand, differences, without
 from pipeline.kubernetes.objects import deployment, service
+from pipeline.kubernetes.rights import needed
 
 
 class Hands(Protocol):
@@ -79,6 +80,11 @@ class ClusterSuite:
         cluster.apply(settings(a="1"))
         hands("somebody", "ConfigMap", "settings", {"data": {"c": "3"}})
         assert cluster.apply(settings(a="2"))["data"] == {"a": "2", "c": "3"}
+
+    def test_the_version_and_rights_of_an_administrator(self, cluster: Cluster) -> None:
+        assert cluster.version() >= (1, 20)
+        assert cluster.lacking(needed({"ingress": {}, "autoscale": {}}, scores=True)) == []
+        assert cluster.address.startswith("https://")
 
     def test_selectors(self, cluster: Cluster) -> None:
         cluster.apply(settings(a="1"))

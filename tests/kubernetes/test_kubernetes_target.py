@@ -16,7 +16,6 @@ from pipeline.kubernetes.memory import MemoryCluster
 from pipeline.manifest.model import Secret
 from pipeline.stages import gate
 from pipeline.targets.model import Release
-from pipeline.targets.remote import Answer
 
 NAME = "shop-prod"
 
@@ -286,77 +285,6 @@ def test_an_api_server_that_goes_away_and_comes_back(cluster: MemoryCluster, tim
     cluster.behaves = lambda _: {"containerStatuses": []} if time.now < 20 else {}
     outcome = gate.release(target, release("two"), verified=target.verified(), deadline=60, clock=time, wait=gone_for)
     assert 20 <= outcome.seconds < 25
-
-
-# -- canary -------------------------------------------------------------------------------------------------------
-
-CANARY = {"canary": {"steps": [25, 50, 100], "pause": 10}}
-SCORE = {"request": [1], "expect": {"type": "array"}}
-
-
-def split(cluster: MemoryCluster) -> tuple[int, int]:
-    return tuple(live(cluster, name)["spec"]["replicas"] for name in (NAME, f"{NAME}-canary"))  # type: ignore[return-value]
-
-
-def test_a_canary_takes_over_step_by_step(cluster: MemoryCluster, time: Time) -> None:
-    seen: list[Any] = []
-
-    def answer(service: str, _body: bytes) -> Answer:
-        tracks = live(cluster, NAME, "Service")["spec"]["selector"].get("pipeline-images/track", "both")
-        seen.append((service, tracks, *(split(cluster) if service.endswith("canary") else ())))
-        return Answer(200, b"[1]")
-
-    cluster.answers = answer
-    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
-    roll(cluster, time, one, SCORE)
-    assert seen == [("shop-prod", "stable")]
-    seen.clear()
-    roll(cluster, time, two, SCORE)
-    # First alone, without traffic; then a quarter, then half.
-    assert list(dict.fromkeys(seen)) == [
-        ("shop-prod-canary", "stable", 4, 1),
-        ("shop-prod-canary", "both", 3, 1),
-        ("shop-prod-canary", "both", 2, 2),
-    ]
-    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
-    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
-    assert live(cluster)["spec"]["replicas"] == 4
-    assert live(cluster, NAME, "Service")["spec"]["selector"]["pipeline-images/track"] == "stable"
-    assert gate.is_live(target_in(cluster, time, strategy=CANARY), two, target_in(cluster, time).verified())
-
-
-def test_a_canary_with_errors_is_put_back(cluster: MemoryCluster, time: Time) -> None:
-    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
-    cluster.answers = lambda _service, _body: Answer(200, b"[1]")
-    roll(cluster, time, one, SCORE)
-    generation = live(cluster)["metadata"]["generation"]
-
-    def answer(service: str, _body: bytes) -> Answer:
-        half = service.endswith("canary") and split(cluster)[1] == 2
-        return Answer(500, b"no") if half else Answer(200, b"[1]")
-
-    cluster.answers = answer
-    with pytest.raises(RolloutError, match=r"with 50 % of the traffic .* failed.*is live again"):
-        roll(cluster, time, two, SCORE)
-    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
-    assert live(cluster)["spec"]["replicas"] == 4
-    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == one.revision
-    assert live(cluster)["metadata"]["generation"] <= generation + 3
-
-
-def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None:
-    one, two = (release(name, replicas=3, strategy={"blue_green": True}) for name in ("one", "two"))
-    roll(cluster, time, one, SCORE | {"expect": {}})
-    full: list[tuple[int, int]] = []
-
-    def answer(_service: str, _body: bytes) -> Answer:
-        full.append(split(cluster))
-        return Answer(200, b"[1]")
-
-    cluster.answers = answer
-    roll(cluster, time, two, SCORE)
-    assert full == [(3, 3)]
-    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
 
 
 def test_pins_and_history_are_in_the_cluster(cluster: MemoryCluster, time: Time) -> None:

@@ -1,0 +1,103 @@
+"""New releases beside the stable one, above a cluster in memory: canaries, and blue/green."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kubernetes_releases import Time, release, target_in
+
+from pipeline.errors import RolloutError
+from pipeline.kubernetes.api import Object
+from pipeline.kubernetes.memory import MemoryCluster
+from pipeline.stages import gate
+from pipeline.targets.model import Release
+from pipeline.targets.remote import Answer
+
+NAME = "shop-prod"
+
+
+def names(cluster: MemoryCluster, kind: str) -> list[str]:
+    return [one["metadata"]["name"] for one in cluster.find(kind)]
+
+
+def live(cluster: MemoryCluster, name: str = NAME, kind: str = "Deployment") -> Object:
+    found = cluster.get(kind, name)
+    assert found is not None
+    return found
+
+
+def roll(cluster: MemoryCluster, time: Time, wanted: Release, score: Any = None) -> gate.Outcome:
+    target = target_in(cluster, time, **{name: one for name, one in wanted.settings.items() if name != "image"})
+    return gate.release(
+        target, wanted, verified=target.verified(), deadline=60, score=score, clock=time, wait=time.wait
+    )
+
+
+CANARY = {"canary": {"steps": [25, 50, 100], "pause": 10}}
+SCORE = {"request": [1], "expect": {"type": "array"}}
+
+
+def split(cluster: MemoryCluster) -> tuple[int, int]:
+    return tuple(live(cluster, name)["spec"]["replicas"] for name in (NAME, f"{NAME}-canary"))  # type: ignore[return-value]
+
+
+def test_a_canary_takes_over_step_by_step(cluster: MemoryCluster, time: Time) -> None:
+    seen: list[Any] = []
+
+    def answer(service: str, _body: bytes) -> Answer:
+        tracks = live(cluster, NAME, "Service")["spec"]["selector"].get("pipeline-images/track", "both")
+        seen.append((service, tracks, *(split(cluster) if service.endswith("canary") else ())))
+        return Answer(200, b"[1]")
+
+    cluster.answers = answer
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    roll(cluster, time, one, SCORE)
+    assert seen == [("shop-prod", "stable")]
+    seen.clear()
+    roll(cluster, time, two, SCORE)
+    # First alone, without traffic; then a quarter, then half.
+    assert list(dict.fromkeys(seen)) == [
+        ("shop-prod-canary", "stable", 4, 1),
+        ("shop-prod-canary", "both", 3, 1),
+        ("shop-prod-canary", "both", 2, 2),
+    ]
+    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
+    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
+    assert live(cluster)["spec"]["replicas"] == 4
+    assert live(cluster, NAME, "Service")["spec"]["selector"]["pipeline-images/track"] == "stable"
+    assert gate.is_live(target_in(cluster, time, strategy=CANARY), two, target_in(cluster, time).verified())
+
+
+def test_a_canary_with_errors_is_put_back(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    cluster.answers = lambda _service, _body: Answer(200, b"[1]")
+    roll(cluster, time, one, SCORE)
+    generation = live(cluster)["metadata"]["generation"]
+
+    def answer(service: str, _body: bytes) -> Answer:
+        half = service.endswith("canary") and split(cluster)[1] == 2
+        return Answer(500, b"no") if half else Answer(200, b"[1]")
+
+    cluster.answers = answer
+    with pytest.raises(RolloutError, match=r"with 50 % of the traffic .* failed.*is live again"):
+        roll(cluster, time, two, SCORE)
+    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
+    assert live(cluster)["spec"]["replicas"] == 4
+    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == one.revision
+    assert live(cluster)["metadata"]["generation"] <= generation + 3
+
+
+def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None:
+    one, two = (release(name, replicas=3, strategy={"blue_green": True}) for name in ("one", "two"))
+    roll(cluster, time, one, SCORE | {"expect": {}})
+    full: list[tuple[int, int]] = []
+
+    def answer(_service: str, _body: bytes) -> Answer:
+        full.append(split(cluster))
+        return Answer(200, b"[1]")
+
+    cluster.answers = answer
+    roll(cluster, time, two, SCORE)
+    assert full == [(3, 3)]
+    assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
