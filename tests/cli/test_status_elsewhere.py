@@ -84,5 +84,5 @@ def test_nobody_is_told_to_start_what_cannot_be_asked() -> None:
     cluster = MemoryCluster()
     cluster.away = True
     service = Service("shop-prod", cast(Target, target_in(cluster, Time())))
-    with pytest.raises(OutOfReach, match="how shop-prod is cannot be told: .* does not answer"):
+    with pytest.raises(OutOfReach, match=r"how shop-prod is cannot be told: .* does not answer"):
         score(Shell({}, io.StringIO(), io.StringIO()), service, [1])
