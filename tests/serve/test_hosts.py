@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
 from host_doubles import TOKEN, AzureDouble, Fault, GiteaDouble, GitHubDouble, GitLabDouble, Host, Pull, answer, silent
+from host_server import serving
 
 from pipeline.errors import OutOfReach, UsageError
+from pipeline.http import Http
 from pipeline.manifest.model import Secret
 from pipeline.serve.hosts import api_of, host_of
 from pipeline.serve.ports import HostApi, Request
@@ -283,3 +286,39 @@ def test_what_has_no_api(url: str) -> None:
 
 def test_without_a_token_there_is_no_api() -> None:
     assert api_of(Settings("github", "https://api.github.com", "acme/models"), GitHubDouble(), lambda: NOW) is None
+
+
+# -- over the network -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(URLS))
+def test_over_a_real_connection(kind: str) -> None:
+    made, url = URLS[kind]
+    double = made()
+    double.pulls += [Pull(n, f"topic{n}", "main", f"title {n}") for n in range(1, 6)]
+    network = Http({})
+    with serving(double, double.root) as root:
+        settings = Settings(kind, root, host_of(url)[2], Secret(TOKEN))  # type: ignore[arg-type]
+        host = api_of(settings, network, lambda: NOW)
+        assert host is not None
+        host.status(COMMIT, "success", "pipeline/prod", "done: 3 → 4", "")
+        host.comment(4, "plan", "3 steps")
+        host.comment(4, "plan", "5 steps")
+        assert host.propose("rebuild", "main", "Rebuild", "text").endswith("/6")
+        assert len(host.requests()) == 6
+        network.close()
+    assert double.statuses[COMMIT, "pipeline/prod"][1] == "done: 3 → 4"
+    assert len(double.on(4)) == 1
+    with pytest.raises(OutOfReach, match="does not answer"):
+        host.requests()
+
+
+def test_a_host_that_says_nothing_is_waited_for_in_bounds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        root = f"http://127.0.0.1:{server.getsockname()[1]}"
+        host = api_of(Settings("github", root, "acme/models", Secret(TOKEN)), Http({}, read_timeout=0.05), lambda: NOW)
+        assert host is not None
+        with pytest.raises(OutOfReach) as caught:
+            host.requests()
+    assert caught.value.silent
+    assert TOKEN not in str(caught.value)
