@@ -13,10 +13,10 @@ from pipeline.events import entry_of
 from pipeline.noun import noun
 from pipeline.serve.views_model import StepState, StepView
 
-WIDTH, HEIGHT, ACROSS, DOWN = 188, 46, 52, 14
+WIDTH, HEIGHT, ACROSS, DOWN = 150, 46, 32, 14
 _EDGE = 8
 _SWEEPS = 6
-_SINGLE, MOST = 36, 240
+_SINGLE, MOST = 12, 240
 """With more steps than the first, those of one entry are drawn as one; with more boxes than the second, nothing is."""
 
 _WORST: tuple[StepState, ...] = ("failed", "stopped", "running", "waiting", "skipped", "made", "hit")
@@ -113,10 +113,21 @@ def _columns(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
             depth[id_] = min(len(needs), 1 + max((depth.get(need, 0) for need in needed), default=-1))
         if depth == before:
             break
+    _late(depth, needs)
     columns: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
     for id_, number in depth.items():
         columns[number].append(id_)
     return [column for column in columns if column]
+
+
+def _late(depth: dict[str, int], needs: Mapping[str, Iterable[str]]) -> None:
+    """Moves what others need to the column before theirs: ways stay short, and lead behind no box."""
+    users: dict[str, list[int]] = {}
+    for id_ in sorted(needs, key=lambda one: -depth[one]):
+        if id_ in users:
+            depth[id_] = max(depth[id_], min(users[id_]) - 1)
+        for need in needs[id_]:
+            users.setdefault(need, []).append(depth[id_])
 
 
 def _ordered(columns: list[list[str]], needs: Mapping[str, Sequence[str]]) -> list[list[str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.oci.descriptor import Descriptor, Layer
@@ -23,6 +24,7 @@ class Images:
         self._store = store
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[ImageDocuments, ...]] = OrderedDict()
+        self._contents: OrderedDict[str, tuple[int | None, tuple[str, ...]]] = OrderedDict()
 
     def rows(self, manifest: str = "") -> tuple[ImageRow, ...]:
         """The newest image of each name, of one manifest (its `name`) or of all."""
@@ -83,14 +85,28 @@ class Images:
         )
 
     def _layer(self, number: int, layer: Layer, shared: tuple[str, ...]) -> LayerView:
-        blob = layer.blob
-        words = layer.created_by
-        unpacked = blob.size if blob.media_type.endswith(".tar") else self._memo(f"unpacked {layer.diff_id}")
-        return LayerView(number, words, blob.digest, layer.diff_id, blob.media_type, blob.size, unpacked, shared)
+        blob, words = layer.blob, layer.created_by.removeprefix("pipeline: ")
+        unpacked, packages = self._held(layer)
+        return LayerView(
+            number, words, blob.digest, layer.diff_id, blob.media_type, blob.size, unpacked, shared, packages
+        )
 
-    def _memo(self, key: str) -> int | None:
-        known = self._store.database.memo(key)
-        return known if isinstance(known, int) else None
+    def _held(self, layer: Layer) -> tuple[int | None, tuple[str, ...]]:
+        """The bytes of a layer's files, and the packages that they are of, as far as the store knows what it holds."""
+        with self._lock:
+            known = self._contents.get(layer.diff_id)
+        if known is None:
+            known = (None, ())
+            try:
+                if self._store.contents_file(layer.diff_id).exists():
+                    known = held(self._store.contents(layer)["members"])
+            except (PipelineError, OSError, KeyError, IndexError, TypeError):
+                return known
+            with self._lock:
+                self._contents[layer.diff_id] = known
+                while len(self._contents) > _KEPT:
+                    self._contents.popitem(last=False)
+        return known
 
     def _sharing(self, own: set[str], name: str) -> Mapping[str, tuple[str, ...]]:
         """Layer → the names of other images that have it."""
@@ -121,4 +137,26 @@ class Images:
         return known
 
 
-__all__ = ["Images"]
+def held(members: Iterable[Sequence[Any]]) -> tuple[int, tuple[str, ...]]:
+    """The bytes of members (assemble.layer.Contents), and the packages that own them, as `numpy 1.26.4`."""
+    size, owners = 0, dict.fromkeys(("",))
+    for member in members:
+        size += member[5]
+        owners[member[7]] = None
+    return size, tuple(sorted({_package(owner) for owner in owners if owner}, key=str.lower))
+
+
+def _package(file: str) -> str:
+    """Names of packages' files: deb-version(7) `NAME_VERSION_ARCH.deb`; wheels `NAME-VERSION-…` (PyPA's binary
+    distribution format); conda packages `NAME-VERSION-BUILD` (NAME may have a dash).
+    """
+    if file.endswith(".deb"):
+        return " ".join(file.split("_")[:2]).replace("%3a", ":")
+    if file.endswith(".whl"):
+        return " ".join(file.split("-")[:2])
+    if file.endswith((".conda", ".tar.bz2")):
+        return " ".join(file.rsplit("-", 2)[:2])
+    return file
+
+
+__all__ = ["Images", "held"]

@@ -72,12 +72,14 @@ def _told(name: str, event: Mapping[str, Any]) -> Iterator[LogLine]:
         case "step-retried":
             wait = seconds(float(event.get("wait", 0.0)))
             yield LogLine(at, step, f"{event.get('error', '')}; trying again in {wait}", "warning")
-        case "step-ended" if event.get("outcome") != "hit":
+        case "step-ended" if event.get("outcome") != "hit" or event.get("seconds"):
             yield from _step_ended(event, at, step)
         case "warning":
             yield LogLine(at, "", text, "warning")
         case "locked":
             yield from (LogLine(at, "", str(change), "lock") for change in event.get("changes", ()))
+        case "attempt" if event.get("attempt") != 1:
+            yield LogLine(at, "", f"begun again, attempt {event.get('attempt')}", "step")
         case "run-continued":
             yield LogLine(at, "", f"continues run {event.get('run')}, which was killed", "step")
         case "run-started":
@@ -93,17 +95,14 @@ def _step_ended(event: Mapping[str, Any], at: float, step: str) -> Iterator[LogL
     if event.get("outcome") == "failed":
         yield from (LogLine(at, step, line, "error") for line in str(event.get("error", "")).splitlines())
         yield LogLine(at, step, f"failed after {took}", "error")
-    elif event.get("outcome") == "skipped":
-        yield LogLine(at, step, "skipped", "step")
+    elif event.get("outcome") in ("skipped", "hit"):
+        yield LogLine(at, step, "skipped" if event["outcome"] == "skipped" else f"a hit, after {took}", "step")
     else:
         yield LogLine(at, step, f"made in {took}: {titled(str(event.get('title', '')))}", "step")
 
 
 def _error(event: Mapping[str, Any]) -> Iterator[str]:
-    for one in event.get("diagnostics", ()):
-        yield f"{one.get('file')}:{one.get('line')}:{one.get('column')}: {one.get('message')}"
-    if not event.get("diagnostics"):
-        yield from str(event.get("message", "")).splitlines()
+    yield from str(event.get("message", "")).splitlines()
     if event.get("remedy"):
         yield str(event["remedy"])
     yield from map(str, event.get("log", ()))

@@ -93,7 +93,9 @@ class _Told:
 
     def _take(self, name: str, event: Mapping[str, Any]) -> None:
         at = float(event.get("at") or 0.0)
-        if name == "run-started":
+        if name == "attempt":
+            self._begin()
+        elif name == "run-started":
             self._started(event, at)
         elif name == "error":
             self._failed(event, at)
@@ -101,7 +103,7 @@ class _Told:
             self._planned(event)
         elif name in ("step-started", "step-said", "step-waits", "step-retried", "step-ended"):
             self._step(name, event, at)
-        else:
+        elif name in ("run-continued", "locked", "warning", "run-ended"):
             self._about_the_run(name, event, at)
 
     def _started(self, event: Mapping[str, Any], at: float) -> None:
@@ -119,13 +121,8 @@ class _Told:
     def _failed(self, event: Mapping[str, Any], at: float) -> None:
         run = self._run or self._known_run(at)
         place = event.get("place") or {}
-        flaws = [
-            f"{one.get('file')}:{one.get('line')}:{one.get('column')}: {one.get('message')}"
-            + (f" ({one['remedy']})" if one.get("remedy") else "")
-            for one in event.get("diagnostics", ())
-        ]
         where = f"{place.get('file', '')}:{place.get('line', '')}" if place else ""
-        words = "\n".join(flaws) or str(event.get("message") or event.get("error") or "")
+        words = str(event.get("message") or event.get("error") or "")
         self._run = replace(
             run,
             outcome="failed",

@@ -62,9 +62,17 @@ def config(settings: Settings, app: Any) -> uvicorn.Config:
     )
 
 
+class _Server(uvicorn.Server):
+    """Ends what pages listen to first: it would go on for as long as they are open."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.hub.close()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
 def serve(settings: Settings, app: Any, listening: socket.socket) -> None:
     """Serves at a socket until SIGTERM or SIGINT, which it raises again at its end."""
-    uvicorn.Server(config(settings, app)).run(sockets=[listening])
+    _Server(config(settings, app)).run(sockets=[listening])
 
 
 __all__ = ["HEAD", "config", "serve"]

@@ -6,6 +6,7 @@ Scripts add what is live: without them every page can be read, and every button 
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
@@ -37,6 +38,7 @@ def overview(request: Request, q: Text = "", repository: Text = "", state: Text 
     views = parts_of(request).views
     state = state if state in STANDINGS else ""
     page = views.manifests(repository, q.strip(), state, skip, _PAGE)
+    asked = {"q": q.strip(), "repository": repository, "state": state}
     return render(
         request,
         "overview.html",
@@ -44,10 +46,9 @@ def overview(request: Request, q: Text = "", repository: Text = "", state: Text 
         every=sum(page.counts.values()),
         standings=[(one, page.counts[one]) for one in STANDINGS if page.counts.get(one)],
         repositories=views.repositories(),
-        q=q.strip(),
-        repository=repository,
-        state=state,
+        to=lambda **other: "/?" + urlencode({name: value for name, value in {**asked, **other}.items() if value}),
         size=_PAGE,
+        **asked,
     )
 
 
