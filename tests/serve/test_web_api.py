@@ -10,6 +10,7 @@ import pytest
 from webmaker import ACT, COMMIT, LOOK, PROD, Web
 
 from pipeline.serve.hosts.hooks import Nothing
+from pipeline.serve.metrics import Health
 from pipeline.serve.model import RepositoryStatus
 from pipeline.serve.web.describe import described
 from pipeline.serve.web.limits import BODY, Buckets
@@ -84,6 +85,23 @@ def test_it_tells_what_waits_and_what_is_live(web: Web) -> None:
     assert get(web, "/runs") == [] and get(web, "/images") == []
     assert get(web, "/runs/7", 404) and get(web, "/images/diabetes/scoring", 404)
     assert get(web, "/health")[0]["name"] == "watch"
+
+
+@pytest.mark.parametrize("text", ["1.0", "4002013715058551.0", "1_0", " 1", "1e3", "٣", "true", "", "0", "9" * 30])
+def test_numbers_are_as_described(web: Web, text: str) -> None:
+    get(web, "/jobs", 422, before=text)
+    get(web, f"/jobs/{text or '-'}", 422)
+
+
+def test_health_says_more_to_those_who_may_look(web: Web) -> None:
+    assert web.at().get("/healthz").json() == {"status": "ok"}
+    web.health[:] = [Health("watch models", True, 1.0), Health("outbox", False, 2.0, "no answer")]
+    assert web.at().get("/healthz").json() == {"status": "degraded"}
+    told = web.at(token=LOOK).get("/healthz").json()
+    assert told["duties"] == {"watch models": True, "outbox": False}
+    assert get(web, "/health")[1]["error"] == "no answer"
+    web.parts.database.close()
+    assert web.at().get("/healthz").status_code == 503
 
 
 # -- acting -----------------------------------------------------------------------------------------------------------

@@ -7,26 +7,25 @@ from starlette.responses import JSONResponse, Response
 
 from pipeline import __version__
 from pipeline.errors import StoreError
-from pipeline.serve.web.answering import parts_of
+from pipeline.serve.web.answering import parts_of, person_of
 
 router = APIRouter()
 
 
 @router.api_route("/healthz", methods=["GET", "HEAD"], include_in_schema=False)
 def healthz(request: Request) -> Response:
-    """200 while it lives and its database can be used; what went wrong in a duty is for who may look (/api/v1/health).
-
-    `status` is ok, or degraded where a duty did not do well last: a repository that is out of reach is no reason to
-    start the server anew.
+    """200 while it lives and its database can be used. `status` is ok, or degraded where a duty did not do well last: a
+    repository that is out of reach is no reason to start the server anew. Who may look is told of which duty, too.
     """
     parts = parts_of(request)
     try:
         parts.database.execute("SELECT 1")
         duties = {one.name: one.ok for one in parts.health()}
     except StoreError:
-        return JSONResponse({"status": "down", "version": __version__, "duties": {}}, 503)
-    status = "ok" if all(duties.values()) else "degraded"
-    return JSONResponse({"status": status, "version": __version__, "duties": duties})
+        return JSONResponse({"status": "down"}, 503)
+    status = {"status": "ok" if all(duties.values()) else "degraded"}
+    more = {"version": __version__, "duties": duties} if person_of(request).role else {}
+    return JSONResponse({**status, **more})
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError
 from pipeline.serve.settings import Oidc
 
 _SCOPES = "openid profile email"
@@ -14,7 +14,7 @@ _PATIENCE = 10.0
 """Seconds that a provider has for an answer."""
 
 
-class NotSignedIn(UsageError):
+class NotSignedIn(PipelineError):
     """The provider does not answer, or says something else than that somebody has signed in."""
 
 
@@ -23,9 +23,8 @@ class Provider:
 
     def __init__(self, oidc: Oidc, back: str) -> None:
         """`back` is the address where people come back to; no request is sent yet."""
-        with warnings.catch_warnings():
-            # Its words about the HTTP library that it uses are for its own developers.
-            warnings.simplefilter("ignore")
+        # Its words about the HTTP library that it uses are for its own developers.
+        with warnings.catch_warnings(record=True):
             from authlib.integrations.starlette_client import OAuth
 
         self._oidc, self._back = oidc, back
