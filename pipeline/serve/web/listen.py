@@ -17,37 +17,46 @@ _CONNECTIONS = 1000
 
 
 class Patient(H11Protocol):
-    """HTTP/1.1 that closes connections on which no whole request comes in time (RFC 9110, section 15.5.9)."""
+    """HTTP/1.1 that closes a connection on which a request has begun and its head does not come in time: many such
+    would take all that the server has. A connection that is silent between requests is under uvicorn's own limit.
+    """
+
+    head = HEAD
+    _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._deadline: asyncio.TimerHandle | None = self.loop.call_later(HEAD, self._late)
+        self._arm()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._deadline and self.scope is not None:
-            # The first request is there; later ones are under the keep-alive's time.
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._disarm()
+        elif self._deadline is None:
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(self.head, self.transport.close)
+
+    def _disarm(self) -> None:
+        if self._deadline:
             self._deadline.cancel()
             self._deadline = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._deadline:
-            self._deadline.cancel()
-        super().connection_lost(exc)
 
-    def _late(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
-
-
-def config(settings: Settings, app: Any) -> uvicorn.Config:
-    """For uvicorn.Server; X-Forwarded-* are read by the guard, which knows whom to trust."""
+def config(settings: Settings, app: Any, head: float = HEAD) -> uvicorn.Config:
+    """For uvicorn.Server; X-Forwarded-* are read by the guard, which knows whom to trust. `head` is in seconds."""
     access = settings.access
+    patient = type("Patient", (Patient,), {"head": head})
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=Patient,
+        http=patient,
         ws="none",
         log_config=None,
         access_log=False,
