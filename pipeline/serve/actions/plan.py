@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.errors import PipelineError
 from pipeline.lock import diff
 from pipeline.lock.model import Lock, path_of
@@ -9,6 +11,7 @@ from pipeline.lock.text import parse
 from pipeline.serve import outcomes
 from pipeline.serve.ports import Outcome, Work
 
+_LONGEST = 4000
 TO_DO = 10
 """The exit code of `pipeline plan --check` where a run would do something."""
 
@@ -21,10 +24,18 @@ def perform(work: Work) -> Outcome:
     with work.log.with_suffix(".err").open("a", encoding="utf-8") as file:
         file.write(err)
     if code not in (0, TO_DO):
-        return outcomes.outcome(code, outcomes.read(work.log))
+        return _all_said(outcomes.outcome(code, outcomes.read(work.log)), err)
     lines = [line.rstrip() for line in out.splitlines()]
     last = next((line for line in reversed(lines) if line), "nothing to do")
     return Outcome("done", 0, {"text": last, "plan": lines, "lock": moved(work), "changes": code == TO_DO})
+
+
+def _all_said(ended: Outcome, err: str) -> Outcome:
+    """A plan that failed with all its errors: who reads of it in a pull request has no log."""
+    words = "\n".join(line.removeprefix("error: ").rstrip() for line in err.splitlines()).strip()
+    if ended.state != "failed" or not words:
+        return ended
+    return replace(ended, told={**ended.told, "text": words[:_LONGEST]})
 
 
 def moved(work: Work) -> list[str]:
