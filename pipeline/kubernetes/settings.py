@@ -157,7 +157,7 @@ def _volumes() -> Schema:
             "image": {
                 "type": "string",
                 "minLength": 1,
-                "description": "The files of an image (Kubernetes 1.33, or 1.31 with ImageVolume).",
+                "description": "The files of an image (Kubernetes 1.35, or 1.31 with ImageVolume).",
             },
             "claim": {**_NAME, "description": "A PersistentVolumeClaim."},
             "secret": {**_NAME, "description": "A Secret."},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,13 +12,15 @@ from pipeline.noun import noun
 from pipeline.plan.model import Change, Plan, Step, TargetWork
 from pipeline.plan.why import names_step
 from pipeline.stages.bench import Bench
+from pipeline.targets.model import State
 from pipeline.targets.remote import Difference, RemoteTarget
 
 if TYPE_CHECKING:
     from pipeline.targets.model import Target
 
-Does = Literal["nothing", "changes", "starts", "restarts"]
-"""`changes`: what runs goes on running."""
+Does = Literal["nothing", "changes", "starts", "restarts", "may restart"]
+"""`changes`: what runs goes on running; `may restart`: whether anything runs cannot be told."""
+_DOES: Mapping[State, Does] = {"running": "restarts", "starting": "restarts", "unknown": "may restart"}
 
 
 @noun
@@ -60,7 +62,7 @@ def _effect(step: Step, plan: Plan, bench: Bench) -> Effect:
         return Effect(step.name, "nothing")
     target = target_of(bench, step.work.target)
     live = target.observe()
-    does: Does = "restarts" if live.state in ("running", "starting") else "starts"
+    does = _DOES.get(live.state, "starts")
     settings = tuple(change for change in plan.verdicts[step.id].changes if not names_step(change))
     image = _pushed(step.work, plan, bench) if step.work.pushed else _image(step.work.built, plan, bench)
     revision, fields = _differences(step, target, plan, bench) if live.state != "unknown" else ("", ())
