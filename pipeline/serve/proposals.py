@@ -66,18 +66,25 @@ def movement(old: str, new: str) -> Movement | None:
 
 
 def words(found: Sequence[Change]) -> str:
-    """`base slim: image … → …; packages: numpy 1.26.4 → 2.0.0 and 3 more`."""
+    """`base slim: python:3.11-slim 3f9c… → 77ab…; packages: numpy 1.26.4 → 2.0.0 and 3 more`."""
     from pipeline.lock.model import head_of
 
     parts: dict[str, list[str]] = {}
     for change in found:
         section, _, name = head_of(change.entry).partition(".")
         texts = parts.setdefault(f"base {name}" if section == "bases" else "packages", [])
-        text = f"{name} {change.text}" if change.note and section != "bases" else change.text
+        text = _base(change) if section == "bases" else f"{name} {change.text}" if change.note else change.text
         if text not in texts:
             texts.append(text)
     counts = {title: f" and {len(texts) - 1} more" if texts[1:] else "" for title, texts in parts.items()}
     return "; ".join(f"{title}: {texts[0]}{counts[title]}" for title, texts in parts.items())
+
+
+def _base(change: Change) -> str:
+    """`python:3.11-slim 3f9c… → 77ab…`; packages as always."""
+    (old, _, was), (new, _, now) = change.old.rpartition("@"), change.new.rpartition("@")
+    same = change.name == "image" and old and old == new
+    return f"{old} {was} → {now}" if same else change.text
 
 
 # -- proposing, and committing ----------------------------------------------------------------------------------------

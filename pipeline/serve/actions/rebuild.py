@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipeline.errors import PipelineError
 from pipeline.lock.model import path_of
 from pipeline.lock.upgrade import EVERYTHING
 from pipeline.serve import outcomes, proposals
 from pipeline.serve.environment import TRIGGER
 from pipeline.serve.ports import Outcome, Work
-from pipeline.serve.proposals import Movement
+from pipeline.serve.proposals import Movement, Policy
 from pipeline.serve.rebuilds import upgraded
 
 _USAGE = 2
@@ -37,24 +38,21 @@ def perform(work: Work) -> Outcome:
     ended = _run(work, moved) if policy == "apply" else locked
     if ended.state != "done":
         return replace(ended, told={**ended.told, "lock": list(moved.lines), "moved": moved.words, "policy": policy})
-    return _kept(ended, proposals.keep(work, old, moved, policy, names))
+    return _kept(work, ended, old, moved, policy, names)
 
 
-def settle(work: Work, ended: Outcome) -> Outcome:
-    """A run that had to write a lock: what it names otherwise than the commit's is proposed or committed, too."""
-    path = path_of(work.manifest).relative_to(work.checkout).as_posix()
-    there = path in work.git.files(work.job.commit, [path.rpartition("/")[0] or "."])
-    old = work.git.text(work.job.commit, path) if there else ""
-    moved = proposals.movement(old, proposals.lock_text(work.manifest))
-    if moved is None:
-        return ended
-    return _kept(ended, proposals.keep(work, old, moved, proposals.policy_of(work)))
-
-
-def _kept(ended: Outcome, told: Mapping[str, Any]) -> Outcome:
+def _kept(work: Work, ended: Outcome, old: str, moved: Movement, policy: Policy, names: Sequence[str]) -> Outcome:
     """What a run told stays, and what became of the lock is said behind it."""
-    said = f"{ended.told['text']}; {told['text']}" if ended.told.get("text") else told["text"]
-    return replace(ended, told={**ended.told, **told, "text": said})
+    before = f"{ended.told['text']}; " if ended.told.get("text") else ""
+    try:
+        told = proposals.keep(work, old, moved, policy, names)
+    except PipelineError as error:
+        if error.transient:
+            raise
+        known = {"lock": list(moved.lines), "moved": moved.words, "policy": policy, "remedy": error.remedy}
+        text = f"{before}the new lock cannot be kept: {error.message}"
+        return Outcome("failed", error.exit_code, {**ended.told, **known, "text": text})
+    return replace(ended, told={**ended.told, **told, "text": f"{before}{told['text']}"})
 
 
 # -- the commands -----------------------------------------------------------------------------------------------------
@@ -111,4 +109,4 @@ def _log(work: Work, event: Mapping[str, Any]) -> None:
         file.write(json.dumps({**event, "at": round(work.now(), 3)}, ensure_ascii=False) + "\n")
 
 
-__all__ = ["perform", "settle"]
+__all__ = ["perform"]
