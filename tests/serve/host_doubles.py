@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -71,6 +72,8 @@ class Host:
     comments: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    unchanged: int = 0
+    """How often it was asked for what the other side has already."""
     root = ""
     page_size = 2
 
@@ -111,7 +114,11 @@ class Host:
             if method == wanted and found:
                 data = self._body(schema, headers, body)
                 status, value, *more = call(*map(unquote, found.groups()), query, *([data] if schema else []))
-                return answer(status, value, **(more[0] if more else {}))
+                tag = f'W/"{hashlib.sha256(json.dumps(value).encode()).hexdigest()}"'
+                if method == "GET" and headers.get("If-None-Match") == tag:
+                    self.unchanged += 1
+                    return answer(304, b"", etag=tag)
+                return answer(status, value, etag=tag, **(more[0] if more else {}))
         raise Mistake(f"{method} {below} is no request that this host knows")
 
     @staticmethod

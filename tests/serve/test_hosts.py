@@ -133,6 +133,17 @@ def test_open_requests_of_all_pages(double: Host) -> None:
     assert not found[0].fork
 
 
+def test_what_did_not_change_costs_nothing_of_the_hosts_limit(double: Host) -> None:
+    double.pulls += [Pull(n, f"topic{n}", "main", f"title {n}") for n in range(1, 4)]
+    host = api(double)
+    first = host.requests()
+    asked = len(double.asked)
+    assert host.requests() == first
+    assert double.unchanged == len(double.asked) - asked == asked
+    double.pulls[2].commit = "d" * 40
+    assert host.requests()[2].commit == "d" * 40
+
+
 def test_a_page_of_a_commit(double: Host) -> None:
     url = api(double).url(COMMIT)
     assert url.startswith(("https://github.com/", "https://gitlab.com/", "https://codeberg.org/", "https://dev.azure"))

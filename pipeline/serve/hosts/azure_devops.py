@@ -115,7 +115,7 @@ class AzureDevOps:
         for page in range(_MOST_PAGES):
             here = f"$top={_PAGE}&$skip={page * _PAGE}&{_VERSION}"
             path = f"{self._at}/pullRequests?searchCriteria.status=active&{wanted}&{here}"
-            found = self._client.ask("GET", path, right).data["value"]
+            found = self._client.ask("GET", path, right, keep=True).data["value"]
             yield from found
             if len(found) < _PAGE:
                 return

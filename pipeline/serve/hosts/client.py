@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -15,6 +16,8 @@ from pipeline.noun import noun
 
 _LARGEST = 8 << 20
 """Bytes of an answer that are read."""
+_MOST_KEPT, _LARGEST_KEPT = 64, 256 << 10
+"""Answers, and bytes of one, that are kept to be asked for anew."""
 _MOST_PAGES = 20
 _MOST_REDIRECTS = 3
 _SECONDARY = 60.0
@@ -25,11 +28,12 @@ _NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
 
 @noun
 class Answer:
-    """A response read to its end; `data` is its JSON."""
+    """A response read to its end; `data` is its JSON, which nobody changes, of `size` bytes."""
 
     status: int
     headers: Mapping[str, str]
     data: Any
+    size: int = 0
 
 
 @noun
@@ -61,25 +65,39 @@ class Client:
         self.root = root.rstrip("/")
         self._host, self._project = host, project
         self._headers, self._transport, self._now, self._refusal = headers, transport, now, refusal
+        self._known: dict[str, Answer] = {}
+        self._lock = threading.Lock()
 
-    def ask(self, method: str, path: str, right: Right, body: Any = None, good: tuple[int, ...] = ()) -> Answer:
+    def ask(
+        self, method: str, path: str, right: Right, body: Any = None, good: tuple[int, ...] = (), *, keep: bool = False
+    ) -> Answer:
         """The answer to a request for a path below the API's root, or an absolute address of its origin. `good` are
-        statuses that are an answer too, beside all of 2xx.
+        statuses that are an answer too, beside all of 2xx. With `keep` it is kept, and next time asked for only if it
+        is another by then: what did not change does not count to a host's limit (docs.github.com, "Best practices for
+        using the REST API", conditional requests).
         """
         url = urljoin(f"{self.root}/", path.lstrip("/")) if "://" not in path else path
         for _ in range(_MOST_REDIRECTS):
             self._stay(url, right)
-            with self._transport.send(method, url, self._all_headers(body), _encoded(body)) as response:
+            known = self._known.get(url) if keep else None
+            with self._transport.send(method, url, self._all_headers(body, known), _encoded(body)) as response:
+                if known and response.status == 304:
+                    return known
                 again = _again(method, response)
                 if not again:
-                    return self._read(response, right, good)
+                    answer = self._read(response, right, good)
+                    if keep:
+                        self._keep(url, answer)
+                    return answer
                 url = urljoin(url, again)
         raise UsageError(f"{self._cannot(right)}: it leads from one address to another", remedy="check the url")
 
-    def pages(self, path: str, right: Right) -> Iterator[Any]:
-        """The items of a list, page after page (the Link header: RFC 8288), up to a bound."""
+    def pages(self, path: str, right: Right, *, keep: bool = False) -> Iterator[Any]:
+        """The items of a list, page after page (the Link header: RFC 8288), up to a bound. With `keep` as `ask`: only
+        for lists whose newest come first, for a full page at the end does not change when another is added.
+        """
         for _ in range(_MOST_PAGES):
-            answer = self.ask("GET", path, right)
+            answer = self.ask("GET", path, right, keep=keep)
             if not isinstance(answer.data, list):
                 raise self._no_sense(right, "it is no list")
             yield from answer.data
@@ -90,9 +108,19 @@ class Client:
 
     # -- within -------------------------------------------------------------------------------------------------
 
-    def _all_headers(self, body: Any) -> dict[str, str]:
+    def _all_headers(self, body: Any, known: Answer | None) -> dict[str, str]:
         typed = {"Content-Type": "application/json"} if body is not None else {}
-        return {"Accept": "application/json", **typed, **self._headers}
+        new = {"If-None-Match": known.headers["etag"]} if known else {}
+        return {"Accept": "application/json", **typed, **new, **self._headers}
+
+    def _keep(self, url: str, answer: Answer) -> None:
+        if not answer.headers.get("etag") or answer.size > _LARGEST_KEPT:
+            return
+        with self._lock:
+            self._known.pop(url, None)
+            self._known[url] = answer
+            while len(self._known) > _MOST_KEPT:
+                self._known.pop(next(iter(self._known)))
 
     def _stay(self, url: str, right: Right) -> None:
         """The token is for its own origin, wherever an answer leads to."""
@@ -112,7 +140,7 @@ class Client:
             data = None
         if not fine:
             raise self._problem(status, headers, _says(data), right)
-        return Answer(status, headers, data)
+        return Answer(status, headers, data, len(raw))
 
     def _problem(self, status: int, headers: Mapping[str, str], says: str, right: Right) -> PipelineError:
         fact = f"{self._cannot(right)}: {says or 'no reason given'} ({status})"

@@ -69,7 +69,7 @@ class Gitea:
         return None
 
     def _all(self, right: Right) -> list[Any]:
-        return list(self._client.pages(f"{self._at}/pulls?state=open&limit=50", right))
+        return list(self._client.pages(f"{self._at}/pulls?state=open&limit=50", right, keep=True))
 
     def requests(self) -> list[Request]:
         return [_request(one) for one in self._all(REQUESTS)]

@@ -81,7 +81,10 @@ class GitHub:
         return next((one for one in found if one["head"]["ref"] == branch and one["base"]["ref"] == into), None)
 
     def requests(self) -> list[Request]:
-        return [_request(one) for one in self._client.pages(f"{self._at}/pulls?state=open&per_page=100", REQUESTS)]
+        return [
+            _request(one)
+            for one in self._client.pages(f"{self._at}/pulls?state=open&per_page=100", REQUESTS, keep=True)
+        ]
 
     def url(self, commit: str) -> str:
         return f"{_web(self._client.root)}/{self._project}/commit/{commit}"

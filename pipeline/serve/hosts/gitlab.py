@@ -96,7 +96,7 @@ class GitLab:
         return next((one for one in found if one["source_project_id"] == one["target_project_id"]), None)
 
     def requests(self) -> list[Request]:
-        found = self._client.pages(f"{self._at}/merge_requests?state=opened&per_page=100", REQUESTS)
+        found = self._client.pages(f"{self._at}/merge_requests?state=opened&per_page=100", REQUESTS, keep=True)
         # Without commits there is nothing to plan.
         return [_request(one) for one in found if one.get("sha")]
 
