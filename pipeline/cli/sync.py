@@ -184,9 +184,8 @@ def _summary(result: Pass, seconds: float) -> str:
     counts: dict[str, int] = {}
     for job in result.ended:
         counts[job.state] = counts.get(job.state, 0) + 1
-    told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or (
-        "nothing done" if result.exit_code else "nothing to do"
-    )
+    none = "nothing done" if result.exit_code else "nothing to do"
+    told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or none
     return f"synced in {seconds:.1f} s: {told}"
 
 

@@ -49,6 +49,10 @@ _CONFIG = """\
 [filter "lfs"]
 	required = true
 """
+_NO_LFS = """\
+	clean = false
+	smudge = false
+"""
 _LFS = """\
 	clean = git-lfs clean -- %f
 	smudge = git-lfs smudge -- %f
@@ -75,7 +79,9 @@ def surroundings(repository: Repository, folder: Path, environ: Mapping[str, str
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     (folder / "home").mkdir(exist_ok=True)
-    _write(folder / "config", _CONFIG + (_LFS if shutil.which("git-lfs", path=environ.get("PATH")) else ""))
+    # A file of Git LFS that cannot be had is an error: its pointer must not get into an image.
+    lfs = _LFS if shutil.which("git-lfs", path=environ.get("PATH")) else _NO_LFS
+    _write(folder / "config", f"{_CONFIG}{lfs}{_remote(repository.url)}")
     given = {name: environ[name] for name in _PASSED if name in environ}
     authorities = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE")
     fixed = {
@@ -99,17 +105,25 @@ def surroundings(repository: Repository, folder: Path, environ: Mapping[str, str
     return Surroundings({**given, **fixed})
 
 
+def _remote(url: str) -> str:
+    """Where Git LFS finds its files (git-config(1), SYNTAX)."""
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    return f'[remote "origin"]\n\turl = "{quoted}"\n'
+
+
 def _login(repository: Repository) -> tuple[dict[str, str], tuple[str, ...]]:
     """A header for this host alone, given by the environment (git-config(1), GIT_CONFIG_COUNT): a command line could be
-    read by others. libcurl takes it away when it is sent elsewhere.
+    read by others. git would send it to wherever the host leads, so that nothing is followed.
     """
     parts = urlsplit(repository.url)
     token = repository.token.reveal() if repository.token else ""
     pair = base64.b64encode(f"{repository.username}:{token}".encode()).decode()
     login = {
-        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/.extraHeader",
         "GIT_CONFIG_VALUE_0": f"Authorization: Basic {pair}",
+        "GIT_CONFIG_KEY_1": "http.followRedirects",
+        "GIT_CONFIG_VALUE_1": "false",
     }
     return login, (token, pair)
 

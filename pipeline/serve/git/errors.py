@@ -53,6 +53,9 @@ def remote(words: str, place: str) -> PipelineError:
     if re.search(_CERTIFICATE, words):
         remedy = "set SSL_CERT_FILE to the file of certificate authorities that signed it"
         return Refused(f"the certificate of {place} is not trusted: {last(words)}", remedy=remedy)
+    if re.search(r"returned error: 30[1278]", words):
+        remedy = "set `url` to where it is now: with a token nobody is followed elsewhere"
+        return Refused(f"{place} has moved", remedy=remedy)
     if re.search(_LOGIN, words):
         remedy = "has the token or the key the right to read this repository, and is it still valid?"
         return Refused(f"{place} refuses: {last(words)}", remedy=remedy)

@@ -79,6 +79,8 @@ class Slots:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 git.local("worktree", "add", "--quiet", "--force", "--detach", "--no-checkout", str(folder), commit)
         (self._own(folder) / "index.lock").unlink(missing_ok=True)
+        # `git checkout` takes a commit whose tree is lost for an empty one, and removes every file.
+        git.local("ls-tree", "--name-only", commit)
         # Files that are as the commit has them are not touched, and keep their times.
         git.local("checkout", "--quiet", "--force", "--detach", commit, worktree=folder)
         git.local("clean", "--quiet", "-ffdx", worktree=folder)
