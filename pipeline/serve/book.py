@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.noun import noun
@@ -36,6 +37,7 @@ class Book:
         return RepositoryStatus(*rows[0]) if rows else RepositoryStatus(name)
 
     def put_repository(self, status: RepositoryStatus) -> None:
+        status = replace(status, detail=self.database.masked(status.detail))
         values = [getattr(status, name) for name in status.__dataclass_fields__]
         self.database.execute("INSERT OR REPLACE INTO repositories VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *values)
 
@@ -58,7 +60,7 @@ class Book:
         self.database.execute(
             "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(entry.manifest.id, entry.name, entry.blob, json.dumps(entry.uses), json.dumps(entry.schedule)),
-            *(entry.error, entry.commit, int(entry.gone)),
+            *(self.database.masked(entry.error), entry.commit, int(entry.gone)),
         )
 
     def gone(self, repository: str) -> list[str]:
@@ -111,6 +113,7 @@ class Book:
             self.database.execute("DELETE FROM live WHERE manifest = ?", manifest.id)
             for one in seen:
                 facts = {name: getattr(one, name) for name in one.__dataclass_fields__ if name not in _PLACE}
+                facts |= {name: self.database.masked(facts[name]) for name in ("detail", "drift")}
                 self.database.execute(
                     "INSERT INTO live VALUES (?, ?, ?, ?)", *(manifest.id, one.target, one.seen, json.dumps(facts))
                 )
@@ -154,7 +157,7 @@ class Book:
     # -- who did what -------------------------------------------------------------------------------------------
 
     def audit(self, at: float, who: str, what: str) -> None:
-        self.database.execute("INSERT INTO audit (at, who, what) VALUES (?, ?, ?)", at, who, what)
+        self.database.execute("INSERT INTO audit (at, who, what) VALUES (?, ?, ?)", at, who, self.database.masked(what))
 
     def audited(self, most: int) -> list[tuple[float, str, str]]:
         """(Unix time, who, what), the newest first."""

@@ -69,7 +69,7 @@ class Core:
         self._guard = _guarded(self.state)
         self.children = Children(self.state / "children", patience)
         self.buried = self.children.bury()
-        self.database = Database(self.state / "serve.db")
+        self.database = Database(self.state / "serve.db", self.masks.text)
         self.queue, self.book = Queue(self.database, now), Book(self.database)
         self.store = Store(self.home.store)
         self.journal = Journal(self.store.database, self.home.state / "runs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,16 @@ CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL 
 
 
 class Database:
-    """One connection, shared by the threads of a server; WAL, and what is committed outlives a kill.
+    """One connection, shared by the threads of a server; WAL, and what is committed outlives a kill. `mask` keeps
+    secrets out of what others said (git, clusters, commands), before that is written.
 
     Raises StoreError where it cannot be used, or a newer version made it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mask: Callable[[str], str] = lambda text: text) -> None:
         self._lock = threading.RLock()
         self._after: list[Callable[[], object]] = []
-        self.path = path
+        self.path, self._mask = path, mask
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
@@ -110,6 +111,14 @@ class Database:
                 self._after.append(call)
                 return
         call()
+
+    def masked(self, value: Any) -> Any:
+        """A value of JSON types without secrets in its texts."""
+        if isinstance(value, str):
+            return self._mask(value)
+        if isinstance(value, Mapping):
+            return {key: self.masked(item) for key, item in value.items()}
+        return [self.masked(item) for item in value] if isinstance(value, list | tuple) else value
 
     def fact(self, name: str) -> Any:
         """A value of JSON types that was kept by this name; None for none."""

@@ -173,14 +173,21 @@ class Queue:
     def _jobs(self, where: str, *values: Any) -> list[Job]:
         return [_job(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM jobs {where}", *values)]
 
+    def _clean(self, job: Job) -> Job:
+        """Without secrets in what others said."""
+        masked = self._database.masked
+        reason: Reason = replace(job.reason, text=masked(job.reason.text), url=masked(job.reason.url))
+        return replace(job, reason=reason, told=masked(job.told))
+
     def _insert(self, job: Job) -> Job:
+        job = self._clean(job)
         columns = _COLUMNS.removeprefix("id, ")
         places = ", ".join("?" * len(columns.split(",")))
         rows = self._database.execute(f"INSERT INTO jobs ({columns}) VALUES ({places}) RETURNING id", *_row(job))
         return replace(job, id=rows[0][0])
 
     def _move(self, job: Job, state: State, **values: Any) -> Job:
-        moved: Job = replace(job, state=state, **values)
+        moved = self._clean(replace(job, state=state, **values))
         names = [name.strip() for name in _COLUMNS.removeprefix("id, ").split(",")]
         sets = ", ".join(f"{name} = ?" for name in names)
         self._database.execute(f"UPDATE jobs SET {sets} WHERE id = ?", *_row(moved), job.id)

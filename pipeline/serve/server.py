@@ -53,7 +53,7 @@ class Server:
         self.core.listeners += [self.metrics.heard, self._told, self.revisions.heard]
         images = Images(self.core.store)
         of = (self.settings, self.core.book, self.core.queue, self.core.logs, images, self.core.journal, now)
-        self.views = Views(*of)
+        self.views = Views(*of, self.core.masks)
         self.traces = Traces(settings.traces, self._run) if settings.traces else None
         self.core.listeners += [self.traces.heard] if self.traces else []
         self.core.outbox.counted = self.metrics.note

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.reporters.masks import Masks
 from pipeline.serve.book import Book
 from pipeline.serve.model import Job, RepositoryStatus
 from pipeline.serve.queue import Queue
@@ -33,7 +34,7 @@ from pipeline.store.journal import Journal
 
 
 class Views:
-    """Read models, for several threads. `logs` is the folder of the jobs' logs."""
+    """Read models, for several threads. `logs` is the folder of the jobs' logs; `masks` keeps secrets out of these."""
 
     def __init__(
         self,
@@ -44,8 +45,9 @@ class Views:
         images: Images,
         journal: Journal,
         now: Callable[[], float] = time.time,
+        masks: Masks | None = None,
     ) -> None:
-        self.settings, self.now = settings, now
+        self.settings, self.now, self._masks = settings, now, masks or Masks()
         self._book, self._queue = book, queue
         self._runs, self._images, self._journal = RunLogs(logs), images, journal
         self._manifests = Manifests(book, queue)
@@ -86,7 +88,7 @@ class Views:
 
     def _job(self, job: Job) -> JobView:
         asked, told = job.asked, job.told
-        run = self._runs.run(job.id, job.state != "running")
+        run: RunView | None = self._masks.value(self._runs.run(job.id, job.state != "running"))
         row = JobRow.of(job)
         return JobView(
             row=row,
@@ -123,7 +125,8 @@ class Views:
 
     def log(self, job: int, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
         """Lines of a job's log from a byte offset on, of one step or of all; with an offset of -1 its end."""
-        return page(self._runs.path(job), step, offset, most)
+        found: LogPage = self._masks.value(page(self._runs.path(job), step, offset, most))
+        return found
 
     def runs(self, most: int = 50, manifest: str = "") -> tuple[RunView, ...]:
         """Runs of the journal without their steps, those by hand, too; the newest first."""
@@ -132,11 +135,13 @@ class Views:
     def run(self, id_: int) -> RunView | None:
         """A run of the journal with its steps; its graph is with its job, if it has one."""
         run = self._journal.run(id_)
-        return journal_run(run, self._journal.steps(id_)) if run else None
+        found: RunView | None = self._masks.value(journal_run(run, self._journal.steps(id_))) if run else None
+        return found
 
     def run_log(self, id_: int, step: str = "", most: int = PAGE) -> LogPage:
         """The end of what a run of the journal said."""
-        return run_log(self._journal.log(id_), step, most)
+        found: LogPage = self._masks.value(run_log(self._journal.log(id_), step, most))
+        return found
 
     # -- images -------------------------------------------------------------------------------------------------
 

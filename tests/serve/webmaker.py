@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from pipeline.home import Home
 from pipeline.manifest.model import Secret
+from pipeline.reporters.masks import Masks
 from pipeline.serve.book import Book
 from pipeline.serve.database import Database
 from pipeline.serve.hosts import Receiver
@@ -55,13 +56,16 @@ class Web:
 
     def _parts(self, folder: Path, rates: Rates) -> Parts:
         home = Home(folder / "store", folder / "cache", folder / "state")
-        database = Database(home.state / "serve" / "serve.db")
+        masks = Masks(self.settings.secrets)
+        database = Database(home.state / "serve" / "serve.db", masks.text)
         book, queue = Book(database), Queue(database, self.now)
         metrics = Metrics(self.settings, database, lambda: self.health, self.now)
         queue.heard = metrics.heard
         store = Store(home.store)
         journal = Journal(store.database, home.state / "logs", self.now)
-        views = Views(self.settings, book, queue, home.state / "serve" / "jobs", Images(store), journal, self.now)
+        views = Views(
+            self.settings, book, queue, home.state / "serve" / "jobs", Images(store), journal, self.now, masks
+        )
         return Parts(
             settings=self.settings,
             database=database,
