@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import OutOfReach, PipelineError
 from pipeline.lock.model import path_of
 from pipeline.lock.upgrade import EVERYTHING
 from pipeline.serve import outcomes, proposals
@@ -47,7 +47,7 @@ def _kept(work: Work, ended: Outcome, old: str, moved: Movement, policy: Policy,
     try:
         told = proposals.keep(work, old, moved, policy, names)
     except PipelineError as error:
-        if error.transient:
+        if error.transient or isinstance(error, OutOfReach):
             raise
         known = {"lock": list(moved.lines), "moved": moved.words, "policy": policy, "remedy": error.remedy}
         text = f"{before}the new lock cannot be kept: {error.message}"
