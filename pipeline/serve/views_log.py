@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.serve.views_model import LogLine, LogPage
+from pipeline.serve.views_words import plain
 
 PAGE = 1000
 """Lines of a page at most."""
@@ -46,7 +48,11 @@ def _begin(file: Any, size: int, offset: int) -> int:
 
 
 def _lines(data: bytes) -> Iterator[LogLine]:
-    text = data.decode("utf-8", "replace").rstrip("\n")
+    for line in _told_by(data.decode("utf-8", "replace").rstrip("\n")):
+        yield replace(line, text=plain(line.text))
+
+
+def _told_by(text: str) -> Iterator[LogLine]:
     try:
         value = json.loads(text)
     except ValueError:

@@ -48,7 +48,7 @@ class Manifests:
             live.setdefault(id_, []).append((state, bool(drift)))
         opened: dict[str, set[str]] = {}
         for job in self._queue.open():
-            if _counts(job.action, job.reason.cause):
+            if job.action != "plan":
                 opened.setdefault(job.manifest.id, set()).add(job.state)
         return {
             id_: _standing(bool(gone), bool(error), last.get(id_, ""), live.get(id_, ()), opened.get(id_, ()))
@@ -81,9 +81,10 @@ class Manifests:
         return rows
 
     def _open(self, ids: set[str]) -> dict[str, list[JobRow]]:
+        """What is under way or waits, but plans: they change nothing."""
         found: dict[str, list[JobRow]] = {}
         for job in self._queue.open():
-            if job.manifest.id in ids and _counts(job.action, job.reason.cause):
+            if job.manifest.id in ids and job.action != "plan":
                 found.setdefault(job.manifest.id, []).append(JobRow.of(job))
         return found
 
@@ -105,11 +106,6 @@ class Manifests:
 
     def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._book.database.execute(query, *values)
-
-
-def _counts(action: str, cause: str) -> bool:
-    """Not the plan of a pull request, which changes nothing."""
-    return action != "plan" or cause != "pull-request"
 
 
 def _target(live: Live, job: JobRow | None) -> TargetView:

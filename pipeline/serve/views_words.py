@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,21 @@ _WORDS = {
     "gone": "The repository or its branch {branch} is not there. What runs goes on running; nothing is torn down.",
     "broken": "It is there and cannot be read. What runs goes on running.",
 }
+
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\-_])")
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """Text from elsewhere as it may be shown: without a terminal's sequences (ECMA-48, 5.4: colours, moves), without
+    what turns the direction of writing, and of lines that were overwritten (CR) the last state.
+    """
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    if "\r" in text:
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return _UNSEEN.sub("\ufffd", text)
 
 
 def repository_words(one: Repository, status: RepositoryStatus) -> str:
@@ -52,4 +68,4 @@ def since(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-__all__ = ["next_due", "repository_words", "schedule_words", "since"]
+__all__ = ["next_due", "plain", "repository_words", "schedule_words", "since"]

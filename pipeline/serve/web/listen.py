@@ -71,7 +71,7 @@ def config(settings: Settings, app: Any, head: float = HEAD) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends what pages listen to first: it would go on for as long as they are open."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings, app: Any, listening: socket.socket) -> None:
     """Serves at a socket until SIGTERM or SIGINT, which it raises again at its end."""
-    _Server(config(settings, app)).run(sockets=[listening])
+    Server(config(settings, app)).run(sockets=[listening])
 
 
-__all__ = ["HEAD", "config", "serve"]
+__all__ = ["HEAD", "Server", "config", "serve"]

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from pipeline import __version__
 from pipeline.serve import drawing
+from pipeline.serve.views_words import plain
 from pipeline.serve.web.access import NOBODY, is_open
 from pipeline.serve.web.page_words import filters
 
@@ -32,10 +33,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_shown,
     )
     made.filters.update(filters(time.time))
     made.globals.update(asset=_asset, version=__version__, box_width=drawing.WIDTH, box_height=drawing.HEIGHT)
     return made
+
+
+def _shown(value: Any) -> Any:
+    """What is put into a page; Jinja escapes it after this."""
+    return plain(value) if type(value) is str else value
 
 
 @cache
