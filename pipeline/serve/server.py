@@ -67,7 +67,7 @@ class Server:
             serve(self.settings, app(self.parts()), self._socket)
         running = [job for job in self.core.queue.open() if job.state == "running"]
         if running:
-            self.core.say(f"ends in order: {len(running)} jobs go on after the next start")
+            self.core.say(f"ends in order; after the next start {_go_on(len(running))}")
         self.core.close()
         if self.traces:
             self.traces.close()
@@ -115,7 +115,7 @@ class Server:
         for line in watched(self.settings):
             say(line)
         if self.core.resumed:
-            say(f"{len(self.core.resumed)} jobs go on that had not ended")
+            say(f"{_go_on(len(self.core.resumed))} that had not ended")
 
     def _told(self, job: Job) -> None:
         """A line when a job begins, when it ends, and when it is to be tried again."""
@@ -142,6 +142,10 @@ def _listening(host: str, port: int) -> socket.socket:
         fact = f"{_shown(host)}:{port} cannot be listened at: {error.strerror or error}"
         raise UsageError(fact, remedy="end what has it, or take another: listen:, or --port") from error
     return made
+
+
+def _go_on(jobs: int) -> str:
+    return "1 job goes on" if jobs == 1 else f"{jobs} jobs go on"
 
 
 def _shown(host: str) -> str:
