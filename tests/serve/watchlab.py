@@ -21,6 +21,9 @@ from pipeline.serve.watch import Watch
 HEAD = "version: 1\nname: {name}\nimages: {{a: {{base: b}}}}\nlayers: {{c: {{files: [{{from: {uses}, to: /app/}}]}}}}\n"
 
 
+TWO_SOURCES = {"src/x": "x", "other/y": "y"}
+
+
 def manifest(name: str, uses: str = "../src") -> str:
     return HEAD.format(name=name, uses=uses)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,22 +50,35 @@ class Signers:
         if not (home / "made").exists():
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True, mode=0o700)
-            (home / "gpg.conf").write_text("trust-model always\nno-auto-key-retrieve\nno-auto-check-trustdb\n")
-            _gpg(self._git.environ, home, file, data)
+            # A keyring as it is (gpg(1), --keyring): to import it would want an agent, which nobody needs here.
+            (home / "keys.gpg").write_bytes(b"".join(self._plain(block) for block in _blocks(data)))
+            options = f"no-default-keyring\nkeyring {home / 'keys.gpg'}\ntrust-model always\nno-autostart\n"
+            (home / "gpg.conf").write_text(f"{options}no-auto-key-retrieve\nno-auto-check-trustdb\n", encoding="utf-8")
+            if b"\npub:" not in b"\n" + self._gpg(home, b"", "--with-colons", "--list-keys"):
+                remedy = "export them with 'gpg --armor --export KEY'"
+                raise UsageError(f"{file} holds no OpenPGP certificates", remedy=remedy)
             (home / "made").touch()
         return home
 
+    def _plain(self, block: bytes) -> bytes:
+        return self._gpg(None, block, "--dearmor") if block.startswith(_BEGIN) else block
 
-def _gpg(environ: Mapping[str, str], home: Path, file: str, data: bytes) -> None:
-    env = {**environ, "GNUPGHOME": str(home)}
-    try:
-        ended = programs.run_bytes(["gpg", "--batch", "--no-tty", "--quiet", "--import"], input=data, env=env)
-    except FileNotFoundError:
-        raise UsageError("the program gpg is not there", remedy="install gnupg, or sign by SSH keys") from None
-    if ended.returncode:
-        said = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        remedy = "export them with 'gpg --armor --export KEY'"
-        raise UsageError(f"{file} holds no OpenPGP certificates: {' '.join(said)}", remedy=remedy)
+    def _gpg(self, home: Path | None, data: bytes, *words: str) -> bytes:
+        env = {**self._git.environ, **({"GNUPGHOME": str(home)} if home else {})}
+        try:
+            return programs.run_bytes(["gpg", "--batch", "--no-tty", "--quiet", *words], input=data, env=env).stdout
+        except FileNotFoundError:
+            raise UsageError("the program gpg is not there", remedy="install gnupg, or sign by SSH keys") from None
+
+
+_BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    """Armored certificates one by one (RFC 9580, 6.2), or what is not armored as it is."""
+    if _BEGIN not in data:
+        return [data]
+    return [_BEGIN + block for block in data.split(_BEGIN)[1:]]
 
 
 __all__ = ["Signers"]
