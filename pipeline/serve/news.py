@@ -84,7 +84,7 @@ class News:
             later = self._queue.job(job.replaced_by) if job.replaced_by else None
             self._tell(status(job, name, later), now)
         for one in self._messages(job, name, streak, now):
-            self._send(one, now)
+            self._send(one, now, streaks.line_of(job))
 
     def _messages(self, job: Job, name: Name, streak: dict[str, Any], now: float) -> list[Message]:
         if job.action == "plan":
@@ -200,8 +200,8 @@ class News:
     def _page(self, job: Job) -> str:
         return self._name(job.manifest).job(job)
 
-    def _send(self, one: Message, now: float) -> None:
-        for telling in tellings(one, self._settings.messages):
+    def _send(self, one: Message, now: float, about: str = "") -> None:
+        for telling in tellings(one, self._settings.messages, about):
             self._tell(telling, now)
 
     def _tell(self, telling: Telling | None, now: float) -> None:

@@ -14,6 +14,7 @@ from pipeline.serve.settings import Messages
 STATUS_LENGTH = 140
 """Characters of a commit's status that every host shows."""
 _SHORT = 7
+_HEALTH = ("failed", "recovered", "drift")
 
 StatusState = Literal["pending", "success", "failure", "error"]
 _STATES: Mapping[State, StatusState] = {
@@ -160,10 +161,13 @@ def drift_message(
     return Message(event, f"{manifest.id} {target}", title, "\n".join(lines)[:3000], url, at, facts)
 
 
-def tellings(message: Message, channels: Iterable[Messages]) -> list[Telling]:
-    """The message for each channel that wants such; the same again takes the place of one that still waits."""
+def tellings(message: Message, channels: Iterable[Messages], about: str = "") -> list[Telling]:
+    """The message for each channel that wants such. One that still waits is replaced by the same again, and that
+    something failed by that it is well again; `about` is what both are about, the message's subject if empty.
+    """
+    kind = "health" if message.event in _HEALTH else message.event
     return [
-        Telling("message", f"{one.name}/{message.event}/{message.subject}", {"channel": one.name, **message.data})
+        Telling("message", f"{one.name}/{kind}/{about or message.subject}", {"channel": one.name, **message.data})
         for one in channels
         if message.event in one.on
     ]

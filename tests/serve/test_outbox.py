@@ -128,6 +128,15 @@ def test_a_later_status_takes_the_place_of_one_that_waits(room: Newsroom) -> Non
     assert [status[1] for status in room.host.statuses] == ["success"]
 
 
+def test_what_is_well_again_before_it_could_be_told_is_not_told_as_failed(room: Newsroom) -> None:
+    room.channel.errors = [away()] * 3
+    for state in ("failed", "done", "failed", "done"):
+        room.ran(state, "no such package")
+        room.step()
+    room.until(60)
+    assert room.channel.titles == ["prod is well again"]
+
+
 def test_what_was_delivered_but_not_noted_is_delivered_once_more_by_the_same_number(room: Newsroom) -> None:
     post(room, "a failed")
     killed = room.book.told
