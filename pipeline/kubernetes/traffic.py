@@ -55,7 +55,8 @@ class Traffic:
     def begin(self, stable: Object) -> None:
         """The new release beside the stable one, with an address of its own and no traffic."""
         strategy = strategy_of(self._release)
-        total = int(stable["spec"].get("replicas", 1))
+        # Of a canary that a killed run left, stable pods may have gone already.
+        total = max(int(stable["spec"].get("replicas", 1)), self._total())
         first = strategy.steps[0] if strategy else 100
         for secret in secrets(self._release, self._account):
             self._put(secret)

@@ -101,3 +101,22 @@ def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None
     roll(cluster, time, two, SCORE)
     assert full == [(3, 3)]
     assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
+
+
+def test_a_canary_that_was_killed_goes_on_with_as_many_pods(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    roll(cluster, time, one)
+    killed = target_in(cluster, time, strategy=CANARY)
+    killed.rollout(two)
+    killed.shift(two, 50)
+    assert split(cluster) == (2, 2)
+    seen: list[tuple[int, int]] = []
+
+    def answer(_service: str, _body: bytes) -> Answer:
+        seen.append(split(cluster))
+        return Answer(200, b"[1]")
+
+    cluster.answers = answer
+    roll(cluster, time, two, SCORE)
+    assert list(dict.fromkeys(seen)) == [(2, 1), (3, 1), (2, 2)]
+    assert live(cluster)["spec"]["replicas"] == 4
