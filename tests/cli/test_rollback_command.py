@@ -115,7 +115,7 @@ def test_a_plan_needs_no_cluster(shop: Any, registry: RealRegistry) -> None:
     shop.write("pipeline.yaml", f'{text}registries:\n  here: {{address: "{registry.address}"}}\n')
     ended = shop("plan")
     assert ended.code == 0, ended.err
-    assert "what is live on target here cannot be told: there is no kubeconfig" in ended.err
+    assert "target here cannot be rolled out as things are: there is no kubeconfig" in ended.err
     assert "to make" in ended.out
     ended = shop("run")
     assert ended.code == 2
