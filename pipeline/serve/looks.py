@@ -18,7 +18,7 @@ from pipeline.serve.queue import Queue
 from pipeline.serve.reconcile import Reconcile
 from pipeline.serve.settings import Repository
 
-BATCH = 20
+BATCH = 50
 """Manifests of one command: starting it costs more than loading a manifest."""
 EVERY = 60.0
 """Seconds after which it is seen that manifests came or went."""
