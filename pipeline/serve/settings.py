@@ -159,9 +159,15 @@ class Settings:
 def watched(settings: Settings) -> list[str]:
     """What a server with these settings watches: a line for each repository."""
     return [
-        f"watches {one.name}: {one.url}, branch {one.branch}, {', '.join(one.folders)}, every {one.poll:g} s"
+        f"watches {one.name}: {one.url}, branch {one.branch}, {', '.join(one.folders)}, every {one.poll:g} s{_hosted(one)}"
         for one in settings.repositories.values()
     ]
+
+
+def _hosted(one: Repository) -> str:
+    """What its host is asked for, and what it may say."""
+    told = f"; statuses and comments to {one.host.kind} {one.host.project}" if one.host.kind and one.host.token else ""
+    return told + (f"; webhooks at /hooks/{one.name}" if one.host.webhook_secret else "")
 
 
 __all__ = [
