@@ -159,7 +159,8 @@ class Settings:
 def watched(settings: Settings) -> list[str]:
     """What a server with these settings watches: a line for each repository."""
     return [
-        f"watches {one.name}: {one.url}, branch {one.branch}, {', '.join(one.folders)}, every {one.poll:g} s{_hosted(one)}"
+        f"watches {one.name}: {one.url}, branch {one.branch}, {', '.join(one.folders)}, every {one.poll:g} s"
+        + _hosted(one)
         for one in settings.repositories.values()
     ]
 
