@@ -218,4 +218,4 @@ def strip(sizes: Sequence[int]) -> list[tuple[float, float]]:
     return found
 
 
-__all__ = ["HEIGHT", "WIDTH", "Bar", "Box", "Drawing", "Edge", "bars", "counted", "graph", "strip"]
+__all__ = ["HEIGHT", "MOST", "WIDTH", "Bar", "Box", "Drawing", "Edge", "bars", "counted", "graph", "strip"]

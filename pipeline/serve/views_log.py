@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,23 @@ _READ = 4 << 20
 
 def page(path: Path, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
     """Lines from a byte offset on, of one step or of all; from the end of the log where the offset is negative."""
-    lines: list[LogLine] = []
+    lines: deque[LogLine] = deque(maxlen=most if offset < 0 else None)
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             begun = position = _begin(file, size, offset)
             # A line that is still being written is for the next page.
-            while len(lines) < most and position - begun < _READ and (data := file.readline()).endswith(b"\n"):
+            while _has_room(len(lines), most, offset, position - begun) and (data := file.readline()).endswith(b"\n"):
                 position += len(data)
-                lines += [one for one in _lines(data) if not step or one.step == step]
-                if offset < 0:
-                    lines = lines[-most + 1 :]
+                lines.extend(one for one in _lines(data) if not step or one.step == step)
             more = file.readline().endswith(b"\n")
     except OSError:
         return LogPage((), 0)
     return LogPage(tuple(lines), position, more)
+
+
+def _has_room(lines: int, most: int, offset: int, read: int) -> bool:
+    return read < _READ and (offset < 0 or lines < most)
 
 
 def _begin(file: Any, size: int, offset: int) -> int:
@@ -48,11 +50,7 @@ def _begin(file: Any, size: int, offset: int) -> int:
 
 
 def _lines(data: bytes) -> Iterator[LogLine]:
-    for line in _told_by(data.decode("utf-8", "replace").rstrip("\n")):
-        yield replace(line, text=plain(line.text))
-
-
-def _told_by(text: str) -> Iterator[LogLine]:
+    text = data.decode("utf-8", "replace").rstrip("\n")
     try:
         value = json.loads(text)
     except ValueError:
@@ -60,24 +58,24 @@ def _told_by(text: str) -> Iterator[LogLine]:
     if isinstance(value, dict) and isinstance(value.get("event"), str):
         yield from _told(value["event"], value)
     else:
-        yield LogLine(0.0, "", text)
+        yield LogLine(0.0, "", plain(text))
 
 
 def _told(name: str, event: Mapping[str, Any]) -> Iterator[LogLine]:
     from pipeline.reporters.lines import seconds
 
     at, step = float(event.get("at") or 0.0), str(event.get("step") or "")
-    text = str(event.get("text") or "")
+    text = plain(str(event.get("text") or ""))
     match name:
         case "step-said" | "followed":
-            yield from (LogLine(at, step, line) for line in text.splitlines() or [""])
+            yield from (LogLine(at, step, line) for line in text.removesuffix("\n").split("\n"))
         case "step-started":
             yield LogLine(at, step, "begins", "step")
         case "step-waits":
             yield LogLine(at, step, f"waits for {event.get('holder', '')}", "step")
         case "step-retried":
             wait = seconds(float(event.get("wait", 0.0)))
-            yield LogLine(at, step, f"{event.get('error', '')}; trying again in {wait}", "warning")
+            yield LogLine(at, step, f"{plain(str(event.get('error', '')))}; trying again in {wait}", "warning")
         case "step-ended" if event.get("outcome") != "hit" or event.get("seconds"):
             yield from _step_ended(event, at, step)
         case "warning":
@@ -99,7 +97,7 @@ def _step_ended(event: Mapping[str, Any], at: float, step: str) -> Iterator[LogL
 
     took = seconds(float(event.get("seconds", 0.0)))
     if event.get("outcome") == "failed":
-        yield from (LogLine(at, step, line, "error") for line in str(event.get("error", "")).splitlines())
+        yield from (LogLine(at, step, line, "error") for line in plain(str(event.get("error", ""))).split("\n"))
         yield LogLine(at, step, f"failed after {took}", "error")
     elif event.get("outcome") in ("skipped", "hit"):
         yield LogLine(at, step, "skipped" if event["outcome"] == "skipped" else f"a hit, after {took}", "step")
@@ -108,10 +106,10 @@ def _step_ended(event: Mapping[str, Any], at: float, step: str) -> Iterator[LogL
 
 
 def _error(event: Mapping[str, Any]) -> Iterator[str]:
-    yield from str(event.get("message", "")).splitlines()
+    yield from plain(str(event.get("message", ""))).split("\n")
     if event.get("remedy"):
         yield str(event["remedy"])
-    yield from map(str, event.get("log", ()))
+    yield from (plain(str(line)) for line in event.get("log", ()))
 
 
 __all__ = ["PAGE", "page"]
