@@ -180,7 +180,7 @@ class News:
                 continue
             down = one.state in _DOWN and (kept.get("ran") or kept.get("told"))
             trouble = [f"it is {one.state}" + (f": {one.detail}" if one.detail else "")] if down else []
-            trouble += [f"changed by others: {line}" for line in one.drift]
+            trouble += one.drift
             told = [one.state if down else "", *one.drift] if trouble else []
             if told != kept.get("told", []):
                 name = self._name(one.manifest)

@@ -331,7 +331,7 @@ def test_drift_is_told_once_and_when_it_is_gone(room: Newsroom) -> None:
     room.step()
     assert room.channel.titles == ["prod, here: not as it was made", "prod, here: as it was made again"]
     message = room.channel.got[0].message
-    assert message.text == "changed by others: replicas 3 → 1"
+    assert message.text == "replicas 3 → 1"
     assert message.facts["pinned"] == "r4"
     assert message.url == "https://serve.example.com/manifests/models/manifests/prod.yaml"
 
