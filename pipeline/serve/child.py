@@ -18,6 +18,8 @@ import sys
 ENDED = "command-ended"
 """The event of the last line; `exit_code` is in it."""
 _PR_SET_PDEATHSIG = 1
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""It did not end by itself, and is to be begun again."""
 
 
 def main(lock: int, parent: int, words: list[str]) -> int:
@@ -34,7 +36,8 @@ def main(lock: int, parent: int, words: list[str]) -> int:
         code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    _told(code)
+    if code not in _STOPPED:
+        _told(code)
     return code
 
 

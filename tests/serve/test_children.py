@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.serve import child
 from pipeline.serve.children import Children
 
 STARTER = """\
@@ -105,3 +106,19 @@ def test_a_command_dies_with_the_server_and_the_next_one_waits_for_that(tmp_path
     assert is_over(child)
     assert "command-ended" not in events(log)
     assert Children(tmp_path / "children").bury() == 0
+
+
+def test_what_was_stopped_does_not_say_that_it_ended(tmp_path: Path) -> None:
+    """A signal may come when the command line has done its work, and its process has not ended."""
+    package = tmp_path / "pipeline"
+    package.mkdir()
+    raised = "import os, signal\nsignal.signal(signal.SIGTERM, lambda *_: exec('raise SystemExit(143)'))\n"
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(f"{raised}os.kill(os.getpid(), signal.SIGTERM)\n")
+    source = Path(child.__file__)
+    runner = f"import os, runpy, sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+    runner += "sys.argv = ['x', str(os.open('lock', os.O_RDWR | os.O_CREAT)), str(os.getppid())]\n"
+    runner += f"runpy.run_path({str(source)!r}, run_name='__main__')\n"
+    command = [sys.executable, "-P", "-c", runner]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ended.returncode, ended.stdout) == (143, "")

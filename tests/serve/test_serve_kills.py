@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -34,22 +35,32 @@ class Killed:
         self.texts: dict[str, list[tuple[str, str]]] = {}
         self.serial = 0
         self.cut = 0
+        self.starts = 0.5
 
     def minute(self) -> None:
-        process = self._start(self.lab.now)
-        if self.chance.random() < 0.4:
-            self._commit()
+        """Most are killed at work, some while they start; all at the end of the minute. How long things take is
+        measured in the time that this one took to start: so a busy machine changes little.
+        """
+        process, began = self._start(self.lab.now), time.monotonic()
+        if self.chance.random() < 0.1:
+            self._wait(process, self.chance.uniform(0.0, self.starts))
+        else:
+            assert process.stdout and process.stdout.readline() == b"begins\n"
+            self.starts = time.monotonic() - began
+            if self.chance.random() < 0.4:
+                self._commit()
+            self._wait(process, self.chance.uniform(0.0, 5.0 * self.starts))
+        self.lab.now += 60.0
+
+    def _wait(self, process: subprocess.Popen[bytes], patience: float) -> None:
         try:
-            process.wait(self.chance.uniform(0.2, 2.5))
-            assert process.returncode == 0, f"the server ended by itself: {process.returncode}"
+            assert process.wait(patience) == -signal.SIGKILL
         except subprocess.TimeoutExpired:
             self.cut += 1
-            with_commands = self.chance.random() < 0.5
             process.kill()
             process.wait()
-            if with_commands:
+            if self.chance.random() < 0.5:
                 self._kill_commands()
-        self.lab.now += 60.0
 
     def settle(self) -> None:
         assert self._start(self.lab.now, "--settle").wait() == 0
@@ -57,12 +68,14 @@ class Killed:
 
     def _start(self, begin: float, *more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(STEPPER), str(self.lab.folder), str(begin), *more]
-        return subprocess.Popen(command, env=self.lab.environ)
+        return subprocess.Popen(command, env=self.lab.environ, stdout=subprocess.PIPE)
 
     def _kill_commands(self) -> None:
         for path in (self.lab.folder / "home/state/serve/children").glob("*"):
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(int(path.read_text() or 0), signal.SIGKILL)
+            # Empty where the command has not begun: and 0 would be everybody.
+            with contextlib.suppress(OSError):
+                if process := path.read_text():
+                    os.kill(int(process), signal.SIGKILL)
 
     def _commit(self) -> None:
         """One manifest's text, or that of two: one change each, never seen before."""
@@ -130,15 +143,14 @@ def killed_for(tmp_path: Path, minutes: int, seed: int) -> Killed:
     again = sum(job.attempt > 1 for job in jobs)
     print(f"{minutes} minutes: {killed.cut} kills, {killed.serial} commits, {len(jobs)} jobs, {again} begun again")
     core.close()
+    assert killed.cut > minutes / 10 and again, "too few kills met anything"
     return killed
 
 
 def test_a_server_that_is_killed_again_and_again_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:
-    killed = killed_for(tmp_path, 30, seed=7)
-    assert killed.cut and killed.serial
+    killed_for(tmp_path, 30, seed=7)
 
 
 @pytest.mark.long
 def test_a_day_with_a_kill_each_minute(tmp_path: Path) -> None:
-    killed = killed_for(tmp_path, 24 * 60, seed=11)
-    assert killed.cut > 24 * 30
+    killed_for(tmp_path, 24 * 60, seed=11)
