@@ -27,21 +27,27 @@ def tell(bench: Bench, entry: Entry, service: str, target: RemoteTarget) -> None
 
 
 def _elsewhere(bench: Bench, entry: Entry, service: str, target: RemoteTarget) -> dict[str, str]:
-    """By place, how it is there and how it is removed; a place that has nothing any more is forgotten."""
+    """By place, how it is there and how it is removed.
+
+    A place that has nothing any more is forgotten; and by a run one that cannot be asked, or a cluster that was deleted
+    would be told of, and waited for, for ever.
+    """
     known: Mapping[str, Any] = bench.store.database.memo(_key(service)) or {}
     here = target.place() if known else ""
     found: dict[str, str] = {}
+    kept = dict(known)
     for place, where in known.items():
         if place == here:
             continue
         state, removal = _seen(bench, entry, where, place)
-        if state == "absent":
-            left = {name: one for name, one in known.items() if name != place}
-            bench.store.database.remember(_key(service), left)
-        elif state == "unknown":
-            found[place] = f"which does not tell whether it still runs: {removal}"
-        else:
+        if state == "absent" or (state == "unknown" and not bench.looks_only):
+            del kept[place]
+        if state == "unknown":
+            found[place] = f"which does not tell whether it still runs (runs say this once): {removal}"
+        elif state != "absent":
             found[place] = f"where it is {state}: {removal}"
+    if kept != known:
+        bench.store.database.remember(_key(service), kept)
     return found
 
 
