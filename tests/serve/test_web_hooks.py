@@ -99,4 +99,6 @@ def test_a_flood_is_held_off_for_one_repository_alone(tmp_path: Path) -> None:
 
 
 def test_a_large_one_is_not_read(tmp_path: Path) -> None:
-    assert send(Web(tmp_path), body=b" " * (LARGEST + 1)) == 413
+    web = Web(tmp_path)
+    assert send(web, body=b" " * (LARGEST + 1)) == 413
+    assert counted(web) == {"large": 1.0}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BeforeValidator
 
 from pipeline.serve.acts import Missing
 from pipeline.serve.web.access import Person
@@ -69,27 +67,18 @@ def there(value: Any, what: str) -> Any:
 Operation = TypeVar("Operation", bound=Callable[..., Any])
 
 
-def _whole(value: Any) -> Any:
-    """Refuses what pydantic would take for a whole number, and the description does not: 12.0, 1_000."""
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
-        raise ValueError("is no whole number")
-    return value
-
-
-WHOLE = BeforeValidator(_whole)
 PartsOf = Annotated[Parts, Depends(parts_of)]
 PersonOf = Annotated[Person, Depends(person_of)]
-Number = Annotated[int, Path(ge=1, lt=1 << 63, description="Its number.", examples=[12]), WHOLE]
-Most = Annotated[int, Query(ge=1, le=500, description="How many at most."), WHOLE]
-Before = Annotated[int | None, Query(ge=1, lt=1 << 63, description="`before` of the page before."), WHOLE]
-Offset = Annotated[int, Query(ge=-1, lt=1 << 62, description="`next` of the page before; -1 is the log's end."), WHOLE]
+Number = Annotated[int, Path(ge=1, lt=1 << 63, description="Its number.", examples=[12])]
+Most = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
+Before = Annotated[int | None, Query(ge=1, lt=1 << 63, description="`before` of the page before.")]
+Offset = Annotated[int, Query(ge=-1, lt=1 << 62, description="`next` of the page before; -1 is the log's end.")]
 Manifest = Annotated[str, Query(max_length=1000, description="Only of this manifest (its id).")]
 Step = Annotated[str, Query(max_length=500, description="Only of this step (its id).")]
 
 
 __all__ = [
     "POSTED",
-    "WHOLE",
     "Before",
     "Manifest",
     "Most",

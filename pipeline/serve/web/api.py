@@ -25,7 +25,6 @@ from pipeline.serve.views_model import (
     Standing,
 )
 from pipeline.serve.web.answering import (
-    WHOLE,
     Before,
     Manifest,
     Most,
@@ -109,7 +108,7 @@ def manifests(
     repository: Annotated[str, Query(max_length=200, description="Only of this repository (its name).")] = "",
     find: Annotated[str, Query(max_length=200, description="Only whose id, name or address has this text.")] = "",
     state: Annotated[Standing | None, Query(description="Only of this standing.")] = None,
-    skip: Annotated[int, Query(ge=0, lt=1 << 31, description="How many to leave out at the beginning."), WHOLE] = 0,
+    skip: Annotated[int, Query(ge=0, lt=1 << 31, description="How many to leave out at the beginning.")] = 0,
     most: Most = 200,
 ) -> Any:
     """The manifests: trouble first, then by their ids."""

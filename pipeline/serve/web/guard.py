@@ -77,7 +77,12 @@ class Guard:
         hook = path.startswith("/hooks/")
         if not hook and person.by != "token":
             _check_origin(headers, who)
-        body = await body_of(headers, receive, LARGEST if hook else BODY)
+        try:
+            body = await body_of(headers, receive, LARGEST if hook else BODY)
+        except Refused as refused:
+            if hook:
+                self._parts.metrics.hook("large" if refused.status == 413 else "broken off")
+            raise
         if not hook and person.by != "token":
             self._check_form(path, person, headers, body)
         return body
