@@ -74,8 +74,10 @@ def _one(shell: Shell, source: str, branch: str, folders: tuple[str, ...], usern
     from pipeline.serve.settings import Repository, Settings
 
     if flaw := addresses.flaw(source, shell.cwd):
-        there = "name the server's settings, or a repository's address or folder"
-        raise UsageError(flaw[0], remedy=there if addresses.is_path(source) else flaw[1])
+        if addresses.is_path(source):
+            there = "name the server's settings, or a repository's address or folder"
+            raise UsageError(f"there is no file or folder {source}", remedy=there)
+        raise UsageError(flaw[0], remedy=flaw[1])
     if variable and not shell.environ.get(variable):
         raise UsageError(f"the environment variable {variable} is not set", remedy=f"export {variable}=...")
     token = Secret(shell.environ[variable]) if variable else None
