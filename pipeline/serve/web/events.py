@@ -82,12 +82,15 @@ class Hub:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def listen(self, last: int | None) -> AsyncIterator[str]:
-        """What happens from now on, or from after event `last`, as the lines of a stream."""
+    async def listen(self, last: int | None, page: str = "") -> AsyncIterator[str]:
+        """What happens from now on, or from after event `last`, as the lines of a stream. `page` is how things were
+        (`stamp`) when the page was made: it is told to fetch all where they are otherwise by now.
+        """
         try:
-            yield "retry: 2000\n\n"
             seen = self._number if last is None else last
-            if last is not None and not self._has(last):
+            yield "retry: 2000\n\n"
+            stale = last is None and page and page != stamp(await run_in_threadpool(self._look))
+            if stale or (last is not None and not self._has(last)):
                 seen = self._number
                 yield _event(seen, "all", {})
             while not self.closed:
@@ -108,6 +111,11 @@ class Hub:
         return first - 1 <= last <= self._number
 
 
+def stamp(state: State) -> str:
+    """How things are, as a short text that another state does not have; of this process alone."""
+    return f"{hash(frozenset(state.items())) & 0xFFFFFFFFFFFF:x}"
+
+
 def _event(number: int, kind: str, data: Any) -> str:
     return f"id: {number}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
 
@@ -118,7 +126,8 @@ async def events(request: Request) -> Response:
     hub.enter()
     given = request.headers.get("last-event-id", "")
     last = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else None
-    return StreamingResponse(hub.listen(last), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    stream = hub.listen(last, request.query_params.get("page", ""))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-__all__ = ["Hub", "router"]
+__all__ = ["Hub", "router", "stamp"]

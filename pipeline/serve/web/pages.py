@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from pipeline.serve import drawing
@@ -17,10 +17,18 @@ from pipeline.serve.model import OPEN, Tracked
 from pipeline.serve.views_log import PAGE
 from pipeline.serve.views_model import STANDINGS, JobView, RunView
 from pipeline.serve.web.answering import Before, Number, Offset, parts_of, there
+from pipeline.serve.web.events import stamp
 from pipeline.serve.web.page_words import clock
 from pipeline.serve.web.rendering import STATIC, render
 
+
+def _note(request: Request) -> None:
+    """How things are before a page is made of them: what changes until it listens is then not missed."""
+    request.state.stamp = stamp(parts_of(request).views.pulse())
+
+
 router = APIRouter(include_in_schema=False)
+_live = APIRouter(dependencies=[Depends(_note)])
 _PAGE = 100
 """Manifests of one page of the overview."""
 _TAIL = 400
@@ -33,12 +41,12 @@ Skip = Annotated[int, Query(ge=0, lt=1 << 40)]
 # -- manifests --------------------------------------------------------------------------------------------------------
 
 
-@router.get("/")
+@_live.get("/")
 def overview(request: Request, q: Text = "", repository: Text = "", state: Text = "", skip: Skip = 0) -> Response:
     views = parts_of(request).views
     state = state if state in STANDINGS else ""
     page = views.manifests(repository, q.strip(), state, skip, _PAGE)
-    asked = {"q": q.strip(), "repository": repository, "state": state}
+    asked: dict[str, Any] = {"q": q.strip(), "repository": repository, "state": state}
     return render(
         request,
         "overview.html",
@@ -52,13 +60,13 @@ def overview(request: Request, q: Text = "", repository: Text = "", state: Text 
     )
 
 
-@router.get("/manifests/{id_:path}")
+@_live.get("/manifests/{id_:path}")
 def manifest(request: Request, id_: str) -> Response:
     found = there(parts_of(request).views.manifest(id_), f"manifest '{id_}'")
     return render(request, "manifest.html", one=found, row=found.row)
 
 
-@router.get("/rollback")
+@_live.get("/rollback")
 def rollback(request: Request, manifest: Text, target: Text) -> Response:
     """What a target can be put back to. It asks the target, which may take a moment."""
     parts = parts_of(request)
@@ -73,14 +81,14 @@ def rollback(request: Request, manifest: Text, target: Text) -> Response:
 # -- jobs and runs ----------------------------------------------------------------------------------------------------
 
 
-@router.get("/jobs")
+@_live.get("/jobs")
 def jobs(request: Request, manifest: Text = "", before: Before = None) -> Response:
     views = parts_of(request).views
     opened = [row for row in views.open_jobs() if manifest in ("", row.manifest)] if before is None else []
     return render(request, "jobs.html", page=views.jobs(before, 50, manifest), opened=opened, manifest=manifest)
 
 
-@router.get("/jobs/{id_}")
+@_live.get("/jobs/{id_}")
 def job(request: Request, id_: Number, step: Text = "") -> Response:
     parts = parts_of(request)
     found: JobView = there(parts.views.job(id_), f"job {id_}")
@@ -147,12 +155,12 @@ def _texts(views: Any, id_: int, step: str) -> str:
             return "".join(texts)
 
 
-@router.get("/runs")
+@_live.get("/runs")
 def runs(request: Request, manifest: Text = "") -> Response:
     return render(request, "runs.html", runs=parts_of(request).views.runs(100, manifest), manifest=manifest)
 
 
-@router.get("/runs/{id_}")
+@_live.get("/runs/{id_}")
 def run(request: Request, id_: Number) -> Response:
     parts = parts_of(request)
     found: RunView = there(parts.views.run(id_), f"run {id_}")
@@ -160,7 +168,7 @@ def run(request: Request, id_: Number) -> Response:
     return render(request, "run.html", log=log, **_pictures(found, parts.now()))
 
 
-@router.get("/waiting")
+@_live.get("/waiting")
 def waiting(request: Request) -> Response:
     return render(request, "waiting.html", jobs=parts_of(request).views.waiting())
 
@@ -168,19 +176,19 @@ def waiting(request: Request) -> Response:
 # -- images and repositories ------------------------------------------------------------------------------------------
 
 
-@router.get("/images")
+@_live.get("/images")
 def images(request: Request) -> Response:
     return render(request, "images.html", images=parts_of(request).views.images())
 
 
-@router.get("/images/{reference:path}")
+@_live.get("/images/{reference:path}")
 def image(request: Request, reference: str, platform: Text = "") -> Response:
     found = there(parts_of(request).views.image(reference, platform), f"image '{reference}' in the store")
     strip = drawing.strip([layer.size for layer in found.layers])
     return render(request, "image.html", image=found, strip=list(zip(found.layers, strip, strict=True)))
 
 
-@router.get("/repositories")
+@_live.get("/repositories")
 def repositories(request: Request) -> Response:
     return render(request, "repositories.html", repositories=parts_of(request).views.repositories())
 
@@ -210,5 +218,7 @@ def sign_in(request: Request, next: Text = "/", wrong: Text = "") -> Response:
 def favicon() -> Response:
     return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
 
+
+router.include_router(_live)
 
 __all__ = ["router"]

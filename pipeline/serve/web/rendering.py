@@ -68,7 +68,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "csrf": request.app.state.sessions.csrf(person),
         "open": is_open(parts.settings.access),
         "here": request.url.path,
-        "now": time.time(),
+        "stamp": getattr(request.state, "stamp", ""),
         "asking": parts.views.asking() if person.role else 0,
     }
     return HTMLResponse(_environment().get_template(template).render({**common, **values}), status)

@@ -37,7 +37,7 @@ export function live(tick, log) {
   };
 
   const listen = () => {
-    source = new EventSource("/events");
+    source = new EventSource(`/events?page=${document.body.dataset.live}`);
     for (const kind of ["job", "jobs", "log", "live", "repository", "all"]) source.addEventListener(kind, heard);
     source.onopen = () => {
       if (say && !say.hidden) want();
@@ -77,6 +77,7 @@ function put(fresh) {
     focus && find(part, focus)?.focus({ preventScroll: true });
   }
   if (fresh.title) document.title = fresh.title;
+  document.body.dataset.live = fresh.body.dataset.live ?? "";
 }
 
 // Compared with what the server sent last, not with what times and filters have made of it since.
