@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.jobs.model import Job
-from pipeline.jobs.shared import commit, quoted, shell
+from pipeline.jobs.shared import commit, quoted, rebuild, shell, utc
 
 FILE = "azure-pipelines.yml"
+IN_UTC = True
 _SCHEDULED = "eq(variables['Build.Reason'], 'Schedule')"
 _REQUESTED = "eq(variables['Build.Reason'], 'PullRequest')"
 
@@ -25,7 +26,7 @@ def _triggers(job: Job) -> Iterator[str]:
         yield f"  branches: {{include: [{quoted(job.branch)}]}}"
     if job.schedule:
         yield "schedules:"
-        yield f"  - cron: {quoted(str(job.schedule))}   # UTC"
+        yield f"  - cron: {quoted(str(job.schedule))}   {utc(job)}"
         yield "    displayName: take what is new below and rebuild"
         yield f"    branches: {{include: [{quoted(job.branch)}]}}"
         yield "    always: 'true'"
@@ -52,8 +53,7 @@ def _steps(job: Job) -> Iterator[str]:
     wanted = f"not({_REQUESTED})"
     if job.schedule:
         wanted = f"{wanted}, not({_SCHEDULED})"
-        rebuild = shell("pipeline run --upgrade", job.manifest)
-        yield from _script(job, rebuild, "rebuild", f"and(succeeded(), {_SCHEDULED})")
+        yield from _script(job, rebuild(job), "rebuild", f"and(succeeded(), {_SCHEDULED})")
         yield "  - script: |"
         yield from (f"      {line}" for line in commit(job))
         yield "    displayName: commit the new lock"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.jobs.model import Job
-from pipeline.jobs.shared import commit, quoted, shell
+from pipeline.jobs.shared import commit, quoted, rebuild, shell, utc
 
 FILE = ".github/workflows/pipeline.yml"
+IN_UTC = True
 
 
 def text(job: Job) -> str:
@@ -23,7 +24,7 @@ def _events(job: Job) -> Iterator[str]:
         yield f"  {event}:"
         yield f"    branches: [{quoted(job.branch)}]"
     if job.schedule:
-        yield f"  schedule: [{{cron: {quoted(str(job.schedule))}}}]   # UTC"
+        yield f"  schedule: [{{cron: {quoted(str(job.schedule))}}}]   {utc(job)}"
     yield "  workflow_dispatch: {}"
     yield f"permissions: {{contents: {'write' if job.schedule else 'read'}}}"
     yield "concurrency: {group: '${{ github.workflow }}-${{ github.ref }}', cancel-in-progress: false}"
@@ -54,7 +55,7 @@ def _job(job: Job) -> Iterator[str]:
     yield f"      - run: {quoted(shell('pipeline run', job.manifest))}"
     yield "        if: github.event_name == 'push' || github.event_name == 'workflow_dispatch'"
     if job.schedule:
-        yield f"      - run: {quoted(shell('pipeline run --upgrade', job.manifest))}"
+        yield f"      - run: {quoted(rebuild(job))}"
         yield "        if: github.event_name == 'schedule'"
         yield "      - run: |"
         yield from (f"          {line}" for line in commit(job))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.jobs.model import Job
-from pipeline.jobs.shared import commit, quoted, shell
+from pipeline.jobs.shared import commit, quoted, rebuild, shell
 
 FILE = ".gitlab-ci.yml"
 
@@ -19,7 +19,9 @@ def _lines(job: Job) -> Iterator[str]:
     if job.variables:
         yield f"# Set as CI/CD variables of the project: {', '.join(job.variables)}."
     if job.schedule:
-        yield f"# Make a pipeline schedule '{job.schedule}' of {job.branch}, and a project access token PUSH_TOKEN."
+        zone = f", time zone {job.timezone}," if job.timezone else ""
+        yield f"# Make a pipeline schedule '{job.schedule}'{zone} of {job.branch}, and a project access token"
+        yield "# PUSH_TOKEN."
     yield ".pipeline:"
     yield "  image: python:3.11-slim"
     yield "  variables: {PIPELINE_HOME: $CI_PROJECT_DIR/.pipeline-home}"
@@ -44,7 +46,7 @@ def _lines(job: Job) -> Iterator[str]:
         yield "  extends: .pipeline"
         yield f"  resource_group: {quoted(job.name)}"
         yield "  script:"
-        yield f"    - {quoted(shell('pipeline run --upgrade', job.manifest))}"
+        yield f"    - {quoted(rebuild(job))}"
         yield "    - command -v git >/dev/null || { apt-get update -qq && apt-get install -qq -y git; }"
         yield '    - git remote set-url origin "https://oauth2:$PUSH_TOKEN@$CI_SERVER_HOST/$CI_PROJECT_PATH.git"'
         yield "    - |"

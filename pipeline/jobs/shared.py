@@ -25,6 +25,16 @@ def shell(command: str, manifest: str) -> str:
     return f"{command} {shlex.quote(manifest)}"
 
 
+def rebuild(job: Job) -> str:
+    """The line that takes what is new and rebuilds."""
+    return shell(shlex.join(["pipeline", *job.rebuild]), job.manifest)
+
+
+def utc(job: Job) -> str:
+    """A comment on the schedule."""
+    return f"# UTC: {job.remark}" if job.remark else "# UTC"
+
+
 def commit(job: Job) -> list[str]:
     """Lines of a shell that commit the lock that a rebuild has written: else the next commit's run would go back."""
     return _COMMIT.format(lock=shlex.quote(job.lock), branch=shlex.quote(job.branch)).splitlines()

@@ -15,15 +15,19 @@ def text(job: Job) -> str:
     """Both units, each below a line that names its file."""
     name = f"pipeline-{job.name}"
     environment = f"EnvironmentFile=%h/.config/pipeline/{job.name}.env\n" if job.variables else ""
-    calendars = "".join(f"OnCalendar={line}\n" for line in calendar(job.schedule or NIGHTLY))
+    zone = f" {job.timezone}" if job.timezone else ""
+    calendars = "".join(f"OnCalendar={line}{zone}\n" for line in calendar(job.schedule or NIGHTLY))
+    # Always the same delay (systemd 247): without, each firing would have another.
+    delay = f"RandomizedDelaySec={job.jitter:g}\nFixedRandomDelay=true\n" if job.jitter else ""
+    rebuild = " ".join(_word(word) for word in job.rebuild)
     return (
         f"# ~/.config/systemd/user/{name}.service\n"
         f"[Unit]\nDescription=Rebuild {job.name} on what is new below\n\n"
         f"[Service]\nType=oneshot\nWorkingDirectory={_plain(job.folder)}\n{environment}"
-        f"ExecStart={_word(job.program)} run --upgrade {_word(job.manifest)}\n\n"
+        f"ExecStart={_word(job.program)} {rebuild} {_word(job.manifest)}\n\n"
         f"# ~/.config/systemd/user/{name}.timer: systemctl --user enable --now {name}.timer\n"
         f"[Unit]\nDescription=When to rebuild {job.name}\n\n"
-        f"[Timer]\n{calendars}Persistent=true\n\n"
+        f"[Timer]\n{calendars}{delay}Persistent=true\n\n"
         f"[Install]\nWantedBy=timers.target\n"
     )
 

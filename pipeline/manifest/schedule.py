@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.manifest.shapes import DURATION, Schema, mapping
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.manifest.findings import Finding
     from pipeline.manifest.model import Path_, Schedule
 
@@ -107,3 +110,26 @@ def schedule(value: Any) -> Schedule | None:
     given = {"cron": value} if isinstance(value, str) else dict(value)
     jitter, names = seconds(given.pop("jitter", 0)), tuple(given.pop("upgrade", ()))
     return Schedule(**{**given, "cron": str(cron(given["cron"]))}, jitter=jitter, upgrade=names)
+
+
+def written(text: str, file: str, folder: Path, environ: Mapping[str, str]) -> Schedule | None:
+    """What the text of a manifest in `folder` says of its schedule, whatever else is wrong with it, or not set here.
+
+    Raises ManifestError for what is no YAML, or no schedule.
+    """
+    from pipeline.errors import ManifestError
+    from pipeline.manifest import interpolate, paths, source, validate
+
+    document = source.parse(text, file)
+    node = document.root.value.get("schedule") if isinstance(document.root.value, dict) else None
+    if node is None:
+        return None
+    alone = replace(document, root=replace(document.root, value={"schedule": node}))
+    sources = interpolate.Sources(environ, {}, paths.project_root(folder / file), folder)
+    found = interpolate.resolve(alone, sources)
+    whole = {"type": "object", "properties": {"schedule": schema()}}
+    findings = [*validate.check(found.data, whole, lambda _path: None), *flaws(found.data)]
+    problems = [document.diagnose(document.where(one.path), one.message, one.remedy) for one in findings]
+    if problems or found.problems:
+        raise ManifestError([*found.problems, *problems])
+    return schedule(found.data["schedule"])

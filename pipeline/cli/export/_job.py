@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -24,13 +25,15 @@ def exporting(name: str, help_: str, example: str) -> click.Command:
 
     @command_(name=name, help=help_, arguments=MANIFEST_HELP, examples=example)
     @click.argument("manifest", required=False, type=click.Path(path_type=Path))
-    @click.option("--schedule", metavar="CRON", help="Also by the clock, in UTC on a host of Git: '0 3 * * 1'.")
+    @click.option("--schedule", metavar="CRON", help="By the clock, in UTC on a host of Git: '0 3 * * 1'.")
     @click.option("--branch", default="main", show_default=True, help="The branch that is deployed.")
     @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Where to; default: here.")
     @click.pass_obj
     def made(shell: Shell, manifest: Path | None, schedule: str | None, branch: str, output: Path | None) -> None:
-        text: Callable[[Job], str] = import_module(f"pipeline.jobs.{_module(name)}").text
-        write_text(shell, text(_job(manifest, schedule, branch)), output)
+        module = import_module(f"pipeline.jobs.{_module(name)}")
+        text: Callable[[Job], str] = module.text
+        job = _job(shell, manifest, schedule, branch, in_utc=getattr(module, "IN_UTC", False))
+        write_text(shell, text(job), output)
 
     return made
 
@@ -39,7 +42,7 @@ def _module(name: str) -> str:
     return "crontab" if name == "cron" else name.replace("-", "_")
 
 
-def _job(manifest: Path | None, schedule: str | None, branch: str) -> Job:
+def _job(shell: Shell, manifest: Path | None, schedule: str | None, branch: str, *, in_utc: bool) -> Job:
     """Raises UsageError for what is no schedule, and for a manifest that cannot be read or is outside the project."""
     from pipeline.lock.model import path_of
     from pipeline.manifest.interpolate import needed
@@ -55,7 +58,7 @@ def _job(manifest: Path | None, schedule: str | None, branch: str) -> Job:
     whole = path.resolve()
     root = project_root(whole)
     relative = whole.relative_to(root)
-    return Job(
+    job = Job(
         name=relative.stem,
         manifest=relative.as_posix(),
         lock=path_of(relative).as_posix(),
@@ -65,3 +68,23 @@ def _job(manifest: Path | None, schedule: str | None, branch: str) -> Job:
         folder=str(root),
         program=str(Path(sys.argv[0]).resolve()) if sys.argv[0].endswith("pipeline") else "pipeline",
     )
+    return job if schedule else _scheduled(job, text, str(path), whole.parent, shell.environ, in_utc=in_utc)
+
+
+def _scheduled(job: Job, text: str, file: str, folder: Path, environ: Mapping[str, str], *, in_utc: bool) -> Job:
+    """With the manifest's own schedule, where it has one."""
+    from pipeline.manifest.schedule import written
+
+    found = written(text, file, folder, environ)
+    if found is None:
+        return job
+    fields = cron(found.cron)
+    job = replace(job, schedule=fields, timezone=found.timezone, jitter=found.jitter, upgrade=found.upgrade)
+    if not in_utc or found.timezone == "UTC":
+        return job
+    import time
+
+    from pipeline.jobs import utc
+
+    fields, remark = utc.in_utc(fields, found.timezone, time.gmtime().tm_year)
+    return replace(job, schedule=fields, timezone="UTC", remark=remark)
