@@ -30,7 +30,8 @@ def needed(spec: Mapping[str, Any], *, scores: bool) -> list[Right]:
 
 def check(cluster: Cluster, spec: Mapping[str, Any], *, scores: bool) -> None:
     """Raises Forbidden that names every right that is missing."""
-    if not (lacking := cluster.lacking(needed(spec, scores=scores))):
+    wanted = needed(spec, scores=scores)
+    if not (lacking := cluster.lacking(wanted)):
         return
     verbs: dict[str, list[str]] = {}
     for right in lacking:
@@ -39,9 +40,11 @@ def check(cluster: Cluster, spec: Mapping[str, Any], *, scores: bool) -> None:
     grants = [f"--verb={','.join(every)} --resource={name}" for name, every in verbs.items()]
     grant = f"kubectl create role pipeline -n {cluster.namespace} {grants[0]}"
     more = " and so on" if len(grants) > 1 else ""
+    # Nobody has rights in what is not there, but for those who may everything.
+    see = "see that the namespace is there, and " if lacking == wanted else ""
     raise Forbidden(
         f"rights are missing in the namespace {cluster.namespace}: {told}",
-        remedy=f"grant them, as with '{grant}'{more}, and a role binding",
+        remedy=f"{see}grant them, as with '{grant}'{more}, and a role binding",
     )
 
 

@@ -38,6 +38,12 @@ def test_every_missing_right_is_named_at_once(cluster: MemoryCluster, time: Time
         target_in(cluster, time).check()
 
 
+def test_who_has_no_right_at_all_may_mean_another_namespace(cluster: MemoryCluster, time: Time) -> None:
+    cluster.refuses = lambda _verb, kind: "" if kind.startswith("self") else "no"
+    with pytest.raises(Forbidden, match=r"rights are missing.*see that the namespace is there, and grant them"):
+        target_in(cluster, time).check()
+
+
 def test_rights_of_what_is_not_asked_for_may_be_missing(cluster: MemoryCluster, time: Time) -> None:
     cluster.refuses = lambda verb, kind: "no" if (verb, kind) == ("patch", "Ingress") else ""
     target_in(cluster, time).check()
