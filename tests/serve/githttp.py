@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import threading
@@ -20,12 +21,15 @@ needs_backend = pytest.mark.skipif(not BACKEND.exists(), reason="git has no http
 
 
 class GitHttp:
-    """Serves the repositories below a folder. `fails` answers that status to everything, `seen` are the requests."""
+    """Serves the repositories below a folder, and `files` of Git LFS by their hashes. `fails` answers that status to
+    everything, `moved` leads elsewhere, `seen` are the requests.
+    """
 
     def __init__(self, root: Path, login: str = "") -> None:
         self.root, self.login = root, login
         self.fails = 0
         self.moved = ""
+        self.files: dict[str, bytes] = {}
         self.seen: list[tuple[str, str]] = []
         handler = type("Handler", (_Handler,), {"git": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -61,10 +65,31 @@ class _Handler(BaseHTTPRequestHandler):
             self._plain(301, Location=f"{git.moved}{self.path}")
         elif git.fails:
             self._plain(git.fails)
+        elif self.path.startswith("/lfs/"):
+            self._lfs_file()
         elif git.login and self._login() != git.login:
             self._plain(401, **{"WWW-Authenticate": 'Basic realm="git"'})
         else:
-            self._backend(body)
+            self._lfs(body) if self.path.endswith("/info/lfs/objects/batch") else self._backend(body)
+
+    # -- Git LFS (git-lfs, docs/api/batch.md) -------------------------------------------------------------------
+
+    def _lfs(self, body: bytes) -> None:
+        objects = [
+            {**one, "actions": {"download": {"href": f"{self.git.url}/lfs/{one['oid']}"}}}
+            for one in json.loads(body)["objects"]
+        ]
+        self._content(json.dumps({"transfer": "basic", "objects": objects}).encode(), "application/vnd.git-lfs+json")
+
+    def _lfs_file(self) -> None:
+        self._content(self.git.files[self.path.removeprefix("/lfs/")], "application/octet-stream")
+
+    def _content(self, data: bytes, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _login(self) -> str:
         return base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()

@@ -15,7 +15,12 @@ ENVIRON = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
 def git(folder: Path, *words: str, env: Mapping[str, str] | None = None, input: str = "") -> str:
     who = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com", "GIT_COMMITTER_NAME": "Ada"}
-    fixed = {"GIT_COMMITTER_EMAIL": "ada@example.com", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(folder)}
+    fixed = {
+        "GIT_COMMITTER_EMAIL": "ada@example.com",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "HOME": str(folder),
+    }
     environ = {**ENVIRON, **who, **fixed, **(env or {})}
     ended = subprocess.run(
         ["git", "-C", str(folder), *words], env=environ, input=input, capture_output=True, text=True, check=False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -205,3 +208,28 @@ def test_slots_are_remembered(clone: Clone, origin: Origin, tmp_path: Path) -> N
     with clone.at(origin.head, "b") as again:
         assert again == second
     assert json.loads((tmp_path / "state/work/models/slots.json").read_text()) == {"a": 0, "b": 1}
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+def test_files_of_git_lfs_come_from_the_host_with_the_token(origin: Origin, server: GitHttp, tmp_path: Path) -> None:
+    weights = b"weights" * 1000
+    hash_ = sha256(weights).hexdigest()
+    server.files[hash_] = weights
+    server.login = "bot:s3cr3t-token"
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{hash_}\nsize {len(weights)}\n"
+    tip = origin.commit({".gitattributes": "*.bin filter=lfs -text\n", "model.bin": pointer})
+    server.login = ""
+    push(origin)
+    server.login = "bot:s3cr3t-token"
+    made = cloned(f"{server.url}/models.git", tmp_path / "more", username="bot", token=Secret("s3cr3t-token"))
+    with made.at(tip, "a") as folder:
+        assert (folder / "model.bin").read_bytes() == weights
+    server.files.clear()
+    kept = next(path for path in (tmp_path / "more/repos/models.git/lfs/objects").rglob(hash_))
+    os.utime(kept, (1, 1))
+    newer = origin.commit({"README.md": "x"})
+    push(origin)
+    made.fetch(newer)
+    assert not kept.exists()
+    with made.at(newer, "a") as folder:
+        assert (folder / "model.bin").read_bytes() == weights

@@ -24,6 +24,8 @@ T = TypeVar("T")
 BRANCH = "refs/pipeline/branch"
 PATIENCE = 90.0
 """Seconds that what a killed server's git left behind may go on."""
+LFS_KEPT = 14 * 86400.0
+"""Seconds after which a file of Git LFS is no longer kept beside the checkouts that have it."""
 
 
 class Mirror:
@@ -70,6 +72,9 @@ class Mirror:
         """Gets a commit with all that led to it: the branch, or, where it is not on it, the commit by its hash. Raises
         Gone where the other side does not have it.
         """
+        # What is here needs not wait for a fetch that is under way.
+        if self.has(commit):
+            return
         with self.lock:
             if not self._made() or not self.has(commit):
                 self._repaired(lambda: self._fetched(commit))
@@ -81,7 +86,15 @@ class Mirror:
             self._fetch(self._name_of(commit))
         if not self.has(commit):
             raise Gone(f"{self.repository.url} has no commit {commit[:7]}", remedy="it was removed there")
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keeps the mirror from growing. Files of Git LFS can be had again: checkouts have their own copies."""
         self.git.local("gc", "--auto", "--quiet", ok=(0, 1, 128))
+        for path in self.folder.glob("lfs/objects/*/*/*"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - LFS_KEPT:
+                    path.unlink()
 
     def _name_of(self, commit: str) -> str:
         """What has a commit at its end (a pull request's), else the commit itself: not every server gives those."""
@@ -115,15 +128,13 @@ class Mirror:
                     self.fetch(commit)
                     return call()
 
-                return self._repaired(again, broken=True)
+                # It may be whole by now: another thread may have been at it.
+                return self._repaired(again)
 
-    def _repaired(self, call: Callable[[], T], *, broken: bool = False) -> T:
+    def _repaired(self, call: Callable[[], T]) -> T:
         """`call()`, and once more with a new mirror where it says that this one is damaged."""
-        if not broken:
-            try:
-                return call()
-            except Damaged:
-                pass
+        with contextlib.suppress(Damaged):
+            return call()
         self.clear()
         try:
             return call()

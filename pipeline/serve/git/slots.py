@@ -21,7 +21,7 @@ class Slots:
 
     def __init__(self, mirror: Mirror, folder: Path) -> None:
         self._mirror, self._folder = mirror, folder
-        self._lock = threading.Lock()
+        self._lock, self._adding = threading.Lock(), threading.Lock()
         self._busy: set[int] = set()
         self._memory = folder / "slots.json"
         self._had = _remembered(self._memory)
@@ -74,7 +74,7 @@ class Slots:
     def _set(self, folder: Path, commit: str) -> None:
         git = self._mirror.git
         if not self._is_ours(folder):
-            with self._mirror.lock:
+            with self._adding:
                 self._remove(folder)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 git.local("worktree", "add", "--quiet", "--force", "--detach", "--no-checkout", str(folder), commit)
