@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pipeline.serve.book import Book
@@ -150,24 +150,26 @@ def _row(
 
 
 def _standing(
-    gone: bool, broken: bool, last: str, targets: Iterable[tuple[str, bool]], opened: Iterable[str]
+    gone: bool, broken: bool, last: str, targets: Iterable[tuple[str, bool]], opened: Collection[str]
 ) -> Standing:
     """The worst that can be said of it: from how its last job ended, its targets (their states, and whether others have
     changed them), and the states of its open jobs.
     """
-    targets, opened = list(targets), set(opened)
-    said: Mapping[Standing, bool] = {
-        "gone": gone,
-        "broken": broken,
-        "failed": last == "failed",
-        "down": bool(last) and any(state not in ("running", "starting") for state, _ in targets),
-        "drift": any(drift for _, drift in targets),
-        "approval": "approval" in opened,
-        "running": "running" in opened,
-        "waiting": "waiting" in opened,
-        "ok": bool(last or targets),
-    }
-    return next((state for state, is_so in said.items() if is_so), "new")
+    standing: Standing = "ok" if last else "new"
+    for state, drift in targets:
+        # What never ran yet is not down.
+        if last and state not in ("running", "starting"):
+            standing = "down"
+        elif standing != "down":
+            standing = "drift" if drift or standing == "drift" else "ok"
+    if last == "failed":
+        standing = "failed"
+    if gone or broken:
+        return "gone" if gone else "broken"
+    if standing not in ("ok", "new"):
+        return standing
+    waits: tuple[Standing, ...] = ("approval", "running", "waiting")
+    return next((one for one in waits if one in opened), standing)
 
 
 __all__ = ["Manifests"]

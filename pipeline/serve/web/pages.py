@@ -29,7 +29,7 @@ def _note(request: Request) -> None:
 
 router = APIRouter(include_in_schema=False)
 _live = APIRouter(dependencies=[Depends(_note)])
-_PAGE = 100
+_PAGE = 60
 """Manifests of one page of the overview."""
 _TAIL = 400
 """Lines of a log that a page holds from the start."""
