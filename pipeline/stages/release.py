@@ -10,9 +10,8 @@ from pipeline.errors import OutOfReach, StoreError, UsageError
 from pipeline.kinds import find, is_remote
 from pipeline.manifest.model import Entry, Image
 from pipeline.plan.model import Plan, Step, TargetWork
-from pipeline.stages import gate, places
+from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result
-from pipeline.stages.drift import drift, told
 from pipeline.stages.image import superseded
 from pipeline.stages.verified import VerifiedFiles
 from pipeline.stages.wanted import from_record, known_by, mounts_of, pushed_of
@@ -108,6 +107,9 @@ def _is_live(step: Step, plan: Plan | None, bench: Bench) -> bool:
     target = target_of(bench, entry)
     if not isinstance(target, RemoteTarget):
         return _serves(step, plan, bench, target)
+    # Only now, as below: what runs on this machine needs none of it.
+    from pipeline.stages import places
+
     scores = step.work.image.checks.score is not None
     try:
         live = _serves(step, plan, bench, target)
@@ -137,6 +139,8 @@ def _serves(step: Step, plan: Plan | None, bench: Bench, target: Target) -> bool
 
 def lost(step: Step, bench: Bench) -> str:
     """What is live in place of what was rolled out."""
+    from pipeline.stages.drift import drift, told
+
     assert isinstance(step.work, TargetWork)
     target = target_of(bench, step.work.target)
     seen = target.observe()
@@ -167,6 +171,8 @@ def run(step: Step, plan: Plan, bench: Bench) -> Result:
     wanted = _pinned(step, bench, kept) or from_record(step, bench, record)
     outcome = roll_out(bench, step.work.target, target, wanted, kept, step.work.image)
     if isinstance(target, RemoteTarget):
+        from pipeline.stages import places
+
         places.note(bench, step.work.target, wanted.service, target)
     address = outcome.observation.address
     where = f" {outcome.observation.detail}" if outcome.observation.detail else ""
