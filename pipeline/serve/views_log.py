@@ -13,22 +13,25 @@ from pipeline.serve.views_words import plain
 
 PAGE = 1000
 """Lines of a page at most."""
-TAIL = 256 << 10
-"""Bytes that are looked through for the end of a log."""
+TAIL = 64 << 10
+"""Bytes that are looked through for the end of a log; of one step's, `_READ`."""
 _READ = 4 << 20
 
 
 def page(path: Path, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
     """Lines from a byte offset on, of one step or of all; from the end of the log where the offset is negative."""
+    # Most lines of others need no reading; letters that may be written in two ways are not looked for.
+    needle = step.encode() if step.isascii() and '"' not in step and "\\" not in step else b""
     lines: deque[LogLine] = deque(maxlen=most if offset < 0 else None)
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            begun = position = _begin(file, size, offset)
+            begun = position = _begin(file, size, offset, _READ if step else TAIL)
             # A line that is still being written is for the next page.
             while _has_room(len(lines), most, offset, position - begun) and (data := file.readline()).endswith(b"\n"):
                 position += len(data)
-                lines.extend(one for one in _lines(data) if not step or one.step == step)
+                if needle in data:
+                    lines.extend(one for one in _lines(data) if not step or one.step == step)
             more = file.readline().endswith(b"\n")
     except OSError:
         return LogPage((), 0)
@@ -39,11 +42,11 @@ def _has_room(lines: int, most: int, offset: int, read: int) -> bool:
     return read < _READ and (offset < 0 or lines < most)
 
 
-def _begin(file: Any, size: int, offset: int) -> int:
+def _begin(file: Any, size: int, offset: int, tail: int) -> int:
     if offset >= 0:
         # A log that is shorter than that was begun anew.
         return int(file.seek(offset if offset <= size else 0))
-    position = int(file.seek(max(0, size - TAIL)))
+    position = int(file.seek(max(0, size - tail)))
     if position:
         position += len(file.readline())
     return position
