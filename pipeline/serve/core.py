@@ -113,7 +113,7 @@ class Core:
 
     def _duties(self) -> list[Duty]:
         watches = [
-            Watch(one, self.gits[name], self.hosts[name], self.book, self.queue)
+            Watch(one, self.gits[name], self.hosts[name], self.book, self.queue, self.say)
             for name, one in self.settings.repositories.items()
         ]
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipeline.errors import OutOfReach, PipelineError
@@ -61,10 +61,19 @@ def accept(book: Book, repository: str, commit: str) -> None:
 
 class Watch:
     """`ports.Duty` of one repository. A host whose pull requests cannot be had is an error of this duty; how Git is,
-    the repository's status says.
+    the repository's status says. `say` gets a line for the operator when that changes.
     """
 
-    def __init__(self, repository: Repository, git: Git, host: HostApi | None, book: Book, queue: Queue) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        git: Git,
+        host: HostApi | None,
+        book: Book,
+        queue: Queue,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._say = say
         self.name = duty_name(repository.name)
         self._repository, self._git, self._host = repository, git, host
         self._book, self._queue = book, queue
@@ -187,6 +196,9 @@ class Watch:
             self._book.put_repository(after)
             if applied:
                 self._book.database.keep(self._fact, self._place)
+        differs = (stored.state, stored.detail) != (after.state, after.detail)
+        if differs and (stored.state, after.state) != ("new", "ok"):
+            self._say(f"repository {after.name} is {after.state}" + (f": {after.detail}" if after.detail else ""))
         return after
 
 

@@ -78,9 +78,14 @@ def test_a_force_push_is_not_applied_until_it_is_undone(lab: Lab) -> None:
     status = lab.look()
     assert (status.state, status.applied) == ("diverged", good)
     assert lab.jobs() == []
+    lab.look()
     lab.origin.git("reset", "--hard", "--quiet", good)
     assert lab.look().state == "ok"
     assert lab.jobs() == []
+    assert [line.partition(": ")[0] for line in lab.said] == [
+        "repository models is diverged",
+        "repository models is ok",
+    ]
 
 
 def test_a_force_push_that_somebody_accepts_is_applied_and_no_other(lab: Lab) -> None:

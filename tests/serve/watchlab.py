@@ -55,6 +55,7 @@ class Lab:
         self.origin = Origin(folder / "origin")
         self.state = folder / "state"
         self.host = Host()
+        self.said: list[str] = []
         self.now = 1_700_000_000.0
         self.database = Database(self.state / "serve.db")
         self.book, self.queue = Book(self.database), Queue(self.database, lambda: self.now)
@@ -63,7 +64,7 @@ class Lab:
         self.watch = self._watch()
 
     def _watch(self) -> Watch:
-        return Watch(self.repository, self.clone, self.host, self.book, self.queue)  # type: ignore[arg-type]
+        return Watch(self.repository, self.clone, self.host, self.book, self.queue, self.said.append)  # type: ignore[arg-type]
 
     def again(self, **settings: Any) -> None:
         """A server that was started anew, with other settings."""

@@ -103,7 +103,7 @@ def last(words: str) -> str:
     told = [line for line in lines if not _IDLE.match(line.removeprefix("fatal: "))]
     marked = [line for line in told if line.startswith(("fatal:", "error:"))]
     line = (marked or told or lines or [""])[-1] or "it says nothing"
-    return re.sub(r"^(fatal|error): ", "", line)[:300]
+    return re.sub(r"^(fatal|error): (unable to access '[^']*': )?", "", line)[:300]
 
 
 __all__ = ["Damaged", "Gone", "Moved", "Refused", "last", "local", "remote"]
