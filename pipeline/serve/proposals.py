@@ -163,7 +163,17 @@ def _commit(work: Work, old: str, moved: Movement) -> dict[str, Any]:
         # The server has no key: it knows its own commit by its hash.
         accept(work.book, work.repository.name, commit)
     withdraw(work)
+    _hold(work)
     return {"text": f"applied, and committed as {commit[:7]} ({moved.words})", "commit": commit}
+
+
+def _hold(work: Work) -> None:
+    """A run of a commit that came meanwhile would go back to the old lock, and the one of the lock's commit forward
+    again: it waits until that takes its place.
+    """
+    for job in work.queue.open():
+        if job.manifest == work.job.manifest and job.action == "run" and job.state == "waiting":
+            work.queue.note(job.id, due=work.now() + work.repository.poll + _PAUSE)
 
 
 def _again(work: Work) -> dict[str, Any]:

@@ -262,12 +262,19 @@ def test_commits_that_came_meanwhile_stay_below_the_lock(rebuilds: Rebuilds) -> 
     others: list[str] = []
 
     def commit() -> None:
-        others.append(rebuilds.origin.commit({"README": "more"}, "Meanwhile"))
+        others.append(rebuilds.origin.commit({"manifests/one.txt": "more"}, "Meanwhile"))
+        rebuilds.core.pushed("models")
+        rebuilds.core.rota.tick(rebuilds.lab.now)
 
     outcome = rebuilds.perform(policy="apply", commands=Meanwhile(rebuilds.core.children, "run", commit))
     assert outcome.told["commit"] == rebuilds.origin.head
     assert rebuilds.origin.git("rev-parse", "HEAD^") == others[0]
     assert rebuilds.digest("main") == new
+    # That commit is not run with the old lock before the lock's commit is.
+    rebuilds.lab.settle(rebuilds.core, 120)
+    last, meanwhile = (job for job in rebuilds.core.queue.jobs(2) if job.action == "run")
+    assert (meanwhile.commit, meanwhile.state) == (others[0], "replaced")
+    assert (last.commit, last.state) == (rebuilds.origin.head, "done")
 
 
 def test_a_lock_that_others_changed_meanwhile_is_resolved_again(rebuilds: Rebuilds) -> None:
