@@ -18,6 +18,8 @@ KEPT = 30.0
 """Seconds that an answer is remembered: a page, then the act that it leads to, ask for the same."""
 _MOST = 500
 _PLACE = ".looks"
+_AT_A_TIME = 2
+"""Commands that ask: each costs a process."""
 
 
 class Revisions:
@@ -29,6 +31,7 @@ class Revisions:
         self._kit, self._now = kit, now
         self._known: dict[tuple[str, str], tuple[float, tuple[Revision, ...]]] = {}
         self._lock = threading.Lock()
+        self._asking = threading.Semaphore(_AT_A_TIME)
 
     def __call__(self, manifest: Tracked, target: str) -> Sequence[Revision]:
         key = (manifest.id, target)
@@ -36,7 +39,8 @@ class Revisions:
             at, known = self._known.get(key, (0.0, ()))
         if 0 <= self._now() - at < KEPT:
             return known
-        found = self._asked(manifest, target)
+        with self._asking:
+            found = self._asked(manifest, target)
         with self._lock:
             if len(self._known) >= _MOST:
                 self._known.clear()
@@ -73,7 +77,7 @@ def _read(code: int, out: str, err: str, target: str) -> tuple[Revision, ...]:
         return tuple(_revision(one) for one in said)
     message, remedy = err.strip().removeprefix("error: ")[-300:], "see what 'pipeline rollback --list' says there"
     if isinstance(said, Mapping):
-        message, remedy = str(said.get("message", message)), str(said.get("remedy") or remedy)
+        message, remedy = str(said.get("message", message)), str(said.get("remedy", remedy))
     fact = f"what {target} can be put back to cannot be told: {message}"
     raise (
         OutOfReach(fact, remedy=remedy, transient=True) if code == OutOfReach.exit_code else NotNow(fact, remedy=remedy)

@@ -13,7 +13,7 @@ from pipeline.serve.hosts.hooks import Nothing
 from pipeline.serve.metrics import Health
 from pipeline.serve.model import RepositoryStatus
 from pipeline.serve.web.describe import described
-from pipeline.serve.web.limits import BODY, Buckets
+from pipeline.serve.web.limits import BODY, Buckets, Budget
 from pipeline.serve.web.parts import Rates
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "serve-openapi.json"
@@ -253,6 +253,22 @@ def test_large_bodies_are_not_read(web: Web) -> None:
     assert client.post("/api/v1/jobs", content=b" " * (BODY + 1)).status_code == 413
     chunks = (b" " * 65536 for _ in range(32))
     assert client.post("/api/v1/jobs", content=chunks).status_code == 413
+
+
+def test_strangers_send_little(web: Web) -> None:
+    assert web.client.post("/sign-in", content=b"token=" + b"x" * (1 << 14)).status_code == 413
+    assert web.client.post("/sign-in", content=b"token=" + b"x" * 1000).status_code == 303
+
+
+def test_what_is_on_its_way_is_bounded_in_all() -> None:
+    budget = Budget(10)
+    assert budget.take(6) and not budget.take(5) and budget.take(4)
+    budget.give(6)
+    assert budget.take(6) and not budget.take(1)
+
+
+def test_only_targets_that_are_known_are_asked(web: Web) -> None:
+    assert "no target 'other'" in get(web, "/revisions", 404, manifest=PROD.id, target="other")["detail"]
 
 
 def test_errors_are_problem_details_for_programs_and_pages_for_people(web: Web) -> None:

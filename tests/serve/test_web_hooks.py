@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hook_bodies import AZURE_PUSH, azure, encoded
 from webmaker import COMMIT, HOOK, Web
 
 from pipeline.manifest.model import Secret
@@ -102,3 +103,14 @@ def test_a_large_one_is_not_read(tmp_path: Path) -> None:
     web = Web(tmp_path)
     assert send(web, body=b" " * (LARGEST + 1)) == 413
     assert counted(web) == {"large": 1.0}
+
+
+def test_azure_devops_signs_with_the_header_of_tokens(tmp_path: Path) -> None:
+    host = Host("azure-devops", "https://dev.azure.com/org", "org/My Project/models", webhook_secret=Secret(HOOK))
+    one = Repository("azure", "https://dev.azure.com/org/My%20Project/_git/models", host=host)
+    web = Web(tmp_path)
+    web.settings.repositories["azure"] = one  # type: ignore[index]
+    body = encoded(AZURE_PUSH)
+    assert web.client.post("/hooks/azure", content=body, headers=azure("", body, "wrong")).status_code == 401
+    assert web.client.post("/hooks/azure", content=body, headers=azure("", body, HOOK)).status_code == 202
+    assert counted(web) == {"signature": 1.0, "accepted": 1.0}

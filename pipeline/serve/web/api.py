@@ -218,6 +218,9 @@ def revisions(
     """The releases that a target can be put back to, the newest first."""
     tracked = Tracked.of(manifest)
     there(parts.book.entry(tracked), f"manifest '{manifest}'")
+    # Each name that is asked for costs a command.
+    known = {one.target for one in parts.book.live(tracked)}
+    there(target if target in known else None, f"target '{target}' of {manifest}")
     return list(parts.revisions(tracked, target))
 
 

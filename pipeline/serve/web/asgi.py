@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from pipeline.serve.web.limits import PATIENCE
+from pipeline.serve.web.limits import PATIENCE, Budget
 from pipeline.serve.web.problems import Refused
 
 Message = MutableMapping[str, Any]
@@ -15,10 +15,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-async def body_of(headers: Mapping[str, str], receive: Receive, most: int) -> bytes:
-    """The whole body. Raises Refused where it is too large, or too slow."""
-    if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > most:
-        raise Refused(413, f"more than {most >> 20} MB")
+async def body_of(headers: Mapping[str, str], receive: Receive, most: int, held: Budget) -> bytes:
+    """The whole body, of which `held` has the bytes while it comes. Raises Refused where it is too large or slow."""
+    said = headers.get("content-length", "0")
+    if said.isdecimal() and int(said[:20]) > most:
+        raise _too_large(most)
     body = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
@@ -26,13 +27,24 @@ async def body_of(headers: Mapping[str, str], receive: Receive, most: int) -> by
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Refused(400, "the request broke off")
-                body += message.get("body", b"")
-                if len(body) > most:
-                    raise Refused(413, f"more than {most >> 20} MB", {"Connection": "close"})
+                part = message.get("body", b"")
+                if len(body) + len(part) > most:
+                    raise _too_large(most)
+                if not held.take(len(part)):
+                    raise Refused(
+                        503, "too much is on its way to the server", {"Retry-After": "5", "Connection": "close"}
+                    )
+                body += part
                 if not message.get("more_body"):
                     return bytes(body)
     except TimeoutError:
         raise Refused(408, f"the body did not come within {PATIENCE:g} s", {"Connection": "close"}) from None
+    finally:
+        held.give(len(body))
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, f"more than {most >> 10} kB", {"Connection": "close"})
 
 
 def again(body: bytes, receive: Receive) -> Receive:

@@ -6,6 +6,7 @@ The default is no: a path that is not named here as open needs somebody who may 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -18,7 +19,7 @@ from pipeline.serve.web.access import NOBODY, Person, bearer, by_proxy, by_token
 from pipeline.serve.web.address import Caller, caller, is_loopback, neighbourhood
 from pipeline.serve.web.answers import Told, cookie_name
 from pipeline.serve.web.asgi import App, Receive, Send, again, body_of
-from pipeline.serve.web.limits import BODY, Buckets
+from pipeline.serve.web.limits import BODY, FORM, Buckets, Budget
 from pipeline.serve.web.parts import Parts
 from pipeline.serve.web.problems import Bugs, Refused, for_people, problem
 from pipeline.serve.web.sessions import Sessions
@@ -37,6 +38,7 @@ class Guard:
         self._calls = Buckets(parts.rates.calls, parts.now)
         self.tries = Buckets(parts.rates.sign_in, parts.now)
         self.hooks = Buckets(parts.rates.hooks, parts.now)
+        self._held = Budget()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,7 +58,8 @@ class Guard:
             reference = self._bugs.keep(error, f"{scope['method']} {scope['path']}")
             if told.begun:
                 raise
-            detail = f"a bug of ours; please report reference {reference}, it leads to details in {self._bugs.file}"
+            where = "serve/errors.log of the server's state folder"
+            detail = f"a bug of ours; please report it: reference {reference} leads to the details in {where}"
             answer = self._page if for_people(scope["path"], headers) else _bug(reference)
             await answer(500, detail, {})(scope, receive, told)
 
@@ -66,19 +69,21 @@ class Guard:
         """The request's body. Raises Refused."""
         path, method = scope["path"], scope["method"]
         self._check_way(path, who)
-        person = self._person(headers, who)
+        hook = path.startswith("/hooks/")
+        # Hosts sign webhooks, one of them by the header that otherwise has a token.
+        person = NOBODY if hook else self._person(headers, who)
         scope.setdefault("state", {}).update(person=person, caller=who, guard=self)
         self._check_role(path, method, person, scope, headers)
         party = f"{person.by}:{person.name}" if person.role else neighbourhood(who.address)
-        if not path.startswith("/hooks/") and (wait := self._calls.take(party)):
+        if not hook and (wait := self._calls.take(party)):
             raise too_many(wait)
         if method in _SAFE:
             return b""
-        hook = path.startswith("/hooks/")
         if not hook and person.by != "token":
             _check_origin(headers, who)
         try:
-            body = await body_of(headers, receive, LARGEST if hook else BODY)
+            most = LARGEST if hook else BODY if person.role else FORM
+            body = await body_of(headers, receive, most, self._held)
         except Refused as refused:
             if hook:
                 self._parts.metrics.hook("large" if refused.status == 413 else "broken off")
@@ -168,7 +173,10 @@ def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
 
 def _caller(scope: MutableMapping[str, Any], headers: dict[str, str], settings: Settings) -> Caller:
     peer = scope.get("client") or ("", 0)
-    return caller(peer[0], scope.get("scheme", "http"), headers, settings.access.proxy)
+    found = caller(peer[0], scope.get("scheme", "http"), headers, settings.access.proxy)
+    # A proxy that does not say how people came: they use the address that the settings name.
+    unsaid = found.proxied and "x-forwarded-proto" not in headers and settings.url.startswith("https://")
+    return replace(found, secure=True) if unsaid else found
 
 
 def _cookie(header: str, name: str) -> str:

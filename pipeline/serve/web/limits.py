@@ -10,6 +10,10 @@ MOST = 10_000
 """Parties that are counted at a time: those that asked least recently are forgotten."""
 BODY = 1 << 20
 """Bytes of a request's body."""
+FORM = 1 << 14
+"""Bytes of what somebody sends who has not signed in."""
+HELD = 64 << 20
+"""Bytes of all bodies together that are on their way."""
 PATIENCE = 30.0
 """Seconds that a client has to send a body."""
 
@@ -44,4 +48,21 @@ class Buckets:
         return 0.0 if left >= 1 else (1 - left) / rate
 
 
-__all__ = ["BODY", "PATIENCE", "Buckets"]
+class Budget:
+    """What all bodies that are on their way may take together; for one event loop."""
+
+    def __init__(self, most: int = HELD) -> None:
+        self._left = most
+
+    def take(self, size: int) -> bool:
+        """Takes so many bytes, or none of them where they are not left."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        self._left += size
+
+
+__all__ = ["BODY", "FORM", "HELD", "PATIENCE", "Buckets", "Budget"]

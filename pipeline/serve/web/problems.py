@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 import traceback
@@ -56,12 +57,17 @@ class Bugs:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             mode = "w" if self.file.exists() and self.file.stat().st_size > _LARGEST else "a"
-            with self.file.open(mode, encoding="utf-8", errors="backslashreplace") as file:
+            # A traceback is for the operator alone.
+            with open(self.file, mode, encoding="utf-8", errors="backslashreplace", opener=_private) as file:
                 file.write(f"{at} {reference} {what}\n{text}\n")
         except OSError:
             # The answer is more important; the reference then leads nowhere.
             pass
         return reference
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 __all__ = ["TYPE", "Bugs", "Refused", "for_people", "problem"]
