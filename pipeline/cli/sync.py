@@ -22,7 +22,7 @@ EXAMPLES = """
 pipeline sync serve.yaml                                 as the server does it, once
 pipeline sync serve.yaml --repository models             look at this one only
 pipeline sync https://git.example.com/acme/models.git --token-from GIT_TOKEN
-pipeline sync . --branch release --folder deploy         a repository of this machine
+pipeline sync . --branch HEAD --folder deploy            what is checked out here, as in CI
 """
 ARGUMENTS = """
 SOURCE: the server's settings, or the address or folder of one repository; default: serve.yaml

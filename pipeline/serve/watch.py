@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.errors import OutOfReach, PipelineError
 from pipeline.noun import noun
@@ -82,6 +83,7 @@ class Watch:
         self._next: float | None = None
         self._last = 0.0
         self._failures = 0
+        self._checked: tuple[tuple[object, ...], tuple[str, ...]] = ((), ())
 
     def due(self, now: float) -> float | None:
         if self._next is None:
@@ -138,11 +140,19 @@ class Watch:
 
     def _decide(self, status: RepositoryStatus, tip: str) -> Decision:
         follows = not status.applied or self._git.is_ancestor(status.applied, tip)
-        unsigned: list[str] = []
-        if self._repository.signed:
-            signers = self._git.signers(status.applied if follows else "", tip)
-            unsigned = [commit for commit, who in signers if not who]
+        unsigned = self._unsigned(status.applied if follows else "", tip)
         return decide(status, tip, follows=follows, unsigned=unsigned)
+
+    def _unsigned(self, old: str, tip: str) -> Sequence[str]:
+        """The commits on the way without a signature that counts: found once, as long as the keys are the same."""
+        signed = self._repository.signed
+        if signed is None:
+            return ()
+        asked = (old, tip, *(_stamp(file) for file in (signed.ssh, signed.openpgp) if file))
+        if asked != self._checked[0]:
+            found = tuple(commit for commit, who in self._git.signers(old, tip) if not who)
+            self._checked = (asked, found)
+        return self._checked[1]
 
     def _left(self) -> str:
         return left(self._book.gone(self._repository.name), self._repository.policies)
@@ -200,6 +210,15 @@ class Watch:
         if differs and (stored.state, after.state) != ("new", "ok"):
             self._say(f"repository {after.name} is {after.state}" + (f": {after.detail}" if after.detail else ""))
         return after
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    """Another one when the file was changed."""
+    try:
+        facts = Path(file).stat()
+    except OSError:
+        return (0, 0)
+    return (facts.st_mtime_ns, facts.st_size)
 
 
 def _state_of(error: PipelineError) -> RepositoryState:

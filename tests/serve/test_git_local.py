@@ -125,6 +125,18 @@ def test_a_long_history_is_fetched_and_counted(tmp_path: Path) -> None:
     assert clone.is_ancestor(first, tip)
 
 
+def test_what_a_ci_runner_has_checked_out_will_do(origin: Origin, tmp_path: Path) -> None:
+    """One commit deep, and on no branch."""
+    tip = origin.commit({"src/x": "y"})
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{origin.folder}", str(tmp_path / "ci"))
+    git(tmp_path / "ci", "checkout", "--quiet", "--detach")
+    clone = cloned(tmp_path / "ci", tmp_path / "state", branch="HEAD")
+    assert clone.tip() == tip
+    with clone.at(tip, "a") as folder:
+        assert (folder / "src/x").read_text() == "y"
+    assert clone.changed("", tip) == ["manifests/a.yaml", "src/x"]
+
+
 # -- checkouts --------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from pipeline.errors import UsageError
 from pipeline.serve.git import pushing, queries
 from pipeline.serve.git.errors import Gone, Refused
 from pipeline.serve.git.mirror import Mirror
@@ -79,6 +80,9 @@ class Clone:
 
     def push(self, folder: Path, paths: Sequence[str], message: str, branch: str, *, force: bool = False) -> str:
         """Raises Moved, Refused, OutOfReach. Nothing is pushed where the files are as the commit has them."""
+        if branch == "HEAD":
+            remedy = "set `branch` to its name in the server's settings"
+            raise UsageError("nothing is pushed to a branch whose name is not said", remedy=remedy)
         made, differs = pushing.commit(self._git, folder, paths, message)
         if differs:
             pushing.push(self._git, self._mirror.repository.url, made, branch, force=force)

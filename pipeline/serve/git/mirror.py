@@ -60,13 +60,18 @@ class Mirror:
             if found := local.tip(path, repository.branch):
                 return found
         self._made()
-        ref = f"refs/heads/{repository.branch}"
+        ref = self._ref
         said = self.git.remote("ls-remote", "--", repository.url, ref, seconds=ASKED)
         for line in said.lines:
             commit, _, name = line.partition("\t")
             if name == ref:
                 return commit
         raise Gone(f"{repository.url} has no branch {repository.branch}", remedy="set `branch`, or push it")
+
+    @property
+    def _ref(self) -> str:
+        """The branch as the other side calls it; `HEAD` is whichever that has as its own."""
+        return "HEAD" if self.repository.branch == "HEAD" else f"refs/heads/{self.repository.branch}"
 
     def fetch(self, commit: str) -> None:
         """Gets a commit with all that led to it: the branch, or, where it is not on it, the commit by its hash. Raises
@@ -81,7 +86,7 @@ class Mirror:
 
     def _fetched(self, commit: str) -> None:
         with contextlib.suppress(Gone):
-            self._fetch(f"+refs/heads/{self.repository.branch}:{BRANCH}")
+            self._fetch(f"+{self._ref}:{BRANCH}")
         if not self.has(commit):
             self._fetch(self._name_of(commit))
         if not self.has(commit):
@@ -104,6 +109,8 @@ class Mirror:
 
     def _fetch(self, what: str) -> None:
         words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc")
+        # What a CI runner has checked out is often no more than its newest commit.
+        words = (*words, "--update-shallow")
         try:
             self.git.remote(*words, "--", self.repository.url, what)
         except StoreError as error:
