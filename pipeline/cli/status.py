@@ -91,7 +91,8 @@ def _several(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str], c
             code = code or error.exit_code
             rows.append({**place, "error": str(error)})
             if not shell.json:
-                shell.error_line(f"{manifest}: {error}")
+                said = str(error)
+                shell.error_line(said if said.startswith(str(manifest)) else f"{manifest}: {said}")
             continue
         every += seen
         rows += [{**place, **_as_json(one)} for one in seen]
