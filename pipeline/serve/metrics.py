@@ -42,7 +42,17 @@ class Metrics:
         now: Callable[[], float],
         counts: Callable[[Job], Mapping[str, int]] = lambda _job: _NO_COUNTS,
     ) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+        from prometheus_client import (
+            CollectorRegistry,
+            Counter,
+            Histogram,
+            Info,
+            ProcessCollector,
+            disable_created_metrics,
+        )
+
+        # When each series began is of no use, and as many lines again.
+        disable_created_metrics()
 
         self._settings, self._database, self._health, self._now = settings, database, health, now
         self._book, self._counts = Book(database), counts

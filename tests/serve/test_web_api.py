@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,13 @@ def test_asked_again_with_the_same_key_it_is_done_once(web: Web) -> None:
     assert post(web, "/jobs", asked, 201, "k1")["id"] != first["id"]
     kept = web.parts.database.execute("SELECT count(*) FROM facts WHERE name LIKE 'once:%'")
     assert kept == [(1,)], "old keys are forgotten"
+
+
+def test_asked_by_many_at_once_with_the_same_key_it_is_done_once(web: Web) -> None:
+    asked = {"action": "run", "manifest": PROD.id}
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: post(web, "/jobs", asked, 201, "k1")["id"], range(8)))
+    assert len(set(told)) == 1 and len(web.parts.book.audited(9)) == 1
 
 
 # -- limits and errors ------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Guard:
         scope.setdefault("state", {}).update(person=person, caller=who, guard=self)
         self._check_role(path, method, person, scope, headers)
         party = f"{person.by}:{person.name}" if person.role else neighbourhood(who.address)
-        if not hook and (wait := self._calls.take(party)):
+        if not hook and not path.startswith("/static/") and (wait := self._calls.take(party)):
             raise too_many(wait)
         if method in _SAFE:
             return b""

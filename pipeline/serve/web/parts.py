@@ -34,7 +34,7 @@ class Rates:
     """
 
     sign_in: float = 10.0
-    calls: float = 600.0
+    calls: float = 1200.0
     hooks: float = 120.0
 
 
