@@ -105,7 +105,8 @@ def _step_ended(event: Mapping[str, Any], at: float, step: str) -> Iterator[LogL
     elif event.get("outcome") in ("skipped", "hit"):
         yield LogLine(at, step, "skipped" if event["outcome"] == "skipped" else f"a hit, after {took}", "step")
     else:
-        yield LogLine(at, step, f"made in {took}: {titled(str(event.get('title', '')))}", "step")
+        title = plain(titled(str(event.get("title") or "")))
+        yield LogLine(at, step, f"made in {took}" + (f": {title}" if title else ""), "step")
 
 
 def _error(event: Mapping[str, Any]) -> Iterator[str]:

@@ -40,7 +40,7 @@ def test_runs_are_seen_from_their_beginning_to_their_end(server: tuple[Lab, Proc
         expect(page.locator("table.rows").first).to_contain_text("'A newer text' by Ada")
         page.get_by_role("button", name="Run", exact=True).click()
         page.evaluate("window.same = true")
-        expect(page.locator(".line-of-state")).to_contain_text("done")
+        expect(page.locator(".line-of-state .state")).to_have_text("done")
         expect(page.locator(".outcome")).to_contain_text("nothing to do")
         expect(page.locator(".box", has_text="image")).to_have_class(re.compile("hit"))
         expect(page.get_by_role("log")).to_contain_text("run of two")

@@ -1,17 +1,17 @@
 // Listens to what changes, and then fetches this page's parts anew: what is the same stays as it is, focus and all.
 import { narrow } from "./find.js";
 
-const APART = 700, SLOW = 10000;
+// Milliseconds: what happens at once is fetched once; a running job's page is drawn anew as often as one can follow.
+const SOON = 400, RUNNING = 1500, SLOW = 10000;
 const sent = new Map([...document.querySelectorAll("[data-part]")].map((part) => [part.id, content(part)]));
 
 export function live(tick, log) {
   const say = document.querySelector("[data-link]");
   let due = 0, busy = false, again = false, poll = 0, source = null;
 
-  const want = () => {
-    if (document.hidden) { again = true; return; }
-    if (busy) { again = true; return; }
-    if (!due) due = setTimeout(fetchParts, APART);
+  const want = (within = SOON) => {
+    if (document.hidden || busy) { again = true; return; }
+    if (!due) due = setTimeout(fetchParts, within);
   };
 
   const fetchParts = async () => {
@@ -26,14 +26,15 @@ export function live(tick, log) {
       }
     } catch { /* The listening says so. */ } finally {
       busy = false;
-      if (again) want();
+      if (again) want(RUNNING);
     }
   };
 
   const heard = (event) => {
     const told = JSON.parse(event.data);
     log?.heard(event.type, told);
-    if (event.type !== "log" || document.querySelector(`[data-job="${CSS.escape(told.id)}"]`)) want();
+    if (event.type !== "log") want();
+    else if (document.querySelector(`[data-job="${CSS.escape(told.id)}"]`)) want(RUNNING);
   };
 
   const listen = () => {
@@ -48,7 +49,7 @@ export function live(tick, log) {
     source.onerror = () => {
       if (say) { say.textContent = "not connected: trying again"; say.hidden = false; }
       // The server has too many listeners, or is being started anew: asking now and then will do.
-      poll ||= setInterval(want, SLOW);
+      poll ||= setInterval(() => want(), SLOW);
       if (source.readyState === EventSource.CLOSED) setTimeout(listen, SLOW);
     };
   };

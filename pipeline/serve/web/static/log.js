@@ -1,7 +1,7 @@
 // A log as it comes: lines are added at its end, and it stays there until one scrolls up or stops following.
 import { clock, utc } from "./times.js";
 
-const MOST = 5000;
+const MOST = 5000, APART = 1000;
 
 export function followLog(tick) {
   const box = document.querySelector("[data-log]");
@@ -22,7 +22,7 @@ export function followLog(tick) {
   toEnd();
 
   const get = async () => {
-    if (busy) { again = true; return; }
+    if (busy || document.hidden) { again = true; return; }
     busy = true;
     try {
       let more = true;
@@ -37,9 +37,11 @@ export function followLog(tick) {
         // A job that was begun again has its log from the start.
         next = page.next;
         add(page.lines);
-        more = page.more || again;
+        more = page.more;
       }
-    } catch { /* The next event asks again. */ } finally { busy = false; }
+    } catch { /* The next event asks again. */ } finally {
+      setTimeout(() => { busy = false; if (again) get(); }, APART);
+    }
   };
 
   const add = (lines) => {
@@ -51,6 +53,7 @@ export function followLog(tick) {
     tick();
   };
 
+  document.addEventListener("visibilitychange", () => { if (again) get(); });
   return { heard: (kind, told) => { if (kind === "all" || ((kind === "log" || kind === "job") && told.id === box.dataset.job)) get(); } };
 }
 
