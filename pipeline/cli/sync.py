@@ -146,7 +146,7 @@ def _tell(shell: Shell, result: Pass) -> int:
     for one in result.repositories:
         _tell_repository(shell, one)
     for trouble in result.troubles:
-        shell.error_line(f"error: {trouble}")
+        shell.error_line(f"error: {trouble.name}: {trouble.error}")
     if shell.json:
         names = ("id", "action", "state")
         left = [{**{name: getattr(job, name) for name in names}, "manifest": job.manifest.id} for job in result.left]

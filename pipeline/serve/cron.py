@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
 from pipeline.manifest.model import Schedule
+
+if TYPE_CHECKING:
+    from cronsim import CronSim
 
 NEVER = math.inf
 
@@ -38,10 +42,18 @@ def next_firing(cron: str, timezone: str, after: float) -> float:
     return (_by_wall if by_wall else _by_time)(cron, zone(timezone), after)
 
 
-def _by_wall(cron: str, where: tzinfo, after: float) -> float:
-    from cronsim import CronSim
+def _cronsim() -> type[CronSim]:
+    try:
+        from cronsim import CronSim
+    except ModuleNotFoundError as error:
+        fact = "schedules need a library that is not installed (cronsim)"
+        raise UsageError(fact, remedy="pip install 'pipeline-images[serve]'") from error
+    return CronSim
 
-    for moment in CronSim(cron, datetime.fromtimestamp(math.floor(after), where)):
+
+def _by_wall(cron: str, where: tzinfo, after: float) -> float:
+    simulated = _cronsim()
+    for moment in simulated(cron, datetime.fromtimestamp(math.floor(after), where)):
         # Times that are left out all stand for the one after them, and a time that comes twice for the first.
         if (at := moment.timestamp()) > after:
             return at
@@ -50,12 +62,11 @@ def _by_wall(cron: str, where: tzinfo, after: float) -> float:
 
 def _by_time(cron: str, where: tzinfo, after: float) -> float:
     """From one change of the clocks to the next: between them, local time is as even as any."""
-    from cronsim import CronSim
-
+    simulated = _cronsim()
     after = begin = float(math.floor(after))
     while True:
         offset = _offset(where, begin)
-        moment = next(CronSim(cron, datetime.fromtimestamp(after + offset, UTC)), None)
+        moment = next(simulated(cron, datetime.fromtimestamp(after + offset, UTC)), None)
         if moment is None:
             return NEVER
         at = moment.timestamp() - offset

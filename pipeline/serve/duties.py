@@ -14,6 +14,7 @@ from pipeline.serve.ports import Duty
 _PAUSES = (1.0, 60.0)
 """Seconds after a duty that failed until it is called again: the first, and the longest."""
 _LONGEST = 300.0
+_BUG = 70
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +75,9 @@ class Rota:
             turn.failures += 1
             turn.held = now + min(_PAUSES[0] * 2 ** (turn.failures - 1), _PAUSES[1])
             told = str(error) if isinstance(error, PipelineError) else f"bug: {type(error).__name__}: {error}"
-            turn.health = Health(turn.duty.name, False, now, told)
             bug = not isinstance(error, PipelineError)
+            code = error.exit_code if isinstance(error, PipelineError) else _BUG
+            turn.health = Health(turn.duty.name, False, now, told, code)
             self._failed(turn.duty.name, traceback.format_exc() if bug else told)
         return True
 

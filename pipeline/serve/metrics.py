@@ -19,13 +19,14 @@ _NO_COUNTS: Mapping[str, int] = {}
 @noun
 class Health:
     """How a duty is: its name, whether it did well when it was called last, when that was (Unix time in seconds, 0 for
-    not yet), and what went wrong.
+    not yet), what went wrong, and the exit code that a command would have for it.
     """
 
     name: str
     ok: bool
     at: float = 0.0
     error: str = ""
+    exit_code: int = 0
 
 
 class Metrics:

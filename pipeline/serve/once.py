@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from pipeline.noun import noun
 from pipeline.serve.core import Core
@@ -16,6 +16,7 @@ OUT_OF_REACH = 4
 TOLD = 60.0
 """Seconds that hosts and receivers of messages have to take what is to be told; the rest waits for the next pass."""
 _PAUSE = 1.0
+_FAILURES = 10
 _RECENT = 20
 """Jobs of a manifest among which its newest run is looked for."""
 _WORST = (70, 5, 3, 2, OUT_OF_REACH)
@@ -37,7 +38,7 @@ class Pass:
     """
 
     repositories: tuple[RepositoryStatus, ...]
-    troubles: tuple[str, ...]
+    troubles: tuple[Health, ...]
     ended: tuple[Job, ...]
     left: tuple[Job, ...]
     failed: tuple[Job, ...] = ()
@@ -49,7 +50,7 @@ class Pass:
         codes = {_STATES.get(one.state, 0) for one in self.repositories}
         codes |= {code_of(job) for job in (*self.ended, *self.failed)}
         codes |= {OUT_OF_REACH for job in self.left if job.state == "waiting" and job.due}
-        codes |= {OUT_OF_REACH} if self.troubles else set()
+        codes |= {one.exit_code for one in self.troubles}
         return next((code for code in _WORST if code in codes), 3 if codes - {0} else 0)
 
 
@@ -99,17 +100,19 @@ def _failed(core: Core, names: Collection[str]) -> list[Job]:
     return found
 
 
-def _look(core: Core, names: Collection[str]) -> tuple[str, ...]:
+def _look(core: Core, names: Collection[str]) -> tuple[Health, ...]:
     """Has the repositories and all clocks looked at; what went wrong beside how the repositories are."""
     checked = [core.rota.call(duty_name(name), core.now()) for name in names]
     watches = {duty_name(name) for name in core.settings.repositories}
     core.rota.tick(core.now(), watches)
+    now = core.now()
+    for duty in (core.bases, core.looks):
+        failed = 0
+        # Of these, each call does a part, and what is wrong with one need not be with the others.
+        while failed < _FAILURES and (due := duty.due(now)) is not None and due <= now:
+            failed += not core.rota.call(duty.name, now).ok
     others = [one for one in core.rota.health() if one.name not in watches]
-    return _troubles([*checked, *others])
-
-
-def _troubles(health: Sequence[Health]) -> tuple[str, ...]:
-    return tuple(f"{one.name}: {one.error}" for one in health if not one.ok)
+    return tuple(one for one in (*checked, *others) if not one.ok)
 
 
 def _at_work(core: Core) -> bool:

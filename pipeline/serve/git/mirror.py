@@ -108,9 +108,9 @@ class Mirror:
         return next((name for found, name in named if found == commit and name != "HEAD"), commit)
 
     def _fetch(self, what: str) -> None:
-        words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc")
+        words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc"]
         # What a CI runner has checked out is often no more than its newest commit.
-        words = (*words, "--update-shallow")
+        words += ["--update-shallow"]
         try:
             self.git.remote(*words, "--", self.repository.url, what)
         except StoreError as error:
