@@ -10,7 +10,6 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse
 
-from pipeline.serve.metrics import Health
 from pipeline.serve.model import Live, Tracked
 from pipeline.serve.views_model import (
     ImageRow,
@@ -96,7 +95,17 @@ def who_am_i(person: PersonOf, request: Request) -> Me:
     return Me(name=person.name, role=person.role, by=person.by, csrf=csrf)
 
 
-@looks("/health", "getHealth", listed(Health))
+class Duty(BaseModel):
+    """What the server does again and again: whether it did well last, when that was (Unix time), and what went wrong."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+    name: str = Field(examples=["watch models"])
+    ok: bool
+    at: float
+    error: str
+
+
+@looks("/health", "getHealth", list[Duty])
 def health(parts: PartsOf) -> Any:
     """How each of the server's duties is, and what went wrong last."""
     return list(parts.health())
