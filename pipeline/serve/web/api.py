@@ -96,7 +96,7 @@ def who_am_i(person: PersonOf, request: Request) -> Me:
 
 
 class Duty(BaseModel):
-    """What the server does again and again: whether it did well last, when that was (Unix time), and what went wrong."""
+    """What the server does again and again: whether it did well last, when that was (Unix time), what went wrong."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
     name: str = Field(examples=["watch models"])
