@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from pipeline.serve.views_model import RunView, StepView
 
 _PATH = "/v1/traces"
 """Where an OTLP/HTTP endpoint takes traces (OTLP specification 1.5, "OTLP/HTTP Request")."""
-_PATIENCE = 10.0
+_PATIENCE, _AT_THE_END = 10.0, 2.0
+"""Seconds for an answer of the collector, and for all of them when the server ends."""
 
 
 class Traces:
@@ -32,11 +34,11 @@ class Traces:
             remedy = "pip install 'pipeline-images[traces]'"
             raise UsageError(f"traces: {error.name} is not installed", remedy=remedy) from error
         url = endpoint.rstrip("/")
-        exporter = OTLPSpanExporter(endpoint=url if url.endswith(_PATH) else url + _PATH, timeout=_PATIENCE)
+        self._exporter = OTLPSpanExporter(endpoint=url if url.endswith(_PATH) else url + _PATH, timeout=_PATIENCE)
         # OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_HEADERS of the environment count as everywhere.
         resource = Resource.create({"service.name": "pipeline", "service.version": __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("pipeline.serve", __version__)
         self._run_of = run_of
 
@@ -59,8 +61,13 @@ class Traces:
         whole.end(_nanoseconds(job.ended))
 
     def close(self) -> None:
-        """Sends what is left."""
-        self._provider.shutdown()
+        """Sends what is left, if that is a matter of a moment: a server that ends waits for no collector."""
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(_AT_THE_END)
+        if sending.is_alive():
+            # It stops trying again.
+            self._exporter.shutdown()
 
     def _span(self, name: str, started: float, context: Any, attributes: dict[str, Any]) -> Any:
         return self._tracer.start_span(name, context=context, start_time=_nanoseconds(started), attributes=attributes)
