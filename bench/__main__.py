@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import scale, shipping
+from bench import scale, serving, shipping
 
 PROJECT = Path(__file__).resolve().parent.parent
 PIPELINE = [str(Path(sys.executable).with_name("pipeline"))]
@@ -190,7 +190,7 @@ def rows(runs: int, gigabytes: int) -> Iterator[Row]:
         yield Row("changed line in the entry script, new image", "0.3 s", f"{seconds:.3f} s", 3 * runs)
         peak = big_model(home, gigabytes).peak
         yield Row(f"peak memory, build with a {gigabytes} GB model file", "300 MB", f"{peak / 1e6:.0f} MB", 1)
-    for part in (shipping, scale):
+    for part in (shipping, scale, serving):
         yield from (Row(*row) for row in part.rows(lambda arguments, home: measure(arguments, home).seconds, runs))
 
 
