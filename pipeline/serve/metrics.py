@@ -53,7 +53,7 @@ class Metrics:
         )
 
         # When each series began is of no use, and as many lines again.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
 
         self._settings, self._database, self._health, self._now = settings, database, health, now
         self._book, self._counts = Book(database), counts

@@ -34,7 +34,7 @@ class Traces:
             remedy = "pip install 'pipeline-images[traces]'"
             raise UsageError(f"traces: {error.name} is not installed", remedy=remedy) from error
         url = endpoint.rstrip("/")
-        self._exporter = OTLPSpanExporter(endpoint=url if url.endswith(_PATH) else url + _PATH, timeout=_PATIENCE)
+        self._exporter: Any = OTLPSpanExporter(endpoint=url if url.endswith(_PATH) else url + _PATH, timeout=_PATIENCE)
         # OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_HEADERS of the environment count as everywhere.
         resource = Resource.create({"service.name": "pipeline", "service.version": __version__})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
