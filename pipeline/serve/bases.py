@@ -62,6 +62,7 @@ class Bases:
                 if not any(one.repository.name == alike.repository.name for one in self._waiting):
                     self._book_round(alike.repository, now)
             return
+        self._next = now + EVERY
         ticks = self._kit.book.ticks()
         dues = [now + EVERY]
         for repository in self._kit.repositories.values():

@@ -78,8 +78,8 @@ class Core:
         self.hosts = {name: api_of(one.host, self._transport, now) for name, one in settings.repositories.items()}
         self.logs = self.state / "jobs"
         self.workers = Workers(self._kit(waits), settings.runs, self._failed)
-        self._looking = looks.Kit(settings.repositories, self.gits, self.children, self.book, self.queue, environ)
-        self.looks = looks.Looks(self._looking)
+        kit = looks.Kit(settings.repositories, self.gits, self.children, self.book, self.queue, environ)
+        self.bases, self.looks = Bases(kit), looks.Looks(kit)
         self.outbox = self._outbox()
         self.rota = Rota(self._duties(), now, self._failed)
         self.listeners: list[Callable[[Job], None]] = []
@@ -119,7 +119,7 @@ class Core:
         return [
             *watches,
             Clocks(self.database, self.book, self.queue, self.settings.repositories),
-            Bases(self._looking),
+            self.bases,
             self.looks,
             self.outbox,
             Keeping(self.database, self.queue, self.logs, self.settings.keep),

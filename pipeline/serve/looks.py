@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -95,7 +94,8 @@ class Looks:
         return batch
 
     def _refresh(self, now: float) -> None:
-        """Manifests that are new or have gone; where in the interval each comes is by its name."""
+        """Manifests that are new or have gone."""
+        self._refreshed = now
         there = self._kit.book.hashes()
         for id_ in self._due.keys() - there.keys():
             del self._due[id_]
@@ -104,14 +104,13 @@ class Looks:
             known = self._known.get(id_) == blob or self._due.get(id_, _NEVER) < _NEVER
             if repository and repository.policies.look and not known:
                 self._due[id_] = self._first(id_, blob, repository.policies.look, now)
-        self._known, self._refreshed = there, now
+        self._known = there
 
     def _first(self, id_: str, blob: str, look: float, now: float) -> float:
         left = self._reconcile.left(Tracked.of(id_))
         if left.idle == blob:
             return _NEVER
-        share = int.from_bytes(hashlib.sha256(id_.encode()).digest()[:4], "big") / (1 << 32)
-        return min(left.looked, now) + look if left.looked and not left.idle else now + look * share * _NEAR
+        return min(left.looked, now) + look if left.looked and not left.idle else now
 
     # -- one look -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from pipeline.serve.bases import Bases, moved, step
 from pipeline.serve.book import Tick
 from pipeline.serve.looks import Kit
 from pipeline.serve.model import Job
+from pipeline.serve.once import run_once
 
 MANIFEST = """\
 version: 1
@@ -222,3 +223,29 @@ def _follows(folder: Path, base: Base) -> None:
     lab.settle(core, 700)
     assert core.queue.jobs(1)[0].id == again.id
     core.close()
+
+
+def test_one_pass_of_sync_looks_behind_all_bases(tmp_path: Path) -> None:
+    with serving() as base:
+        files = {}
+        for name in ("one", "two"):
+            text = MANIFEST.format(name=name, address=base.address).replace("slim", f"base-{name}")
+            files |= {f"manifests/{name}.yaml": text, f"manifests/{name}.txt": "x"}
+        # One after another: a checkout that is pushed to takes no two pushes at once.
+        config = "version: 1\nruns: 1\nrepositories: {models: {url: origin, rebuild: apply, bases: 10m}}\n"
+        lab = Lab(tmp_path / "lab", files, config)
+        lab.origin.git("config", "receive.denyCurrentBranch", "updateInstead")
+        for _ in range(3):
+            passed(lab)
+        base.push("second")
+        lab.now += 700.0
+        assert passed(lab) == ["rebuild one done", "rebuild two done"]
+
+
+def passed(lab: Lab) -> list[str]:
+    """What one `pipeline sync` does."""
+    core = lab.core()
+    found = run_once(core, ["models"])
+    core.close()
+    assert not found.troubles
+    return sorted(f"{job.action} {Path(job.manifest.path).stem} {job.state}" for job in found.ended)
