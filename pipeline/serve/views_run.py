@@ -214,7 +214,7 @@ def _ended(run: RunView, report: Mapping[str, Any], steps: int, at: float) -> Ru
     outcome = "failed" if counts["failed"] else "done" if counts["made"] else "nothing to do"
     # More steps than have ended: it was interrupted.
     outcome = "stopped" if sum(counts.values()) < steps else outcome
-    maps = {name: dict(report.get(name) or {}) for name in ("images", "services")}
+    maps: dict[str, Any] = {name: dict(report.get(name) or {}) for name in ("images", "services")}
     return replace(
         run, outcome=run.outcome or outcome, ended=at, counts=counts, size=int(report.get("size", 0)), **maps
     )
