@@ -338,3 +338,16 @@ def test_whoever_may_only_look_signs_in_and_has_no_buttons(browser: Any, tmp_pat
             expect(page.get_by_role("button", name="Approve")).to_be_visible()
     finally:
         site.close()
+
+
+def test_a_page_that_nobody_sees_holds_no_connection_and_is_up_to_date_when_seen(page: Any, site: Site) -> None:
+    page.goto("/")
+    hidden = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    hidden += "document.dispatchEvent(new Event('visibilitychange'))"
+    with page.expect_event("requestfailed", lambda request: "/events" in request.url) as closed:
+        page.wait_for_function("performance.getEntriesByType('resource').length")
+        page.evaluate(hidden % "true")
+    assert "ABORTED" in closed.value.failure
+    site.begun(PROD)
+    page.evaluate(hidden % "false")
+    expect(page.locator(".card", has_text="diabetes")).to_contain_text("running")

@@ -7,6 +7,7 @@ so a page hears the same of a change whoever made it, and nothing is lost betwee
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +17,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from pipeline.errors import StoreError
 from pipeline.serve.web.problems import Refused
 
 router = APIRouter(include_in_schema=False)
@@ -62,7 +64,9 @@ class Hub:
 
     async def _watch(self) -> None:
         while self._clients and not self.closed:
-            self._compare(await run_in_threadpool(self._look))
+            # A database that is out of reach for a moment changes nothing that is shown.
+            with contextlib.suppress(StoreError):
+                self._compare(await run_in_threadpool(self._look))
             await asyncio.sleep(self._pause)
         # Whoever comes next sees the page as it is then.
         self._state = None

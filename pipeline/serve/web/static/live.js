@@ -38,6 +38,7 @@ export function live(tick, log) {
   };
 
   const listen = () => {
+    source?.close();
     source = new EventSource(`/events?page=${document.body.dataset.live}`);
     for (const kind of ["job", "jobs", "log", "live", "repository", "all"]) source.addEventListener(kind, heard);
     source.onopen = () => {
@@ -50,15 +51,21 @@ export function live(tick, log) {
       if (say) { say.textContent = "not connected: trying again"; say.hidden = false; }
       // The server has too many listeners, or is being started anew: asking now and then will do.
       poll ||= setInterval(() => want(), SLOW);
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, SLOW);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) listen(); }, SLOW);
     };
   };
 
   document.addEventListener("parts-wanted", () => { clearTimeout(due); due = 0; fetchParts(); });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && again) want(); });
+  // Browsers open six connections to a server at most: pages that nobody sees must not hold them.
+  document.addEventListener("visibilitychange", () => {
+    source?.close();
+    if (document.hidden) return;
+    listen();
+    if (again) want();
+  });
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => { if (event.persisted) { listen(); want(); } });
-  listen();
+  if (!document.hidden) listen();
 }
 
 function put(fresh) {
