@@ -150,7 +150,12 @@ def _commit(work: Work, old: str, moved: Movement) -> dict[str, Any]:
             work.git.fetch(tip)
             with work.git.at(tip, work.job.manifest.path) as folder:
                 manifest = folder / work.job.manifest.path
-                if not manifest.is_file() or lock_text(manifest) != old:
+                there = lock_text(manifest) if manifest.is_file() else None
+                if there == new:
+                    # It had been pushed before the server was killed.
+                    commit = tip
+                    break
+                if there != old:
                     return _again(work)
                 manifest.with_suffix(".lock").write_text(new, encoding="utf-8")
                 try:

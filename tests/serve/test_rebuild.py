@@ -277,6 +277,16 @@ def test_commits_that_came_meanwhile_stay_below_the_lock(rebuilds: Rebuilds) -> 
     assert (last.commit, last.state) == (rebuilds.origin.head, "done")
 
 
+def test_killed_after_the_push_it_pushes_nothing_again(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    first = rebuilds.perform(policy="apply")
+    head = rebuilds.origin.head
+    # As it is begun again: nothing was noted of the first, and the repository was not looked at yet.
+    second = rebuilds.perform(policy="apply")
+    assert first.told["commit"] == second.told["commit"] == head == rebuilds.origin.head
+    assert second.told["made"] == 0
+
+
 def test_a_lock_that_others_changed_meanwhile_is_resolved_again(rebuilds: Rebuilds) -> None:
     rebuilds.base.push("second")
     lock = rebuilds.origin.git("show", f"main:{LOCK}")
