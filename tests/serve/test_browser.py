@@ -351,3 +351,25 @@ def test_a_page_that_nobody_sees_holds_no_connection_and_is_up_to_date_when_seen
     site.begun(PROD)
     page.evaluate(hidden % "false")
     expect(page.locator(".card", has_text="diabetes")).to_contain_text("running")
+
+
+def test_what_is_not_accessible_is_found(browser: Any) -> None:
+    page = browser.new_page()
+    page.set_content(
+        "<main><h1>a</h1><h3>b</h3><button></button><input><p style='color:#999;background:#fff'>pale</p>"
+        "<table><tr><th>x</th></tr></table><div id=a></div><div id=a></div><div style='width:5000px'>wide</div></main>"
+    )
+    found = " ".join(page.evaluate(ACCESSIBLE))
+    page.close()
+    flaws = (
+        "no language",
+        "no title",
+        "left out",
+        "no name",
+        "no label",
+        "contrast 2.85",
+        "no caption",
+        "no scope",
+        "twice",
+    )
+    assert [flaw for flaw in (*flaws, "wider than", "a style within") if flaw not in found] == []
