@@ -99,8 +99,7 @@ def test_slow_libraries_are_imported_late() -> None:
         f"pipeline/{module}:{line} imports {name} at its top"
         for module in MODULES
         for line, name in imports(tree(module), nested=False)
-        if (top := name.partition(".")[0]) in SLOW
-        and not (module.startswith(OF_THE_WEB[0]) and top in OF_THE_WEB[1])
+        if (top := name.partition(".")[0]) in SLOW and not (module.startswith(OF_THE_WEB[0]) and top in OF_THE_WEB[1])
     ]
     assert not found, "\n".join(found)
 
