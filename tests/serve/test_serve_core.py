@@ -168,3 +168,16 @@ def test_a_command_that_ended_before_the_kill_is_not_run_again(lab: Lab) -> None
     assert ended and ended.state == "done" and ended.told["text"].startswith("done in 1.0 s: 3 made")
     assert len(core.journal.runs(99)) == runs
     core.close()
+
+
+def test_the_operator_is_told_how_repositories_are(lab: Lab) -> None:
+    core = lab.core()
+    lab.settle(core, 40)
+    assert not lab.said
+    away = lab.origin.folder.rename(lab.folder / "away")
+    lab.settle(core, 60)
+    assert len(lab.said) == 1 and lab.said[0].startswith("repository models is gone: ")
+    away.rename(lab.origin.folder)
+    lab.settle(core, 2000)
+    assert lab.said[1:] == ["repository models is ok"]
+    core.close()
