@@ -49,8 +49,9 @@ def command(
     variable: str | None,
     retry: bool,
 ) -> int:
-    """Do once what `pipeline serve` does: look at repositories and clocks, do what follows, and tell.
+    """Do once what a server does with repositories and clocks.
 
+    It looks at them, does what follows, and tells it.
     What is known of the last time is kept in PIPELINE_HOME: only what commits changed since then is run. The exit
     code is the worst of all manifests'; 4 where a repository is out of reach.
     """

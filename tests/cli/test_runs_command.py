@@ -105,4 +105,5 @@ def test_what_fails_stops_only_what_needs_it_unless_told_otherwise(shop: Any) ->
 def test_json_says_what_is_continued(shop: Any) -> None:
     assert ended(shop, "image", signal.SIGKILL, "build") == -9
     event = shop("build", "--output", "json").events[0]
-    assert {**event, "ago": 0, "done": 0} == {"event": "run-continued", "run": 1, "ago": 0, "done": 0, "steps": 3}
+    known = {name: event[name] for name in ("event", "run", "steps")}
+    assert known == {"event": "run-continued", "run": 1, "steps": 3}
