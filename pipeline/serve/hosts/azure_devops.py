@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.errors import UsageError
 from pipeline.http import Transport
+from pipeline.serve.hosts import once
 from pipeline.serve.hosts.client import Client, Right
 from pipeline.serve.hosts.hooks import (
     Event,
@@ -90,19 +90,14 @@ class AzureDevOps:
 
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         text = {"title": one_line(title, 400), "description": cut(body, LONGEST_TEXT)}
-        number = self._open(branch, into)
-        if number:
-            self._client.ask("PATCH", f"{self._at}/pullRequests/{number}?{_VERSION}", PROPOSE, text)
-            return self._page(number)
         new = {"sourceRefName": f"refs/heads/{branch}", "targetRefName": f"refs/heads/{into}", **text}
-        try:
-            made = self._client.ask("POST", f"{self._at}/pullRequests?{_VERSION}", PROPOSE, new)
-        except UsageError:
-            # Somebody opened it at this very moment (409).
-            if number := self._open(branch, into):
-                return self._page(number)
-            raise
-        return self._page(made.data["pullRequestId"])
+        at = f"{self._at}/pullRequests"
+        made = once.proposal(
+            lambda: self._open(branch, into),
+            lambda number: self._client.ask("PATCH", f"{at}/{number}?{_VERSION}", PROPOSE, text),
+            lambda: self._client.ask("POST", f"{at}?{_VERSION}", PROPOSE, new).data["pullRequestId"],
+        )
+        return self._page(made)
 
     def _open(self, branch: str, into: str) -> int:
         source, target = (quote(f"refs/heads/{name}", safe="") for name in (branch, into))

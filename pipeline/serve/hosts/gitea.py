@@ -6,10 +6,20 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.errors import UsageError
 from pipeline.http import Transport
+from pipeline.serve.hosts import once
 from pipeline.serve.hosts.client import Client, Right
-from pipeline.serve.hosts.hooks import Event, Headers, Nothing, Opened, Push, branch_of, moved_to, signed_in_hex
+from pipeline.serve.hosts.hooks import (
+    Event,
+    Headers,
+    Nothing,
+    Opened,
+    Push,
+    branch_of,
+    moved_to,
+    names_of,
+    signed_in_hex,
+)
 from pipeline.serve.hosts.text import cut, marked, marker, one_line
 from pipeline.serve.ports import Request
 from pipeline.serve.settings import Host
@@ -42,25 +52,22 @@ class Gitea:
         mark = marker(key, self._token)
         text = {"body": marked(body, mark, LONGEST)}
         at = f"{self._at}/issues/{request}/comments"
-        for one in self._client.pages(at, COMMENT):
-            if mark in (one.get("body") or ""):
-                self._client.ask("PATCH", f"{self._at}/issues/comments/{one['id']}", COMMENT, text)
-                return
-        self._client.ask("POST", at, COMMENT, text)
+        once.comment(
+            self._client.pages(at, COMMENT),
+            mark,
+            lambda one: self._client.ask("PATCH", f"{self._at}/issues/comments/{one['id']}", COMMENT, text),
+            lambda: self._client.ask("POST", at, COMMENT, text),
+        )
 
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         text = {"title": one_line(title, 255), "body": cut(body, LONGEST)}
-        if found := self._open(branch, into):
-            self._client.ask("PATCH", f"{self._at}/pulls/{found['number']}", PROPOSE, text)
-            return str(found["html_url"])
-        try:
-            made = self._client.ask("POST", f"{self._at}/pulls", PROPOSE, {"head": branch, "base": into, **text})
-        except UsageError:
-            # Somebody opened it at this very moment (409).
-            if found := self._open(branch, into):
-                return str(found["html_url"])
-            raise
-        return str(made.data["html_url"])
+        new = {"head": branch, "base": into, **text}
+        made = once.proposal(
+            lambda: self._open(branch, into),
+            lambda one: self._client.ask("PATCH", f"{self._at}/pulls/{one['number']}", PROPOSE, text),
+            lambda: self._client.ask("POST", f"{self._at}/pulls", PROPOSE, new).data,
+        )
+        return str(made["html_url"])
 
     def _open(self, branch: str, into: str) -> Any:
         for one in self._all(PROPOSE):
@@ -90,18 +97,13 @@ def event(headers: Headers, data: Any) -> Event:
     kind = headers.get("x-gitea-event", "")
     if kind == "push":
         branch = branch_of(data["ref"])
-        return Push(_names(data), branch, moved_to(data["after"])) if branch else Nothing("no branch was pushed")
+        return Push(names_of(data), branch, moved_to(data["after"])) if branch else Nothing("no branch was pushed")
     if kind in ("pull_request", "pull_request_sync"):
         action = data["action"]
         if action not in ("opened", "reopened", "synchronized", "edited", "closed"):
             return Nothing(f"pull_request {action}")
-        return Opened(_names(data), _request(data["pull_request"]), closed=action == "closed")
+        return Opened(names_of(data), _request(data["pull_request"]), closed=action == "closed")
     return Nothing(kind or "no event")
-
-
-def _names(data: Any) -> tuple[str, ...]:
-    of = data["repository"]
-    return tuple(of[name] for name in ("full_name", "clone_url", "ssh_url", "html_url") if of.get(name))
 
 
 __all__ = ["Gitea", "event", "signed"]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pipeline.errors import UsageError
 from pipeline.http import Transport
+from pipeline.serve.hosts import once
 from pipeline.serve.hosts.client import Client, Right
 from pipeline.serve.hosts.hooks import (
     Event,
@@ -17,6 +17,7 @@ from pipeline.serve.hosts.hooks import (
     Push,
     branch_of,
     moved_to,
+    names_of,
     signed_in_hex,
 )
 from pipeline.serve.hosts.text import cut, marked, marker, one_line
@@ -53,25 +54,22 @@ class GitHub:
         mark = marker(key, self._token)
         text = {"body": marked(body, mark, LONGEST)}
         at = f"{self._at}/issues/{request}/comments"
-        for one in self._client.pages(f"{at}?per_page=100", COMMENT):
-            if mark in (one.get("body") or ""):
-                self._client.ask("PATCH", f"{self._at}/issues/comments/{one['id']}", COMMENT, text)
-                return
-        self._client.ask("POST", at, COMMENT, text)
+        once.comment(
+            self._client.pages(f"{at}?per_page=100", COMMENT),
+            mark,
+            lambda one: self._client.ask("PATCH", f"{self._at}/issues/comments/{one['id']}", COMMENT, text),
+            lambda: self._client.ask("POST", at, COMMENT, text),
+        )
 
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         text = {"title": one_line(title, 256), "body": cut(body, LONGEST)}
-        if found := self._open(branch, into):
-            self._client.ask("PATCH", f"{self._at}/pulls/{found['number']}", PROPOSE, text)
-            return str(found["html_url"])
-        try:
-            made = self._client.ask("POST", f"{self._at}/pulls", PROPOSE, {"head": branch, "base": into, **text})
-        except UsageError:
-            # Somebody opened it at this very moment.
-            if found := self._open(branch, into):
-                return str(found["html_url"])
-            raise
-        return str(made.data["html_url"])
+        new = {"head": branch, "base": into, **text}
+        made = once.proposal(
+            lambda: self._open(branch, into),
+            lambda one: self._client.ask("PATCH", f"{self._at}/pulls/{one['number']}", PROPOSE, text),
+            lambda: self._client.ask("POST", f"{self._at}/pulls", PROPOSE, new).data,
+        )
+        return str(made["html_url"])
 
     def _open(self, branch: str, into: str) -> Any:
         owner = self._project.partition("/")[0]
@@ -108,18 +106,13 @@ def event(headers: Headers, data: Any) -> Event:
     kind = headers.get("x-github-event", "")
     if kind == "push":
         branch = branch_of(data["ref"])
-        return Push(_names(data), branch, moved_to(data["after"])) if branch else Nothing("no branch was pushed")
+        return Push(names_of(data), branch, moved_to(data["after"])) if branch else Nothing("no branch was pushed")
     if kind == "pull_request":
         action = data["action"]
         if action not in ("opened", "reopened", "synchronize", "closed", "edited", "ready_for_review"):
             return Nothing(f"pull_request {action}")
-        return Opened(_names(data), _request(data["pull_request"]), closed=action == "closed")
+        return Opened(names_of(data), _request(data["pull_request"]), closed=action == "closed")
     return Nothing(kind or "no event")
-
-
-def _names(data: Any) -> tuple[str, ...]:
-    of = data["repository"]
-    return tuple(of[name] for name in ("full_name", "clone_url", "ssh_url", "html_url") if of.get(name))
 
 
 __all__ = ["GitHub", "event", "signed"]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pipeline.errors import UsageError
 from pipeline.http import Transport
+from pipeline.serve.hosts import once
 from pipeline.serve.hosts.client import Client, Right
 from pipeline.serve.hosts.hooks import (
     Event,
@@ -70,25 +71,22 @@ class GitLab:
         mark = marker(key, self._token)
         text = {"body": marked(body, mark, LONGEST)}
         at = f"{self._at}/merge_requests/{request}/notes"
-        for one in self._client.pages(f"{at}?per_page=100&order_by=created_at&sort=asc", COMMENT):
-            if mark in (one.get("body") or ""):
-                self._client.ask("PUT", f"{at}/{one['id']}", COMMENT, text)
-                return
-        self._client.ask("POST", at, COMMENT, text)
+        once.comment(
+            self._client.pages(f"{at}?per_page=100&order_by=created_at&sort=asc", COMMENT),
+            mark,
+            lambda one: self._client.ask("PUT", f"{at}/{one['id']}", COMMENT, text),
+            lambda: self._client.ask("POST", at, COMMENT, text),
+        )
 
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         text = {"title": one_line(title, 255), "description": cut(body, LONGEST)}
-        if found := self._open(branch, into):
-            self._client.ask("PUT", f"{self._at}/merge_requests/{found['iid']}", PROPOSE, text)
-            return str(found["web_url"])
         new = {"source_branch": branch, "target_branch": into, "remove_source_branch": True, **text}
-        try:
-            return str(self._client.ask("POST", f"{self._at}/merge_requests", PROPOSE, new).data["web_url"])
-        except UsageError:
-            # Somebody opened it at this very moment (409).
-            if found := self._open(branch, into):
-                return str(found["web_url"])
-            raise
+        made = once.proposal(
+            lambda: self._open(branch, into),
+            lambda one: self._client.ask("PUT", f"{self._at}/merge_requests/{one['iid']}", PROPOSE, text),
+            lambda: self._client.ask("POST", f"{self._at}/merge_requests", PROPOSE, new).data,
+        )
+        return str(made["web_url"])
 
     def _open(self, branch: str, into: str) -> Any:
         wanted = f"source_branch={quote(branch, safe='')}&target_branch={quote(into, safe='')}"

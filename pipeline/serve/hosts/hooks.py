@@ -164,6 +164,12 @@ def moved_to(commit: str) -> str:
     return "" if not commit.strip("0") else commit
 
 
+def names_of(data: Any) -> tuple[str, ...]:
+    """What GitHub and Gitea call the repository of an event, in all the ways that settings may."""
+    of = data["repository"]
+    return tuple(of[name] for name in ("full_name", "clone_url", "ssh_url", "html_url") if of.get(name))
+
+
 __all__ = [
     "LARGEST",
     "Deliveries",
@@ -178,6 +184,7 @@ __all__ = [
     "branch_of",
     "data_of",
     "moved_to",
+    "names_of",
     "present",
     "same",
     "signed_by_standard",
