@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -21,16 +23,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from webmaker import ACT, TOKENS, Web
 
 from pipeline.serve.settings import Access
+from pipeline.serve.web.accepting import Accepting, Loop
 from pipeline.serve.web.listen import config
+from pipeline.serve.web.rendering import STATIC
 
 HEAD = 0.3
 
 
 @contextmanager
-def served(web: Web) -> Iterator[int]:
+def served(web: Web, **limits: Any) -> Iterator[int]:
     """The port that it is served at."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(config(web.settings, web.app, HEAD))
+    server = uvicorn.Server(config(web.settings, web.app, **{"head": HEAD, **limits}))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:
@@ -129,3 +133,70 @@ def certified(folder: Path) -> tuple[Path, Path]:
     private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
     return files
+
+
+def asked(connection: socket.socket) -> bytes:
+    """A first answer, after which the connection stays open."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    received = b""
+    while not received.endswith(b"}"):
+        received += connection.recv(65536)
+    return received
+
+
+def test_whoever_is_silent_longest_makes_room_for_whoever_asks(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        port = stack.enter_context(served(Web(tmp_path).fill(), head=20.0, most=4))
+
+        def connected() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+
+        silent = connected()
+        others = [connected() for _ in range(4)]
+        assert [b" 200 " in asked(one) for one in others] == [True] * 4
+        with suppress(ConnectionResetError):
+            assert ended(silent) == b""
+
+
+def test_a_client_that_does_not_take_its_answer_is_not_waited_for(tmp_path: Path) -> None:
+    with served(Web(tmp_path).fill(), stall=0.3) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", port))
+        name = next(file.name for file in STATIC.iterdir() if file.suffix == ".css")
+        ask = f"GET /static/x/{name} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            # Nothing is read: it ends only when the other side does not wait any longer.
+            while True:
+                connection.sendall(ask)
+
+
+def test_a_tls_handshake_that_does_not_go_on_is_not_waited_for(tmp_path: Path) -> None:
+    certificate, key = certified(tmp_path)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate, key)
+    loop = Loop()
+    loop.handshake = 0.2
+
+    async def try_it() -> bytes:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=made)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"\x16\x03\x01\x02\x00")
+        received = await reader.read()
+        writer.close()
+        server.close()
+        return received
+
+    try:
+        assert loop.run_until_complete(try_it()) == b""
+    finally:
+        loop.close()
+
+
+def test_the_last_descriptors_are_not_for_connections() -> None:
+    with Accepting.of(socket.create_server(("127.0.0.1", 0))) as listening:
+        listening.most = 0
+        with socket.create_connection(listening.getsockname(), timeout=20) as connection:
+            with pytest.raises(ConnectionAbortedError):
+                listening.accept()
+            assert ended(connection) == b""
