@@ -14,7 +14,7 @@ import pytest
 from movingbase import Base, serving
 from servelab import Lab
 
-from pipeline.serve.actions import rebuild
+from pipeline.serve.actions import plan, rebuild
 from pipeline.serve.children import Children
 from pipeline.serve.environment import environment
 from pipeline.serve.model import Job, Reason, Tracked
@@ -345,3 +345,35 @@ def test_locks_that_differ_in_files_alone_do_not_differ(rebuilds: Rebuilds) -> N
     assert movement(text, json.dumps(lock)) is None
     assert movement("", text)
     assert movement(text, text) is None
+
+
+# -- plans ------------------------------------------------------------------------------------------------------------
+
+
+def planned(rebuilds: Rebuilds) -> list[str]:
+    """The lock's lines of a plan of what the branch has now, and nothing has run of it."""
+    rebuilds.core.pushed("models")
+    rebuilds.core.rota.tick(rebuilds.lab.now)
+    assert rebuilds.core.book.repository("models").applied == rebuilds.origin.head
+    for job in rebuilds.core.queue.open():
+        rebuilds.core.queue.cancel(job.id, "Ada")
+    with rebuilds.work() as work:
+        outcome = plan.perform(work)
+    assert outcome.state == "done"
+    return list(outcome.told["lock"])
+
+
+def test_a_plan_tells_what_the_commits_lock_moves_since_what_was_deployed(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.origin.git("merge", "pipeline/rebuild/one")
+    (line,) = planned(rebuilds)
+    assert line.startswith("bases.slim: image ")
+
+
+def test_a_plan_tells_what_a_run_will_lock_where_the_committed_lock_does_not_answer(rebuilds: Rebuilds) -> None:
+    text = manifest("one", rebuilds.base)[ONE.path].replace(
+        "{slim: {", f'{{more: {{image: "{rebuilds.base.address}"}}, slim: {{'
+    )
+    rebuilds.origin.commit({ONE.path: text.replace("images: {", "images: {two: {base: more}, ")}, "One base more")
+    assert any(line.startswith("bases.more: new") for line in planned(rebuilds))

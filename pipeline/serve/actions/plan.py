@@ -1,15 +1,15 @@
-"""Action `plan`: what a run at a commit would do and why, and what that commit moves in the lock. Changes nothing."""
+"""Action `plan`: what a run at a commit would do and why, and what it moves in the lock. Changes nothing that is applied."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from pipeline.errors import PipelineError
-from pipeline.lock import diff
-from pipeline.lock.model import Lock, path_of
-from pipeline.lock.text import parse
+from pipeline.lock.model import path_of
 from pipeline.serve import outcomes
 from pipeline.serve.ports import Outcome, Work
+from pipeline.serve.proposals import lock_text, movement
+from pipeline.serve.reconcile import Reconcile
 
 _LONGEST = 4000
 TO_DO = 10
@@ -17,7 +17,7 @@ TO_DO = 10
 
 
 def perform(work: Work) -> Outcome:
-    """`told` has the plan's lines as "plan", and those of the lock's diff against what is applied as "lock"."""
+    """`told` has the plan's lines as "plan", and what a run moves in the lock as "lock"."""
     outcomes.begin(work.log, work.job.attempt, work.now())
     words = ["plan", str(work.manifest.relative_to(work.checkout)), "--check"]
     code, out, err = work.commands.ask(words, work.environment, work.checkout)
@@ -27,7 +27,8 @@ def perform(work: Work) -> Outcome:
         return _all_said(outcomes.outcome(code, outcomes.read(work.log)), err)
     lines = [line.rstrip() for line in out.splitlines()]
     last = next((line for line in reversed(lines) if line), "nothing to do")
-    return Outcome("done", 0, {"text": last, "plan": lines, "lock": moved(work), "changes": code == TO_DO})
+    changes = code == TO_DO
+    return Outcome("done", 0, {"text": last, "plan": lines, "lock": moved(work, changes), "changes": changes})
 
 
 def _all_said(ended: Outcome, err: str) -> Outcome:
@@ -38,23 +39,27 @@ def _all_said(ended: Outcome, err: str) -> Outcome:
     return replace(ended, told={**ended.told, "text": words[:_LONGEST]})
 
 
-def moved(work: Work) -> list[str]:
-    """What the commit's lock has otherwise than the one that is applied."""
-    lock = path_of(work.manifest)
-    applied = work.book.repository(work.repository.name).applied
+def moved(work: Work, asks: bool) -> list[str]:
+    """What a run at this commit moves in the lock, against the lock of what was last deployed; of a pull request
+    against that of what is applied. `asks`: the commit's own lock may lack answers, which a run would look for.
+    """
+    git, path = work.git, str(path_of(work.manifest).relative_to(work.checkout))
+    if work.job.asked.get("request"):
+        before = work.book.repository(work.repository.name).applied
+    else:
+        _, before = Reconcile(work.book, work.queue).last(work.job.manifest)
     try:
-        new = parse(lock.read_text(encoding="utf-8"), str(lock)) if lock.is_file() else Lock()
-        old = _applied(work, applied, str(lock.relative_to(work.checkout)))
-        return list(diff.changes(old, new))
+        known = before and path in git.files(before, [path.rpartition("/")[0] or "."])
+        old = git.text(before, path) if known else ""
+        if asks:
+            # Into the checkout alone; what cannot be resolved, the plan has told of.
+            words = ["lock", str(work.manifest.relative_to(work.checkout)), "--output", "json"]
+            work.commands.ask(words, work.environment, work.checkout)
+        found = movement(old, lock_text(work.manifest))
     except (PipelineError, OSError, UnicodeDecodeError):
-        # A lock that cannot be read is what the plan has told of.
+        # A lock that cannot be read is what the plan has told of, too; of a commit that is no more nothing is known.
         return []
-
-
-def _applied(work: Work, commit: str, path: str) -> Lock:
-    if not commit or path not in work.git.files(commit, [path.rpartition("/")[0] or "."]):
-        return Lock()
-    return parse(work.git.text(commit, path), path)
+    return list(found.lines) if found else []
 
 
 __all__ = ["moved", "perform"]
