@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.noun import noun
 from pipeline.serve.model import Entry, Job, Reason, Tracked
+from pipeline.serve.queue import AFTER
 from pipeline.serve.settings import Policies
 from pipeline.serve.survey import TWICE, Survey, conflicts
 
@@ -43,10 +44,10 @@ def move(
             touched.add(manifest)
         elif manifest in wrong and wrong[manifest] != one.error:
             after[manifest] = replace(one, error=wrong[manifest])
-    names = {one.name for one in after.values() if not one.gone and one.name}
-    moved = {one.manifest for one in gone if one.name in names}
+    moved = _moved(after.values())
     changed = [one for one in after.values() if before.get(one.manifest) != one and one.manifest not in moved]
     jobs = [_run(after[manifest], wrong.get(manifest, ""), new, reason, policies, now) for manifest in sorted_(touched)]
+    jobs = [_after(job, [one for one, name in moved.items() if name == after[job.manifest].name]) for job in jobs]
     stops = [one for one in gone if policies.prune and old and one.manifest not in moved]
     jobs += [_stop(after[one.manifest], new, reason) for one in stops]
     return Move(
@@ -55,6 +56,18 @@ def move(
         dropped=tuple(one.manifest for one in gone),
         jobs=tuple(jobs),
     )
+
+
+def _moved(entries: Collection[Entry]) -> dict[Tracked, str]:
+    """Manifests that are gone, and whose name another one has now: they live on there."""
+    names = {one.name for one in entries if not one.gone and one.name}
+    return {one.manifest: one.name for one in entries if one.gone and one.name in names}
+
+
+def _after(job: Job, before: Iterable[Tracked]) -> Job:
+    """What still runs of those that had its name before must not come after it."""
+    ids = [one.id for one in sorted_(before)]
+    return replace(job, asked={AFTER: ids}) if ids else job
 
 
 def sorted_(manifests: Iterable[Tracked]) -> list[Tracked]:

@@ -140,9 +140,16 @@ def _bug(kit: Kit, job: Job, error: Exception) -> Outcome:
 
 
 def _again(kit: Kit, job: Job, outcome: Outcome, tries: int) -> Job:
-    wait = kit.waits[tries]
-    text = f"{outcome.told.get('text', 'out of reach')}; tried again in {wait:.0f} s"
-    return kit.queue.again(job.id, kit.now() + wait, {**job.told, **outcome.told, "text": text, "tries": tries + 1})
+    wait, text = kit.waits[tries], outcome.told.get("text", "out of reach")
+    told = {**job.told, **outcome.told, "tries": tries + 1}
+    with kit.book.database.transaction():
+        entry = kit.book.entry(job.manifest)
+        if job.action in ("run", "rebuild") and (entry is None or entry.gone):
+            deleted = f"{text}; a commit has deleted its manifest meanwhile, so it is not tried again"
+            return _end(kit, job, replace(outcome, state="cancelled", told={**outcome.told, "text": deleted}))
+        if given := kit.queue.give_way(job.id, told):
+            return given
+        return kit.queue.again(job.id, kit.now() + wait, {**told, "text": f"{text}; tried again in {wait:.0f} s"})
 
 
 def _end(kit: Kit, job: Job, outcome: Outcome) -> Job:

@@ -17,13 +17,15 @@ _COLUMNS = (
 _MOVES: Mapping[str, tuple[str, ...]] = {
     "approval": ("waiting", "cancelled", "replaced"),
     "waiting": ("running", "cancelled", "replaced"),
-    "running": ("waiting", "done", "failed", "cancelled"),
+    "running": ("waiting", "done", "failed", "cancelled", "replaced"),
 }
 
 APPROVAL = "approval"
 """In what a plan was `asked`: the number of the job that waits for approval."""
 CANCELLING = "cancelling"
 """In what is `told` of a running job: who wants it to end."""
+AFTER = "after"
+"""In what a run was `asked`: the ids of manifests that had its name before. It begins when none of them runs."""
 
 
 class Queue:
@@ -42,23 +44,27 @@ class Queue:
     def add(self, job: Job) -> Job:
         """The job with its number. Those of the same manifest and action that still wait, for approval or for their
         turn, are replaced by it; of plans only those of the same request; of rollbacks, lifts and stops none are. One
-        that waits for approval is planned, so that it can be seen what waits.
+        that waits for approval is planned, so that it can be seen what waits. What mends drift does not replace what
+        waits for approval.
         """
         with self._database.transaction():
-            made = self._insert(replace(job, created=job.created or self._now()))
-            for old in self._outdated(made):
+            outdated = self._alike(job)
+            after = sorted({id_ for one in (job, *outdated) for id_ in one.asked.get(AFTER, ())})
+            asked = {**job.asked, AFTER: after} if after else job.asked
+            made = self._insert(replace(job, asked=asked, created=job.created or self._now()))
+            for old in outdated:
                 self._move(old, "replaced", replaced_by=made.id, ended=self._now())
             self._tell(made)
             if made.state == "approval":
                 self.add(replace(made, action="plan", state="waiting", asked={APPROVAL: made.id}))
         return made
 
-    def _outdated(self, job: Job) -> list[Job]:
+    def _alike(self, job: Job) -> list[Job]:
+        """Those that wait, and would do what this one does, or undo it."""
         if job.action not in ("run", "plan", "rebuild"):
             return []
-        waiting = self._jobs(
-            "WHERE state IN ('approval', 'waiting') AND manifest = ? AND id < ?", job.manifest.id, job.id
-        )
+        states = "'waiting'" if job.reason.cause == "drift" else "'approval', 'waiting'"
+        waiting = self._jobs(f"WHERE state IN ({states}) AND manifest = ? AND id != ?", job.manifest.id, job.id)
         return [
             one for one in waiting if one.action == job.action and one.asked.get("request") == job.asked.get("request")
         ]
@@ -68,9 +74,9 @@ class Queue:
         begun before goes first. A plan changes nothing and may run beside others.
         """
         with self._database.transaction():
-            busy = {job.manifest for job in self._jobs("WHERE state = 'running'") if job.action != "plan"}
+            busy = {job.manifest.id for job in self._jobs("WHERE state = 'running'") if job.action != "plan"}
             waiting = self._jobs("WHERE state = 'waiting' AND due <= ? ORDER BY attempt = 0, id", self._now())
-            job = next((job for job in waiting if job.action == "plan" or job.manifest not in busy), None)
+            job = next((job for job in waiting if job.action == "plan" or busy.isdisjoint(_held_by(job))), None)
             if job is None:
                 return None
             return self._move(job, "running", started=self._now(), attempt=job.attempt + 1)
@@ -99,6 +105,17 @@ class Queue:
         more = {} if told is None else {"told": dict(told)}
         return self.change(id_, "waiting", due=due, **more)
 
+    def give_way(self, id_: int, told: Mapping[str, Any]) -> Job | None:
+        """Ends a running job as replaced, where one waits that would do the same at a later commit: tried again after
+        that, it would go back. None where there is none.
+        """
+        with self._database.transaction():
+            job = self.job(id_)
+            later = self._alike(job) if job else []
+            if not later:
+                return None
+            return self.change(id_, "replaced", replaced_by=later[-1].id, ended=self._now(), told=dict(told))
+
     def resume(self) -> list[Job]:
         """Jobs that ran when the server died wait again, in front. To be called once at the start, when nothing that
         they had started runs any more.
@@ -106,7 +123,12 @@ class Queue:
         return [self.again(job.id) for job in self._jobs("WHERE state = 'running' ORDER BY id")]
 
     def approve(self, id_: int, who: str) -> Job:
-        return self.change(id_, "waiting", approved_by=who)
+        """Lets it begin; it takes the place of what waits to mend drift."""
+        with self._database.transaction():
+            job = self.change(id_, "waiting", approved_by=who)
+            for old in self._alike(job):
+                self._move(old, "replaced", replaced_by=id_, ended=self._now())
+            return job
 
     def cancel(self, id_: int, who: str) -> Job:
         """Takes a job that has not begun out of the queue. Of one that runs it is only noted (`told`, CANCELLING):
@@ -198,6 +220,11 @@ class Queue:
         self._database.after(lambda: self.heard(job))
 
 
+def _held_by(job: Job) -> Sequence[str]:
+    """The manifests (their ids) of which nothing may be under way when it begins."""
+    return (job.manifest.id, *job.asked.get(AFTER, ()))
+
+
 def _row(job: Job) -> Sequence[Any]:
     reason = job.reason
     return (
@@ -230,4 +257,4 @@ def _job(row: Sequence[Any]) -> Job:
     )
 
 
-__all__ = ["APPROVAL", "CANCELLING", "Queue"]
+__all__ = ["AFTER", "APPROVAL", "CANCELLING", "Queue"]

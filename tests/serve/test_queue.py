@@ -148,3 +148,51 @@ def test_old_jobs_are_forgotten_and_open_ones_never(shop: Shop) -> None:
     shop.now += 100.0
     assert shop.queue.forget(shop.now - 50) == [old.id]
     assert shop.states() == ["waiting"]
+
+
+def test_what_is_to_be_tried_again_gives_way_to_a_later_one(shop: Shop) -> None:
+    older = shop.add()
+    shop.queue.take()
+    newer, other = shop.add(), shop.add(TWO)
+    given = shop.queue.give_way(older.id, {"text": "out of reach"})
+    assert given and (given.state, given.replaced_by, given.told["text"]) == ("replaced", newer.id, "out of reach")
+    taken = [shop.queue.take(), shop.queue.take()]
+    assert [job and job.id for job in taken] == [newer.id, other.id]
+    assert shop.queue.give_way(newer.id, {}) is None
+
+
+def mending(shop: Shop) -> Job:
+    return shop.queue.add(Job(0, ONE, "run", Reason("drift", "drift: here is stopped"), commit="a" * 40))
+
+
+def test_mending_leaves_what_waits_for_approval_and_gives_way_once_it_is_approved(shop: Shop) -> None:
+    waiting = shop.add(state="approval")
+    mends = mending(shop)
+    assert shop.states() == ["approval", "waiting", "waiting"]
+    shop.queue.approve(waiting.id, "Ada")
+    replaced = shop.queue.job(mends.id)
+    assert replaced and (replaced.state, replaced.replaced_by) == ("replaced", waiting.id)
+
+
+def test_mending_that_runs_while_somebody_approves_is_not_tried_again(shop: Shop) -> None:
+    waiting = shop.add(state="approval")
+    mends = mending(shop)
+    shop.queue.take()
+    running = shop.queue.take()
+    assert running and running.id == mends.id
+    assert shop.queue.give_way(mends.id, {}) is None
+    shop.queue.approve(waiting.id, "Ada")
+    given = shop.queue.give_way(mends.id, {})
+    assert given and given.replaced_by == waiting.id
+
+
+def test_a_manifest_waits_for_what_runs_of_those_whose_name_it_has(shop: Shop) -> None:
+    old = shop.add()
+    shop.queue.take()
+    shop.add(TWO, after=[ONE.id])
+    newer = shop.add(TWO)
+    assert dict(newer.asked) == {"after": [ONE.id]}
+    assert shop.queue.take() is None
+    shop.queue.end(old.id, "done", 0, {})
+    taken = shop.queue.take()
+    assert taken and taken.id == newer.id

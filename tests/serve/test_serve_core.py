@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,34 @@ def test_a_later_commit_takes_the_place_of_one_that_is_tried_again(lab: Lab) -> 
     core.close()
 
 
+@pytest.mark.parametrize(
+    "meanwhile, wanted",
+    [(manifest("one", "mended"), ["done", "replaced"]), ({"manifests/one.yaml": None}, ["cancelled"])],
+    ids=["changed", "deleted"],
+)
+def test_what_a_commit_has_overtaken_while_it_ran_is_not_tried_again(
+    lab: Lab, meanwhile: dict[str, str | None], wanted: list[str]
+) -> None:
+    """Tried again later, it would put the older commit back into the place of the newer one."""
+    text = "version: 1\nname: one\nbases: {{far: {{image: {0}/none:v1}}}}\nimages: {{one: {{base: far}}}}\n"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        lab.origin.commit({"manifests/one.yaml": f"{text.format(address)}retry: {{attempts: 1}}\n"}, "Out of reach")
+        core = lab.core(waits=(30.0, 60.0))
+        core.rota.tick(lab.now + 5.0)
+        with ThreadPoolExecutor() as pool:
+            runs = pool.submit(lab.settle, core, 20.0)
+            asks, _ = silent.accept()
+            lab.origin.commit(meanwhile, "Meanwhile")
+            core.rota.call("watch models", lab.now)
+            asks.close()
+            silent.close()
+            runs.result()
+    lab.settle(core)
+    assert [job.state for job in core.queue.jobs(9, "models/manifests/one.yaml")] == wanted
+    core.close()
+
+
 def test_a_commit_that_waits_for_approval_is_planned_and_then_run(lab: Lab) -> None:
     lab.config.write_text(CONFIG.replace("poll: 20s", "poll: 20s, approve: true"))
     core = lab.core()
@@ -96,6 +126,22 @@ def test_a_commit_that_waits_for_approval_is_planned_and_then_run(lab: Lab) -> N
     approved = core.queue.job(waiting[0].id)
     assert approved and (approved.state, approved.approved_by) == ("done", "Ada")
     assert [job.id for job in core.queue.open()] == [waiting[1].id]
+    core.close()
+
+
+def test_what_has_come_back_before_it_could_be_stopped_is_left_alone(lab: Lab) -> None:
+    core = lab.core()
+    lab.settle(core)
+    lab.origin.commit({"manifests/elsewhere.yaml": manifest("one")["manifests/one.yaml"], "manifests/one.yaml": None})
+    lab.settle(core)
+    commit = lab.origin.git("rev-parse", "HEAD~1")
+    for path in ("manifests/one.yaml", "manifests/two.yaml"):
+        core.queue.add(Job(0, Tracked("models", path), "stop", Reason("prune", "deleted"), commit=commit))
+    lab.settle(core)
+    assert [job.told["text"] for job in reversed(core.queue.jobs(2))] == [
+        "one is back (manifests/elsewhere.yaml): nothing was stopped",
+        "two is back (manifests/two.yaml): nothing was stopped",
+    ]
     core.close()
 
 

@@ -369,3 +369,38 @@ def test_decisions() -> None:
     assert decide(accepted, "b" * 40, follows=True, unsigned=["c" * 40]).apply is True
     assert decide(accepted, "b" * 40, follows=False).state == "diverged"
     assert decide(accepted, "c" * 40, follows=False, unsigned=["c" * 40]).apply is True
+
+
+def test_a_renamed_manifest_waits_for_what_still_runs_under_its_old_path(lab: Lab) -> None:
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    lab.commit({"other/y": "newer"})
+    lab.look()
+    running = lab.queue.take()
+    assert running and running.manifest.path == "manifests/b.yaml"
+    lab.origin.git("mv", "manifests/b.yaml", "manifests/new.yaml")
+    lab.commit({})
+    lab.look()
+    assert lab.queue.take() is None
+    lab.queue.end(running.id, "done", 0, {})
+    assert [job.manifest.path for job in lab.finish()] == ["manifests/new.yaml"]
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_manifest_that_was_deleted_and_comes_back_elsewhere_is_not_gone(lab: Lab, prune: bool) -> None:
+    lab.policies(prune=prune)
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    lab.commit({"manifests/b.yaml": None})
+    lab.look()
+    stops = lab.queue.take()
+    lab.commit({"manifests/new.yaml": manifest("b", "../other")})
+    status = lab.look()
+    assert status.detail == ""
+    assert lab.book.entry(Tracked("models", "manifests/b.yaml")) is None
+    if stops:
+        assert (stops.action, lab.queue.take()) == ("stop", None)
+        lab.queue.end(stops.id, "done", 0, {})
+    assert [job.manifest.path for job in lab.finish()] == ["manifests/new.yaml"]

@@ -8,9 +8,15 @@ from pipeline.serve.ports import Outcome, Work
 
 
 def perform(work: Work) -> Outcome:
-    """Stopping what does not run is no error. Where all are stopped, the manifest is forgotten."""
+    """Stopping what does not run is no error. Where all are stopped, the manifest is forgotten. Nothing is stopped that
+    a commit has brought back while this waited for its turn, or for another try.
+    """
     outcomes.begin(work.log, work.job.attempt, work.now())
-    targets = load(work.manifest, environ=work.environment).targets
+    deleted = load(work.manifest, environ=work.environment)
+    back = [one for one in work.book.entries(work.repository.name) if not one.gone]
+    if found := next((one for one in back if one.manifest == work.job.manifest or one.name == deleted.name), None):
+        return Outcome("done", 0, {"text": f"{deleted.name} is back ({found.manifest.path}): nothing was stopped"})
+    targets = deleted.targets
     manifest = str(work.manifest.relative_to(work.checkout))
     for target in targets:
         words = ["stop", manifest, target, "--output", "json"]
