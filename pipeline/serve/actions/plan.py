@@ -1,4 +1,4 @@
-"""Action `plan`: what a run at a commit would do and why, and what it moves in the lock. Changes nothing that is applied."""
+"""Action `plan`: what a run at a commit would do and why, and what it moves in the lock. Changes nothing live."""
 
 from __future__ import annotations
 
