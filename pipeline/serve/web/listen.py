@@ -70,10 +70,9 @@ class Patient(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _make_room(self) -> None:
-        others = [
-            one for one in self.connections if isinstance(one, Patient) and one is not self and not one.is_at_work
-        ]
-        min(others, key=lambda one: one.silent_since, default=self).transport.abort()
+        others = (one for one in self.connections if isinstance(one, Patient) and one is not self)
+        silent = [one for one in others if not one.is_at_work and not one.transport.is_closing()]
+        min(silent, key=lambda one: one.silent_since, default=self).transport.abort()
 
     def _watch(self, left: int) -> None:
         self._stalled = self.loop.call_later(self.stall, self._look, left)
