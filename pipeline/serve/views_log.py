@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline.serve.views_model import LogLine, LogPage
-from pipeline.serve.views_words import plain
+from pipeline.serve.views_words import plain, since
 
 PAGE = 1000
 """Lines of a page at most."""
 TAIL = 64 << 10
 """Bytes that are looked through for the end of a log; of one step's, `_READ`."""
 _READ = 4 << 20
+_VALUE = 60
+"""Lines of a value at most."""
 
 
 def page(path: Path, step: str = "", offset: int = 0, most: int = PAGE) -> LogPage:
@@ -29,6 +32,7 @@ def page(path: Path, step: str = "", offset: int = 0, most: int = PAGE) -> LogPa
             begun = position = _begin(file, size, offset, _READ if step else TAIL)
             # A line that is still being written is for the next page.
             while _has_room(len(lines), most, offset, position - begun) and (data := file.readline()).endswith(b"\n"):
+                data = _whole(file, data)
                 position += len(data)
                 if needle in data:
                     lines.extend(one for one in _lines(data) if not step or one.step == step)
@@ -52,6 +56,19 @@ def _begin(file: Any, size: int, offset: int, tail: int) -> int:
     return position
 
 
+def _whole(file: BinaryIO, line: bytes) -> bytes:
+    """A line; of a value that goes over several, as commands say that are no run, all of them."""
+    if line != b"{\n":
+        return line
+    behind, rest = file.tell(), line
+    for more in islice(file, _VALUE):
+        rest += more
+        if more == b"}\n":
+            return rest
+    file.seek(behind)
+    return line
+
+
 def _lines(data: bytes) -> Iterator[LogLine]:
     text = data.decode("utf-8", "replace").rstrip("\n")
     try:
@@ -60,8 +77,20 @@ def _lines(data: bytes) -> Iterator[LogLine]:
         value = None
     if isinstance(value, dict) and isinstance(value.get("event"), str):
         yield from _told(value["event"], value)
+    elif isinstance(value, dict) and (words := _words(value)):
+        yield LogLine(since(str(value.get("at", ""))), "", plain(words))
     else:
         yield LogLine(0.0, "", plain(text))
+
+
+def _words(value: Mapping[str, Any]) -> str:
+    """What a command that is no run said, as it says that to people; nothing for what none says."""
+    match value:
+        case {"service": str(service), "text": str(text)}:
+            return f"{service}: {text}"
+        case {"service": str(service), "stopped": bool(stopped)}:
+            return f"{service} is stopped" if stopped else f"{service} was not running"
+    return ""
 
 
 def _told(name: str, event: Mapping[str, Any]) -> Iterator[LogLine]:

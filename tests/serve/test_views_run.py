@@ -172,3 +172,25 @@ def test_terminals_sequences_and_overwritten_lines_are_not_shown(tmp_path: Path)
     text = "\x1b[31mred\x1b[0m \x1b]8;;http://evil\x07link\x1b]8;;\x07\n10%\r50%\r100%\na\u202eb\x07"
     path = write(tmp_path, {"event": "step-said", "step": "layer a", "text": text})
     assert [line.text for line in page(path).lines] == ["red link", "100%", "a\ufffdb\ufffd"]
+
+
+def test_a_value_over_several_lines_is_told_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "1.jsonl"
+    value = {
+        "service": "shop-a",
+        "pinned": "4f",
+        "text": "revision 4f is live and pinned",
+        "at": "2026-03-02T10:00:00Z",
+    }
+    told = json.dumps(value, indent=2) + "\n"
+    file.write_text(told + json.dumps({"service": "shop-b", "stopped": True, "state": "stopped"}, indent=2) + "\n")
+    found = page(file)
+    assert [line.text for line in found.lines] == ["shop-a: revision 4f is live and pinned", "shop-b is stopped"]
+    assert found.lines[0].at == 1772445600.0
+    assert page(file, offset=len(told)).lines == found.lines[1:]
+
+
+def test_a_value_that_was_cut_off_is_shown_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "1.jsonl"
+    file.write_text('{\n  "service": "shop-a",\n' + json.dumps({"event": "attempt", "attempt": 2, "at": 9.0}) + "\n")
+    assert [line.text for line in page(file).lines] == ["{", '  "service": "shop-a",', "begun again, attempt 2"]
