@@ -84,7 +84,9 @@ class Reconcile:
             well = all(one.state == "running" for one in live)
             return replace(left, mends=0, mended=0.0) if well else left
         policies = repository.policies
-        if policies.drift != "mend" or under_way or not drift.mends_now(left, policies.look, now):
+        # What nobody has approved yet may wait for days.
+        busy = any(job.state != "approval" for job in under_way)
+        if policies.drift != "mend" or busy or not drift.mends_now(left, policies.look, now):
             return left
         text = wrong[0] + (f" (and {len(wrong) - 1} more)" if wrong[1:] else "")
         # What was approved and ran well before, and not what has come since and waits.

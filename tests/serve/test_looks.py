@@ -279,14 +279,15 @@ def test_what_never_ran_well_is_not_mended(tmp_path: Path) -> None:
     assert bench.mends() == []
 
 
-@pytest.mark.parametrize("state", ["waiting", "approval"])
-def test_what_waits_already_is_not_replaced_by_mending(tmp_path: Path, state: Any) -> None:
+@pytest.mark.parametrize("state, mended", [("waiting", []), ("approval", ["c9"])])
+def test_what_waits_already_is_not_replaced_by_mending(tmp_path: Path, state: Any, mended: list[str]) -> None:
+    """A word that nobody has said yet keeps no service down."""
     bench = Bench(tmp_path, drift="mend")
     bench.ran()
     bench.sees(target())
     job = bench.queue.add(Job(0, ONE, "run", Reason("commit", "commit c10"), state=state, commit="c10"))
     bench.sees(target("failed"))
-    assert bench.mends() == []
+    assert [one.commit for one in bench.mends()] == mended
     now = bench.queue.job(job.id)
     assert now and now.state == state
 
