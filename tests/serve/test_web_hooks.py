@@ -66,9 +66,10 @@ def test_without_a_right_signature_it_is_refused_and_counted(tmp_path: Path, mor
 
 def test_what_is_signed_and_makes_no_sense_is_refused(tmp_path: Path) -> None:
     web = Web(tmp_path)
-    for body in (b"", b"[]", b"{", b"\xff\xfe", json.dumps({"ref": 7}).encode()):
-        assert send(web, body=body) == 401
-    assert counted(web) == {"malformed": 5.0} and web.pushed == []
+    strange = {**PUSH, "repository": {"full_name": ["acme/models"], "clone_url": {"a": 1}}}
+    for body in (b"", b"[]", b"{", b"\xff\xfe", json.dumps({"ref": 7}).encode(), json.dumps(strange).encode()):
+        assert send(web, body=body) == 400
+    assert counted(web) == {"malformed": 6.0} and web.pushed == []
 
 
 def test_unknown_repositories_and_those_without_a_secret_are_the_same(tmp_path: Path) -> None:
@@ -89,14 +90,30 @@ def test_they_need_no_token_and_come_from_elsewhere(tmp_path: Path) -> None:
     assert send(web) == 403, "past the proxy nothing is encrypted"
 
 
-def test_a_flood_is_held_off_for_one_repository_alone(tmp_path: Path) -> None:
-    rates = Rates(sign_in=1e6, calls=1e6, hooks=3)
+def flooded(folder: Path) -> Web:
     other = Repository("other", "https://github.com/acme/other.git", host=Host("github", webhook_secret=Secret(HOOK)))
-    web = Web(tmp_path, rates=rates)
+    web = Web(folder, rates=Rates(sign_in=1e6, calls=1e6, hooks=3))
     web.settings.repositories["other"] = other  # type: ignore[index]
-    assert [send(web, secret="wrong") for _ in range(5)] == [401, 401, 401, 429, 429]
-    assert send(web, name="other", secret="wrong") == 401
-    assert counted(web) == {"signature": 4.0, "rate": 2.0}
+    return web
+
+
+def test_a_flood_of_signed_ones_is_held_off_for_one_repository_alone(tmp_path: Path) -> None:
+    web = flooded(tmp_path)
+    assert [send(web) for _ in range(5)] == [202, 202, 202, 429, 429]
+    assert send(web, name="other") == 202
+    assert counted(web) == {"accepted": 1.0, "nothing": 3.0, "rate": 2.0}
+
+
+def test_a_flood_of_wrong_ones_is_held_off_and_stops_none_that_is_right(tmp_path: Path) -> None:
+    web = flooded(tmp_path)
+    right, web.client = web.client, web.at("203.0.113.9", "http://localhost")
+    assert [send(web, secret="wrong", name=name) for name in ("models", "other", "models", "other")] == [401] * 3 + [
+        429
+    ]
+    assert web.client.post("/hooks/nothing", content=b"{}").status_code == 429
+    web.client = right
+    assert send(web) == 202 and len(web.pushed) == 1
+    assert counted(web) == {"signature": 3.0, "rate": 2.0, "accepted": 1.0}
 
 
 def test_a_large_one_is_not_read(tmp_path: Path) -> None:

@@ -113,9 +113,11 @@ def read(kind: HostKind, headers: Mapping[str, str], body: bytes, secret: Secret
 
 
 def _check(event: Event) -> None:
-    """ValueError for what Git must never be given as a commit, or an API as a number."""
+    """ValueError for what Git must never be given as a commit, or an API as a number; for a name that is no text."""
     if isinstance(event, Nothing):
         return
+    if not all(isinstance(name, str) for name in event.repository):
+        raise ValueError("a repository's name is no text")
     commit = event.commit if isinstance(event, Push) else event.request.commit
     if not (isinstance(commit, str) and (_HASH.fullmatch(commit) or (commit == "" and isinstance(event, Push)))):
         raise ValueError("a commit is no full hash")

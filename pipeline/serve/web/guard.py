@@ -38,6 +38,7 @@ class Guard:
         self._calls = Buckets(parts.rates.calls, parts.now)
         self.tries = Buckets(parts.rates.sign_in, parts.now)
         self.hooks = Buckets(parts.rates.hooks, parts.now)
+        self.strange_hooks = Buckets(parts.rates.hooks, parts.now)
         self._held = Budget()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -30,7 +30,7 @@ class Revision:
 @noun
 class Rates:
     """How much each may ask, in calls a minute: tries to sign in (an address), the API and pages (a person), webhooks
-    (a repository). A bucket holds a minute's worth, so that a page's burst is no trouble.
+    (a repository; of wrong ones, an address). A bucket holds a minute's worth, so that a page's burst is no trouble.
     """
 
     sign_in: float = 10.0
