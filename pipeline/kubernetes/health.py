@@ -26,6 +26,8 @@ _NO_IMAGE = re.compile(
 )
 _MISSES = re.compile(r'(secret|configmap) "([^"]+)" not found')
 _NO_BEGINNING = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+_NUMBER, _HASH = "deployment.kubernetes.io/revision", "pod-template-hash"
+"""By which a Deployment's controller knows its newest ReplicaSet, and that its pods."""
 _RESTARTS = 2
 _LONGEST = 400
 
@@ -58,8 +60,20 @@ def condition(cluster: Cluster, deployment: Object, *, patient: bool = False) ->
     fatal, why = _pods(cluster, deployment)
     progress = _condition(status, "Progressing")
     late = progress.get("status") == "False" and _is_seen(deployment)
-    detail = why or (str(progress.get("message", "")) if late else f"{ready} of {wanted} pods are ready")
+    detail = why or (str(progress.get("message", "")) if late else _how_far(deployment, ready))
     return Condition("failed" if fatal or (late and not patient) else "starting", detail, ready)
+
+
+def _how_far(deployment: Object, ready: int) -> str:
+    """As `kubectl rollout status` tells it: old pods, too, are ready."""
+    wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status") or {}
+    new = int(status.get("updatedReplicas") or 0) if _is_seen(deployment) else 0
+    old = int(status.get("replicas") or 0) - new
+    if old > 0 and new < wanted:
+        return f"{new} of {wanted} pods are of this release"
+    if old > 0:
+        return f"{old} pod{'s' * (old != 1)} of the release before {'is' if old == 1 else 'are'} about to end"
+    return f"{ready} of {wanted} pods are ready"
 
 
 def is_complete(deployment: Object) -> bool:
@@ -92,13 +106,32 @@ def pods_of(cluster: Cluster, deployment: Object) -> list[Object]:
     """The pods of its newest revision that are not about to end."""
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     wanted = {key: labels[key] for key in (names.INSTANCE, names.TRACK, names.REVISION) if key in labels}
-    found = cluster.find("Pod", labels=",".join(f"{key}={value}" for key, value in wanted.items()))
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    selector = ",".join(f"{key}={value}" for key, value in wanted.items())
+    found = [pod for pod in cluster.find("Pod", labels=selector) if "deletionTimestamp" not in pod["metadata"]]
+    newest = _newest(cluster, deployment, selector) if found else ""
+    return [pod for pod in found if not newest or pod["metadata"]["labels"].get(_HASH) == newest]
+
+
+def _newest(cluster: Cluster, deployment: Object, selector: str) -> str:
+    """The hash that pods of its newest ReplicaSet have: pods that a person changed have the release's labels, too.
+
+    Empty where that cannot be told.
+    """
+    number = (deployment["metadata"].get("annotations") or {}).get(_NUMBER)
+    try:
+        sets = cluster.find("ReplicaSet", labels=selector) if number else []
+    except UsageError:
+        return ""
+    of = [one["metadata"] for one in sets if (one["metadata"].get("annotations") or {}).get(_NUMBER) == number]
+    return next((str(one["labels"].get(_HASH, "")) for one in of), "")
 
 
 def _pods(cluster: Cluster, deployment: Object) -> tuple[bool, str]:
     """Whether waiting cannot help, and what is wrong with the worst pod."""
     said: list[tuple[bool, str]] = []
+    if not _is_seen(deployment):
+        # These pods are of what was wanted before.
+        return False, ""
     for pod in pods_of(cluster, deployment):
         said += _troubles(cluster, pod)
     return min(said, key=lambda one: not one[0], default=(False, ""))

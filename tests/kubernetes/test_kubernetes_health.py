@@ -76,3 +76,40 @@ def test_who_waits_does_so_by_a_deadline_of_their_own() -> None:
     made["status"]["conditions"] = [late]
     assert condition(cluster, made).state == "failed"
     assert condition(cluster, made, patient=True).state == "starting"
+
+
+def test_pods_of_what_a_person_had_in_its_place_tell_nothing_of_a_release() -> None:
+    """A person's change of a pod's image leaves the release's labels: its ReplicaSet tells its pods from ours."""
+    cluster, made = MemoryCluster(), deployment(release(replicas=2))
+    made["metadata"] |= {"generation": 3, "annotations": {"deployment.kubernetes.io/revision": "3"}}
+    made["status"] = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 1}
+    missing = {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}
+    for number, state in (("2", missing), ("3", {"waiting": {"reason": "ContainerCreating"}})):
+        labels = {**made["spec"]["template"]["metadata"]["labels"], "pod-template-hash": f"h{number}"}
+        marks = {"deployment.kubernetes.io/revision": number}
+        head = {"apiVersion": "apps/v1", "kind": "ReplicaSet"}
+        cluster.apply({**head, "metadata": {"name": f"shop-prod-h{number}", "labels": labels, "annotations": marks}})
+        status = {"containerStatuses": [{"name": "service", "ready": False, "state": state}]}
+        head = {"apiVersion": "v1", "kind": "Pod"}
+        cluster.apply({**head, "metadata": {"name": f"shop-prod-h{number}-1", "labels": labels}, "status": status})
+    assert condition(cluster, made).state == "starting"
+    made["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "2"
+    assert condition(cluster, made).state == "failed"
+    made["metadata"]["generation"] = 4
+    assert condition(cluster, made).state == "starting", "nobody has looked at what is wanted now"
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((3, 1, 3), "1 of 3 pods are of this release"),
+        ((4, 3, 3), "1 pod of the release before is about to end"),
+        ((3, 3, 2), "2 of 3 pods are ready"),
+    ],
+)
+def test_how_far_a_rollout_is(counts: tuple[int, int, int], said: str) -> None:
+    made = deployment(release(replicas=3))
+    made["metadata"]["generation"] = 1
+    of = dict(zip(("replicas", "updatedReplicas", "availableReplicas"), counts, strict=True))
+    made["status"] = {"observedGeneration": 1, **of}
+    assert condition(MemoryCluster(), made).detail == said
