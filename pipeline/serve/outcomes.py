@@ -12,7 +12,7 @@ from pipeline.events import Report
 from pipeline.noun import noun
 from pipeline.reporters.lines import summary
 from pipeline.serve.child import ENDED
-from pipeline.serve.model import State
+from pipeline.serve.model import Live, State
 from pipeline.serve.ports import Outcome
 
 ATTEMPT = "attempt"
@@ -142,6 +142,14 @@ def text(code: int, said: Said) -> str:
     return said.words.removeprefix("error: ")[:_LONGEST] or f"the command ended with exit code {code}"
 
 
+def with_pins(ended: Outcome, live: Iterable[Live]) -> Outcome:
+    """A run that is done says which targets it had to leave as they are: `live` are the manifest's."""
+    pinned = [f"{one.target} stays pinned to {one.pinned}" for one in live if one.pinned]
+    if ended.state != "done" or not pinned:
+        return ended
+    return replace(ended, told={**ended.told, "text": "; ".join([str(ended.told.get("text", "")), *pinned])})
+
+
 def _error(error: Mapping[str, Any]) -> str:
     found = error.get("diagnostics") or []
     if not found:
@@ -159,4 +167,4 @@ def _place(place: Mapping[str, Any]) -> str:
     return f"{place['file']}:{place['line']}: " if place.get("line") else f"{place['file']}: "
 
 
-__all__ = ["ATTEMPT", "OUT_OF_REACH", "Said", "begin", "outcome", "read", "text"]
+__all__ = ["ATTEMPT", "OUT_OF_REACH", "Said", "begin", "outcome", "read", "text", "with_pins"]

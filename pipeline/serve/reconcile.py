@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.serve import drift
 from pipeline.serve.book import Book
 from pipeline.serve.drift import Left
-from pipeline.serve.model import Job, Live, Reason, Tracked
+from pipeline.serve.model import Entry, Job, Live, Reason, Tracked
 from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Repository
 
@@ -31,6 +31,10 @@ class Reconcile:
     def idle(self, manifest: Tracked, blob: str) -> None:
         """It has no targets, as long as it has this hash."""
         self._keep(manifest, replace(self.left(manifest), idle=blob))
+
+    def runs_nothing(self, one: Entry) -> bool:
+        """Whether it was seen that a manifest, as it is, has no targets."""
+        return bool(one.blob) and self.left(one.manifest).idle == one.blob
 
     def last(self, manifest: Tracked) -> Before:
         """The last job that may have changed what is live (0: none), and the commit that was last deployed well."""

@@ -15,6 +15,7 @@ from pipeline.serve.model import Reason, RepositoryState, RepositoryStatus
 from pipeline.serve.move import Move, left, move
 from pipeline.serve.ports import Git, HostApi
 from pipeline.serve.queue import Queue
+from pipeline.serve.reconcile import Reconcile
 from pipeline.serve.requests import Requests
 from pipeline.serve.settings import Repository
 from pipeline.serve.survey import survey
@@ -78,6 +79,7 @@ class Watch:
         self.name = duty_name(repository.name)
         self._repository, self._git, self._host = repository, git, host
         self._book, self._queue = book, queue
+        self._reconcile = Reconcile(book, queue)
         wanted = host is not None and repository.requests
         self._requests = Requests(repository, git, host, book, queue) if host and wanted else None
         self._next: float | None = None
@@ -173,7 +175,8 @@ class Watch:
     def _write(self, made: Move) -> None:
         for one in made.entries:
             self._book.put_entry(one)
-        for manifest in made.forgotten:
+        nothing_left = (one.manifest for one in made.entries if one.gone and self._reconcile.runs_nothing(one))
+        for manifest in (*made.forgotten, *nothing_left):
             self._book.forget_entry(manifest)
         for job in self._queue.open() if made.dropped else ():
             if job.manifest in made.dropped and job.state != "running" and job.action in ("run", "plan", "rebuild"):

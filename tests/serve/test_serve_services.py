@@ -92,7 +92,7 @@ def test_the_life_of_a_service(shop: Shop) -> None:
     assert shop.answer() == "first" and back.asked["revision"] and "live and pinned" in back.told["text"]
     (live,) = core.book.live(SHOP)
     assert live.revision == live.pinned == back.asked["revision"]
-    shop.do(core, "run")
+    assert f"; here stays pinned to {live.revision}" in shop.do(core, "run").told["text"]
     assert shop.answer() == "first"
 
     assert "is lifted" in shop.do(core, "lift").told["text"]

@@ -7,6 +7,7 @@ from watchlab import Lab, manifest
 
 from pipeline.serve.model import RepositoryStatus, Tracked
 from pipeline.serve.ports import Request
+from pipeline.serve.reconcile import Reconcile
 from pipeline.serve.watch import accept, decide
 
 TWO = {"manifests/a.yaml": manifest("a"), "manifests/b.yaml": manifest("b", "../other"), "src/x": "x", "other/y": "y"}
@@ -404,3 +405,14 @@ def test_a_manifest_that_was_deleted_and_comes_back_elsewhere_is_not_gone(lab: L
         assert (stops.action, lab.queue.take()) == ("stop", None)
         lab.queue.end(stops.id, "done", 0, {})
     assert [job.manifest.path for job in lab.finish()] == ["manifests/new.yaml"]
+
+
+def test_a_deleted_manifest_that_ran_nothing_is_forgotten(lab: Lab) -> None:
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    one = lab.book.entry(Tracked("models", "manifests/b.yaml"))
+    assert one
+    Reconcile(lab.book, lab.queue).idle(one.manifest, one.blob)
+    lab.commit({"manifests/b.yaml": None})
+    assert (lab.look().detail, lab.book.entry(one.manifest)) == ("", None)

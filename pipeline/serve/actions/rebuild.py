@@ -97,7 +97,7 @@ def _run(work: Work, moved: Movement) -> Outcome:
     environment = {**work.environment, TRIGGER: f"{work.environment.get(TRIGGER, '')} ({moved.words})"}
     words = ["run", _manifest(work), "--output", "json"]
     code = work.commands.run(words, environment, work.log, work.halted, work.checkout)
-    return outcomes.outcome(code, outcomes.read(work.log))
+    return outcomes.with_pins(outcomes.outcome(code, outcomes.read(work.log)), work.book.live(work.job.manifest))
 
 
 def _manifest(work: Work) -> str:

@@ -21,7 +21,7 @@ def perform(work: Work) -> Outcome:
     committed = lock_text(work.manifest)
     words = ["run", str(work.manifest.relative_to(work.checkout)), "--output", "json"]
     code = work.commands.run(words, work.environment, work.log, work.halted, work.checkout)
-    ended = outcomes.outcome(code, outcomes.read(work.log))
+    ended = outcomes.with_pins(outcomes.outcome(code, outcomes.read(work.log)), work.book.live(work.job.manifest))
     moved = movement(committed, lock_text(work.manifest)) if ended.state == "done" else None
     return _kept(work, ended, committed, moved) if moved else ended
 
