@@ -133,9 +133,11 @@ class Views:
         return tuple(journal_run(run) for run in self._journal.runs(most, manifest))
 
     def run(self, id_: int) -> RunView | None:
-        """A run of the journal with its steps; its graph is with its job, if it has one."""
+        """A run of the journal with its steps, and its graph as far as that was kept."""
         run = self._journal.run(id_)
-        found: RunView | None = self._masks.value(journal_run(run, self._journal.steps(id_))) if run else None
+        if run is None:
+            return None
+        found: RunView = self._masks.value(journal_run(run, self._journal.steps(id_), self._journal.log(id_).graph()))
         return found
 
     def run_log(self, id_: int, step: str = "", most: int = PAGE) -> LogPage:

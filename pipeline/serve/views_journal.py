@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pipeline.serve.views_model import AttemptView, LogLine, LogPage, RunView, StepView
+from pipeline.serve.views_model import AttemptView, LogLine, LogPage, RunView, StepState, StepView
 from pipeline.serve.views_words import since
 from pipeline.store.journal import RUNNING, Run, RunStep
 from pipeline.store.journal_logs import RunLog
@@ -14,8 +15,10 @@ from pipeline.store.journal_logs import RunLog
 _STATES = {RUNNING: "running", "made": "made", "hit": "hit", "failed": "failed", "skipped": "skipped"}
 
 
-def journal_run(run: Run, steps: Iterable[RunStep] = ()) -> RunView:
-    """A run; the journal knows no edges, and of hits only the number."""
+def journal_run(run: Run, steps: Iterable[RunStep] = (), graph: Iterable[Mapping[str, Any]] = ()) -> RunView:
+    """A run; `graph` are the nodes that were kept of it. Without them there are no edges, and of hits only the number
+    is known.
+    """
     counts = {name: getattr(run.counts, name) for name in ("steps", "made", "hits", "failed", "skipped")}
     return RunView(
         id=run.id,
@@ -24,7 +27,7 @@ def journal_run(run: Run, steps: Iterable[RunStep] = ()) -> RunView:
         outcome="" if run.outcome == RUNNING else run.outcome,
         started=run.started,
         ended=run.ended or 0.0,
-        steps=tuple(_step(step) for step in steps),
+        steps=_joined([_step(step) for step in steps], graph, run.outcome),
         command=run.asked.command,
         trigger=run.asked.trigger,
         continues=run.continues or 0,
@@ -32,6 +35,20 @@ def journal_run(run: Run, steps: Iterable[RunStep] = ()) -> RunView:
         size=run.counts.size,
         error=run.error,
     )
+
+
+def _joined(steps: Sequence[StepView], graph: Iterable[Mapping[str, Any]], outcome: str) -> tuple[StepView, ...]:
+    """The graph's nodes, with what became of each; what is not in the graph comes first."""
+    known = {step.id: step for step in steps}
+    # What has not begun in a run that came to its end was there already.
+    rest: StepState = "hit" if outcome in ("done", "nothing to do") else "waiting"
+    nodes = []
+    for node in graph:
+        state: StepState = "hit" if node["hit"] else rest
+        words = [str(node[name]) for name in ("step", "kind", "name", "title")]
+        found = known.pop(words[0], None) or StepView(*words, state)
+        nodes.append(replace(found, needs=tuple(node["needs"]), title=found.title or words[3]))
+    return (*known.values(), *nodes)
 
 
 def _step(step: RunStep) -> StepView:

@@ -179,7 +179,7 @@ class StepView:
 
 @noun
 class RunView:
-    """A run: from its job's log, or from the journal (`id`, 0 where it is not known there; it has no edges).
+    """A run: from its job's log, or from the journal (`id`, 0 where it is not known there).
 
     `outcome`: "" while it goes on, done, failed, stopped, or the journal's words. `locked` are the lock's changes.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from pipeline.errors import Interrupted, PipelineError
 from pipeline.events import (
     Event,
     Locked,
+    Planned,
+    PlannedStep,
     Reporter,
     RunContinued,
     RunEnded,
@@ -107,6 +109,7 @@ class Recorder:
         self._started = journal.now() - passed
         self._counts = Counts()
         self._began: dict[str, RunStep] = {}
+        self._graph: Sequence[PlannedStep] = ()
         self._continues: int | None = None
         self._log: RunLog | None = None
         self._warned: list[str] = []
@@ -180,6 +183,8 @@ class Recorder:
         match event:
             case RunStarted():
                 self._counts = replace(self._counts, steps=event.steps)
+            case Planned():
+                self._graph = event.graph
             case StepStarted():
                 self._step_started(event)
             case StepEnded():
@@ -216,6 +221,8 @@ class Recorder:
         id_ = self._begin()
         if not self._began:
             self._journal.planned(id_, self._counts.steps, self._counts.hits)
+            assert self._log
+            self._log.write_graph([asdict(node) for node in self._graph])
         step = self._began[event.step] = self._known(event.step)
         self._journal.step(id_, step)
 

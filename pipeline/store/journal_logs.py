@@ -1,13 +1,17 @@
-"""What a run said, kept in a file of its own: the live lines of its steps and commands, bounded in size and number."""
+"""What a run said, kept in a file of its own: the live lines of its steps and commands, bounded in size and number.
+
+Beside it is the graph of its steps, for those who want to see it later.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from pipeline.noun import noun
 
@@ -35,6 +39,7 @@ class RunLog:
 
     def __init__(self, folder: Path, run: int, step_bytes: int = STEP_BYTES) -> None:
         self.path = folder / f"{run}.log"
+        self.graph_path = folder / f"{run}.graph"
         self.problem = ""
         self._step_bytes = step_bytes
         self._written: Counter[str] = Counter()
@@ -55,6 +60,23 @@ class RunLog:
             self._file.write("".join(f"{moment}\t{step}\t{line}\n" for line in lines))
         except OSError as error:
             self.problem = f"cannot write {self.path}: {error.strerror or error}"
+
+    def write_graph(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps the nodes of the run's graph, as the event `planned` has them."""
+        try:
+            self.graph_path.parent.mkdir(parents=True, exist_ok=True)
+            prune(self.graph_path.parent)
+            self.graph_path.write_text(json.dumps(nodes), encoding="utf-8")
+        except OSError as error:
+            self.problem = f"cannot write {self.graph_path}: {error.strerror or error}"
+
+    def graph(self) -> list[dict[str, Any]]:
+        """The nodes of the run's graph; none where it is not kept."""
+        try:
+            found = json.loads(self.graph_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        return [node for node in found if isinstance(node, dict)] if isinstance(found, list) else []
 
     def _open(self) -> TextIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,16 +111,22 @@ class RunLog:
                     yield Line(at, name, said)
 
 
-def prune(folder: Path, files: int = FILES, total: int = TOTAL_BYTES) -> None:
-    """Removes the oldest logs until no more than so many, of so many bytes in all, are left."""
-    found = sorted((path for path in folder.glob("*.log") if path.stem.isdecimal()), key=lambda path: -int(path.stem))
+def prune(folder: Path, runs: int = FILES, total: int = TOTAL_BYTES) -> None:
+    """Removes what is kept of the oldest runs until no more than so many, of so many bytes in all, are left."""
+    kept: dict[int, list[Path]] = {}
+    for path in folder.glob("*.*"):
+        if path.suffix in (".log", ".graph") and path.stem.isdecimal():
+            kept.setdefault(int(path.stem), []).append(path)
     size = 0
-    for number, path in enumerate(found):
-        with contextlib.suppress(OSError):
-            size += path.stat().st_size
-            # One more is about to begin.
-            if number >= files - 1 or size > total:
-                path.unlink()
+    for number, run in enumerate(sorted(kept, reverse=True)):
+        for path in kept[run]:
+            with contextlib.suppress(OSError):
+                size += path.stat().st_size
+        # One more is about to begin.
+        if number >= runs - 1 or size > total:
+            for path in kept[run]:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 __all__ = ["Line", "RunLog", "prune"]

@@ -170,6 +170,18 @@ def test_a_run_by_hand_is_read_from_the_journal(web: Web, tmp_path: Path) -> Non
     assert (run.outcome, run.counts["hits"], run.steps[0].seconds) == ("done", 2, 2.0)
     assert web.parts.views.runs()[0].id == number
     assert web.parts.views.run(99) is None
+    # As long as its graph is kept, it has that, too.
+    node = {"kind": "layer", "title": "", "hit": False, "why": ""}
+    nodes = [{**node, "step": "base s", "kind": "base", "name": "s", "needs": [], "hit": True}]
+    nodes += [{**node, "step": f"layer {name}", "name": name, "needs": ["base s"]} for name in "ab"]
+    journal.log(number).write_graph(nodes)
+    run = web.parts.views.run(number)
+    assert run
+    assert [(step.id, step.state, step.needs) for step in run.steps] == [
+        ("base s", "hit", ()),
+        ("layer a", "made", ("base s",)),
+        ("layer b", "hit", ("base s",)),
+    ]
 
 
 # -- images -----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ import pytest
 from pipeline.errors import AssembleError
 from pipeline.events import (
     Event,
+    Planned,
+    PlannedStep,
     Report,
     RunContinued,
     RunEnded,
@@ -92,6 +94,16 @@ def test_work_is_kept_with_its_steps_tries_and_words(journal: Journal) -> None:
     assert (step.step, step.outcome, step.size, step.why) == ("layer b", "made", 7, "first time")
     assert [(one.attempt, one.wait, one.error) for one in step.attempts] == [(1, 0.5, "busy")]
     assert [line.text for line in journal.log(run.id).lines("layer b")] == ["downloading", "attempt 1 failed: busy"]
+
+
+def test_the_graph_of_work_is_kept(journal: Journal) -> None:
+    nodes = [PlannedStep("base a", "base", "a", "", (), True), PlannedStep("layer b", "layer", "b", "", ("base a",))]
+    recorded(journal, WORK[0], Planned(nodes), *WORK[1:])
+    graph = journal.log(journal.runs(1)[0].id).graph()
+    assert [(node["step"], node["needs"], node["hit"]) for node in graph] == [
+        ("base a", [], True),
+        ("layer b", ["base a"], False),
+    ]
 
 
 def test_tries_of_requests_are_counted_with_those_of_their_step(journal: Journal) -> None:

@@ -135,6 +135,18 @@ def test_the_oldest_logs_make_room(tmp_path: Path, files: int, total: int, left:
     assert found == [*(left if left is not None else ["10", "11", "2", "9"]), "notes"]
 
 
+def test_a_graph_goes_with_its_log(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        log = RunLog(tmp_path, number)
+        log.write_graph([{"step": "layer a"}])
+        log.write(0.0, "layer a", "a word")
+        log.close()
+    assert RunLog(tmp_path, 3).graph() == [{"step": "layer a"}]
+    prune(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.graph", "3.log"]
+    assert RunLog(tmp_path, 1).graph() == []
+
+
 def test_a_log_that_cannot_be_written_raises_nothing(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
     log = RunLog(tmp_path / "runs", 1)
