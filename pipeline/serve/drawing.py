@@ -8,35 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.events import entry_of
 from pipeline.noun import noun
+from pipeline.serve.drawing_boxes import Box, joined_boxes
 from pipeline.serve.views_model import StepState, StepView
 
 WIDTH, HEIGHT, ACROSS, DOWN = 150, 46, 32, 14
 _EDGE = 8
 _SWEEPS = 6
-_SINGLE, MOST = 12, 240
-"""With more steps than the first, those of one entry are drawn as one; with more boxes than the second, nothing is."""
-
-_WORST: tuple[StepState, ...] = ("failed", "stopped", "running", "waiting", "skipped", "made", "hit")
-
-
-@noun
-class Box:
-    """A node: steps of one entry, `done` of `count` of them. Of kind "" it is a point between crowds. `x`, `y` are of
-    its upper left corner, in pixels.
-    """
-
-    id: str
-    kind: str
-    name: str
-    state: StepState
-    x: int
-    y: int
-    count: int = 1
-    done: int = 0
-    words: str = ""
+MOST = 240
+"""With more boxes nothing is drawn."""
 
 
 @noun
@@ -57,7 +39,7 @@ class Drawing:
 
 def graph(steps: Sequence[StepView]) -> Drawing | None:
     """The picture of a run's steps; None where there are no edges to draw, or too many boxes to look at."""
-    joined = _joined(steps, single=len(steps) <= _SINGLE)
+    joined = joined_boxes(steps)
     needs = {box.id: needed for box, needed in joined}
     if len(joined) > MOST or not any(needs.values()):
         return None
@@ -71,37 +53,12 @@ def graph(steps: Sequence[StepView]) -> Drawing | None:
     return Drawing(tuple(boxes), tuple(edges), width, tallest * (HEIGHT + DOWN) - DOWN + 2 * _EDGE)
 
 
-# -- which boxes there are --------------------------------------------------------------------------------------------
-
-
-def _joined(steps: Sequence[StepView], single: bool) -> list[tuple[Box, tuple[str, ...]]]:
-    """Boxes, each with those that it needs."""
-    whose = {step.id: step.id if single or not step.kind else entry_of(step.kind, step.name) for step in steps}
-    members: dict[str, list[StepView]] = {}
-    for step in steps:
-        members.setdefault(whose[step.id], []).append(step)
-    found = []
-    for id_, own in members.items():
-        needs = dict.fromkeys(whose[need] for step in own for need in step.needs if need in whose)
-        found.append((_box(id_, own), tuple(need for need in needs if need != id_)))
-    return found
-
-
-def _box(id_: str, own: Sequence[StepView]) -> Box:
-    first, states = own[0], {step.state for step in own}
-    state = next(one for one in _WORST if one in states)
-    if state == "waiting" and states & {"made", "hit"} and any(step.state == "made" for step in own):
-        state = "running"
-    done = sum(step.state in ("made", "hit") for step in own)
-    name = id_.partition(" ")[2] if first.kind else first.name
-    return Box(id_, first.kind, name, state, 0, 0, len(own), done, first.said if len(own) == 1 else "")
+# -- where they go ----------------------------------------------------------------------------------------------------
 
 
 def _at(box: Box, spot: tuple[int, int]) -> Box:
-    return Box(box.id, box.kind, box.name, box.state, *spot, box.count, box.done, box.words)
-
-
-# -- where they go ----------------------------------------------------------------------------------------------------
+    x, y = spot
+    return replace(box, x=x, y=y)
 
 
 def _columns(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
