@@ -14,6 +14,7 @@ from pipeline.kubernetes.health import condition
 from pipeline.kubernetes.leftover import others, place, removal
 from pipeline.kubernetes.objects import env_secret_name, objects
 from pipeline.kubernetes.output import output
+from pipeline.kubernetes.owners import check_owners
 from pipeline.kubernetes.pods import image_volumes
 from pipeline.kubernetes.releases import ReleasesSecret
 from pipeline.kubernetes.scale import is_left_over, is_scaled, leave_count
@@ -118,7 +119,7 @@ class KubernetesTarget(RemoteTarget):
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()
         stable = live.get(names.STABLE)
-        self._check_owner(stable, release)
+        self._check_owners(release)
         mounted = image_volumes(release)
         volumes.check(self.cluster, mounted, mounted.values())
         # What the cluster refuses is refused before anything has changed.
@@ -187,14 +188,14 @@ class KubernetesTarget(RemoteTarget):
                 raise
             return self.cluster.apply(wanted, dry_run=dry_run, force=True)
 
-    def _check_owner(self, live: Object | None, release: Release) -> None:
-        owner = ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.SERVICE)
-        if live and owner != self._service and not release.settings.get("force"):
-            whose = f"belongs to the service {owner}" if owner else "was not made by pipeline"
-            raise UsageError(
-                f"the Deployment {self._name} in namespace {self.cluster.namespace} {whose}",
-                remedy="give the target another `name`, or set `force: true` to take it over",
-            )
+    def _check_owners(self, release: Release) -> None:
+        if release.settings.get("force"):
+            return
+        found = [(one["kind"], one["metadata"]["name"]) for one in self._objects(release)]
+        found.append(("Secret", f"{self._name}-releases"))
+        if strategy_of(release):
+            found += [(kind, f"{self._name}-{names.CANARY}") for kind in ("Deployment", "Service")]
+        check_owners(self.cluster, self._service, self._name, found)
 
     def _prune(self, release: Release, keep: str) -> None:
         """Deletes what earlier releases had and this one has not."""

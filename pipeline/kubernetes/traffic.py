@@ -10,6 +10,7 @@ from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Cluster, Object
 from pipeline.kubernetes.health import condition, is_complete
 from pipeline.kubernetes.objects import canary_service, deployment, named, secrets, service
+from pipeline.kubernetes.owners import is_ours
 from pipeline.kubernetes.patches import patched
 from pipeline.kubernetes.scale import scalers
 from pipeline.manifest.build import seconds
@@ -107,9 +108,11 @@ class Traffic:
         return max(1, min(math.floor(total * percent / (100 - percent) + 0.5), most))
 
     def end(self) -> None:
-        """There is only the stable one."""
-        self._cluster.delete("Deployment", self._canary)
-        self._cluster.delete("Service", self._canary)
+        """There is only the stable one; another service may be called as its canary would be."""
+        for kind in ("Deployment", "Service"):
+            live = self._cluster.get(kind, self._canary)
+            if live and is_ours(live, self._stable):
+                self._cluster.delete(kind, self._canary)
 
     def wait_for(self, name: str) -> None:
         """Until all pods of a Deployment are ready. RolloutError when they do not become so."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -165,6 +166,29 @@ def test_a_deployment_of_others_is_left_alone(cluster: MemoryCluster, time: Time
     cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": 1}})
     with pytest.raises(UsageError, match="was not made by pipeline"):
         target_in(cluster, time).rollout(release())
+
+
+@pytest.mark.parametrize(("kind", "name"), [("Service", NAME), ("Secret", f"{NAME}-registry"), ("Ingress", NAME)])
+def test_other_objects_of_others_are_left_alone(cluster: MemoryCluster, time: Time, kind: str, name: str) -> None:
+    cluster.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}, manager="kubectl-create")
+    before = list(cluster.history)
+    wanted = release(ingress={"host": "shop.example.com"})
+    with pytest.raises(UsageError, match=f"the {kind} {name} in namespace default was not made by pipeline"):
+        target_in(cluster, time, ACCOUNT).rollout(wanted)
+    assert cluster.history == before
+    target_in(cluster, time, ACCOUNT, force=True).rollout(release(force=True, ingress={"host": "shop.example.com"}))
+
+
+def test_a_service_called_as_the_canary_of_another_stays(cluster: MemoryCluster, time: Time) -> None:
+    """`prod` and `prod-canary` in one namespace: each rollout of the one once deleted the other."""
+    beside = target_in(cluster, time, name=f"{NAME}-canary")
+    of = replace(release(), service="shop-prod-canary", settings={"image": "web", "name": f"{NAME}-canary"})
+    beside.rollout(of)
+    target_in(cluster, time).rollout(release())
+    assert beside.observe().state == "running"
+    with pytest.raises(UsageError, match=f"the Deployment {NAME}-canary in namespace default belongs to"):
+        target_in(cluster, time).rollout(release("two", strategy={"blue_green": True}))
+    assert beside.observe().state == "running"
 
 
 def test_secrets_get_objects_of_their_own_and_are_shown_nowhere(cluster: MemoryCluster, time: Time) -> None:
