@@ -37,9 +37,12 @@ def command(shell: Shell, config: Path | None, port: int | None, check: bool) ->
     What it does is what the other commands do. It ends on SIGTERM and Ctrl-C; what it was at goes on after the
     next start.
     """
+    from pipeline.serve.web.tls import check as check_certificate
+
     settings = read_settings(shell, config)
     if port is not None:
         settings = replace(settings, port=port)
+    check_certificate(settings.access)
     if check:
         from pipeline.serve.settings import watched
 

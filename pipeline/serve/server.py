@@ -64,7 +64,7 @@ class Server:
         self.core.start()
         # The signals that it had taken are raised again once it has ended.
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            serve(self.settings, app(self.parts()), self._socket)
+            serve(self.settings, app(self.parts()), self._socket, self.core.say)
         running = [job for job in self.core.queue.open() if job.state == "running"]
         if running:
             self.core.say(f"ends in order; after the next start {_go_on(len(running))}")

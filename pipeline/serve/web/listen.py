@@ -7,19 +7,23 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pipeline.serve.settings import Settings
+from pipeline.serve.settings import Access, Settings
 from pipeline.serve.web.accepting import Accepting, Loop, most_connections
+from pipeline.serve.web.tls import Renewal
 
 HEAD = 15.0
 """Seconds that a client has for a request's first line and headers."""
 STALL = 30.0
 """Seconds in which a client has to take something of its answer."""
+RENEWAL = 20.0
+"""Seconds between looks at the certificate."""
 
 
 class Patient(H11Protocol):
@@ -133,14 +137,20 @@ class Server(uvicorn.Server):
     the date that answers have, and at once to end: uvicorn's own ten times a second are 6 s of a core in an hour.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, access: Access, say: Callable[[str], None]) -> None:
         super().__init__(config)
+        self._access, self._say = access, say
         self._ending = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
+        renewal = Renewal(self.config.ssl, self._access, self._say) if self.config.ssl else None
+        look = time.monotonic() + RENEWAL
         while not await self.on_tick(0):
+            if renewal and time.monotonic() > look:
+                renewal.look()
+                look = time.monotonic() + RENEWAL
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), 1.0)
 
@@ -154,9 +164,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings, app: Any, listening: socket.socket) -> None:
-    """Serves at a socket until SIGTERM or SIGINT, which it raises again at its end."""
-    Server(config(settings, app)).run(sockets=[Accepting.of(listening)])
+def serve(settings: Settings, app: Any, listening: socket.socket, say: Callable[[str], None]) -> None:
+    """Serves at a socket until SIGTERM or SIGINT, which it raises again at its end. `say` is told of the certificate."""
+    Server(config(settings, app), settings.access, say).run(sockets=[Accepting.of(listening)])
 
 
 __all__ = ["HEAD", "Server", "config", "serve"]
