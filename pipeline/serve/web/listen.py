@@ -165,7 +165,7 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings, app: Any, listening: socket.socket, say: Callable[[str], None]) -> None:
-    """Serves at a socket until SIGTERM or SIGINT, which it raises again at its end. `say` is told of the certificate."""
+    """Serves at a socket until SIGTERM or SIGINT, which it raises again then. `say` is told of the certificate."""
     Server(config(settings, app), settings.access, say).run(sockets=[Accepting.of(listening)])
 
 
