@@ -118,7 +118,7 @@ class KubernetesCluster:
                 answer = Answer(response.status, response.read())
         except OutOfReach as error:
             raise ConnectionError(error.message) from error
-        if answer.status in (403, 503) and (told := _of_server(answer.body)):
+        if answer.status in (403, 500, 502, 503, 504) and (told := _of_server(answer.body)):
             # The API server's own word, not the service's.
             refused = refusal(answer.status, told, f"a request to the service {service}", self.namespace)
             raise ConnectionError(str(refused) if answer.status == 403 else refused.message)

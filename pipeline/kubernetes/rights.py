@@ -24,7 +24,9 @@ def needed(spec: Mapping[str, Any], *, scores: bool) -> list[Right]:
     Rights that only some rollouts need (docs/kubernetes.md lists all) are named when they are.
     """
     found = [_right(kind, verb) for kind, verbs in _ALWAYS.items() for verb in verbs]
-    found += [_right(kind, verb) for name, kind in _ASKED_FOR.items() if name in spec for verb in ("create", "patch")]
+    found += [
+        _right(kind, verb) for name, kind in _ASKED_FOR.items() if name in spec for verb in ("get", "create", "patch")
+    ]
     return [*found, Right("create", "services/proxy")] if scores else found
 
 

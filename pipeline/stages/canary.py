@@ -12,6 +12,8 @@ from pipeline.targets.remote import RemoteTarget, Send, Strategy
 
 _EACH = 1.0
 """Seconds between two scoring requests to a release that is watched."""
+_SLOW = 0.05
+"""The share of answers that may take longer than allowed."""
 
 
 def hand_over(
@@ -24,7 +26,7 @@ def hand_over(
     wait: Callable[[float], object],
     send: Send | None = None,
 ) -> None:
-    """Raises Unfit as soon as the new release fails, or after a step with more errors or waits than allowed."""
+    """Raises Unfit as soon as the new release fails, or has more errors or waits than a step may have."""
     for percent in strategy.steps:
         target.shift(wanted, percent)
         if percent < 100 and strategy.pause:
@@ -53,8 +55,17 @@ def _watch(
                 seconds.append(score_release(endpoint, score, clock=clock, send=send).milliseconds / 1000)
             except Unfit as error:
                 errors.append(error)
+        if _is_lost(strategy, seconds, errors):
+            break
         wait(min(_EACH, max(until - clock(), 0.01)))
     _judge(strategy, percent, seconds, errors)
+
+
+def _is_lost(strategy: Strategy, seconds: list[float], errors: list[Unfit]) -> bool:
+    """Whether the step fails even if all goes well for the rest of it: clients need not wait for its end."""
+    most = math.ceil(strategy.pause / _EACH)
+    slow = 0 if strategy.latency is None else sum(one > strategy.latency for one in seconds)
+    return len(errors) > strategy.errors * most or slow > _SLOW * most
 
 
 def _judge(strategy: Strategy, percent: int, seconds: list[float], errors: list[Unfit]) -> None:
@@ -63,7 +74,7 @@ def _judge(strategy: Strategy, percent: int, seconds: list[float], errors: list[
         share = f"{len(errors)} of {asked} scoring requests failed, and {strategy.errors:.1%} may"
         raise Unfit(f"with {percent} % of the traffic {share}: {errors[-1].message}", remedy=errors[-1].remedy)
     if strategy.latency is not None and seconds:
-        slow = sorted(seconds)[math.ceil(0.95 * len(seconds)) - 1]
+        slow = sorted(seconds)[math.ceil((1 - _SLOW) * len(seconds)) - 1]
         if slow > strategy.latency:
             limit = f"{strategy.latency * 1000:g} ms are allowed"
             raise Unfit(f"with {percent} % of the traffic 95 % of answers took up to {slow * 1000:.0f} ms, and {limit}")

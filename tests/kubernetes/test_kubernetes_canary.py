@@ -88,6 +88,27 @@ def test_a_canary_with_errors_is_put_back(cluster: MemoryCluster, time: Time) ->
     assert live(cluster)["metadata"]["generation"] <= generation + 3
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_clients_need_not_wait_for_the_end_of_a_step_that_is_lost(
+    cluster: MemoryCluster, time: Time, slow: bool
+) -> None:
+    strategy = {"canary": {"steps": [50, 100], "pause": "10m", "errors": 0.02, "latency": "100ms"}}
+    one, two = (release(name, replicas=4, strategy=strategy) for name in ("one", "two"))
+    cluster.answers = lambda _service, _body: Answer(200, b"[1]")
+    roll(cluster, time, one, SCORE)
+    begun = time.now
+
+    def answer(service: str, _body: bytes) -> Answer:
+        half = service.endswith("canary") and split(cluster)[1] == 2 and time.now > begun
+        time.wait(0.3 if half and slow else 0)
+        return Answer(500, b"no") if half and not slow else Answer(200, b"[1]")
+
+    cluster.answers = answer
+    with pytest.raises(RolloutError, match=r"with 50 % of the traffic .*is live again"):
+        roll(cluster, time, two, SCORE)
+    assert time.now - begun < 60
+
+
 def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None:
     one, two = (release(name, replicas=3, strategy={"blue_green": True}) for name in ("one", "two"))
     roll(cluster, time, one, SCORE | {"expect": {}})
