@@ -302,5 +302,26 @@ def test_metrics_may_be_open_to_this_machine(tmp_path: Path) -> None:
     assert web.at("192.0.2.1").get("/metrics").status_code == 401
     assert web.at().get("/api/v1/jobs").status_code == 401
     assert Web(tmp_path).at().get("/metrics").status_code == 401
-    assert web.at(base="http://pipeline.internal:8800").get("/metrics").status_code == 200
+    foreign = "http://pipeline.internal:8800"
+    assert web.at(base=foreign).get("/metrics").status_code == 421, "a page elsewhere may be led here"
+    assert web.at(base=foreign, token=LOOK).get("/metrics").status_code == 200
+    assert Web(tmp_path, Access()).at(base=foreign).get("/metrics").status_code == 421
     assert COMMIT not in web.at().get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/jobs", "/api/v1/jobs", "/metrics", "/healthz", "/sign-in", "/api/openapi.json"]
+)
+def test_what_can_be_got_can_be_asked_for_its_head(tmp_path: Path, path: str) -> None:
+    client = Web(tmp_path).fill().at(token=LOOK)
+    head, got = client.head(path), client.get(path)
+    assert head.status_code == got.status_code == 200
+    assert {**head.headers, "content-length": ""} == {**got.headers, "content-length": ""}
+
+
+def test_no_redirect_leads_off_the_way_people_came(tmp_path: Path) -> None:
+    access = Access(tokens=TOKENS, proxy=PROXY)
+    web = Web(tmp_path, access, host="0.0.0.0", url="https://pipeline.example.com").fill()
+    client = web.at("10.0.0.1", "http://pipeline.example.com", LOOK)
+    for path in ("/jobs/", "/api/v1/jobs/", "/sign-in/", "/hooks/models/"):
+        assert client.get(path, headers={"X-Forwarded-Proto": "https"}).status_code == 404

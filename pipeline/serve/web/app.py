@@ -38,7 +38,9 @@ _PARTS = (api, api_acts, hooks, live, signin, page_acts, events, pages)
 
 def app(parts: Parts) -> FastAPI:
     """The application; nothing of it runs until a server calls it."""
-    made = FastAPI(title="pipeline serve", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect to an address without its last slash would name the scheme of the way here, not that of people's.
+    off: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None, "redirect_slashes": False}
+    made = FastAPI(title="pipeline serve", version=__version__, **off)
     masks = Masks(parts.settings.secrets)
     made.state.parts = parts
     made.state.hub = events.Hub(parts.views.pulse)
@@ -59,7 +61,8 @@ def _methods(request: Request) -> list[str]:
     """What a path can be asked by: all of it (RFC 9110, section 15.5.6), where it has an operation for each method."""
     routes = [route for each in _PARTS for route in each.router.routes]
     found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in found for method in getattr(route, "methods", None) or ()})
+    methods = {method for route in found for method in getattr(route, "methods", None) or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _add_errors(made: FastAPI, masks: Masks) -> None:

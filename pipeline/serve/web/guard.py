@@ -52,7 +52,7 @@ class Guard:
         try:
             body = await self._pass(scope, headers, who, receive)
             scope["state"]["body"] = body
-            await self._app(scope, again(body, receive), told)
+            await self._app(_asked(scope), again(body, receive), told)
         except Refused as refused:
             await self._refuse(scope, headers, refused)(scope, receive, told)
         except Exception as error:
@@ -69,7 +69,7 @@ class Guard:
     ) -> bytes:
         """The request's body. Raises Refused."""
         path, method = scope["path"], scope["method"]
-        self._check_way(path, who)
+        self._check_way(path, who, headers)
         hook = path.startswith("/hooks/")
         # Hosts sign webhooks, one of them by the header that otherwise has a token.
         person = NOBODY if hook else self._person(headers, who)
@@ -93,9 +93,14 @@ class Guard:
             self._check_form(path, person, headers, body)
         return body
 
-    def _check_way(self, path: str, who: Caller) -> None:
+    def _check_way(self, path: str, who: Caller, headers: dict[str, str]) -> None:
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # Whoever stands before us may have taken the other one for the body's end (RFC 9112, section 6.1).
+            raise Refused(400, "the body's length is said twice", {"Connection": "close"})
         settings = self._parts.settings
-        if path not in ("/healthz", "/metrics") and not is_host(who.host, self._hosts):
+        # A page elsewhere cannot send a token along, whatever name it was led here by.
+        named = path == "/healthz" or (path == "/metrics" and "authorization" in headers)
+        if not named and not is_host(who.host, self._hosts):
             raise Refused(421, f"this server is not '{who.host}': 'url' in its settings says which name it has")
         behind = not is_loopback(settings.host) and settings.access.certificate is None
         if behind and not who.proxied and not is_loopback(who.address):
@@ -178,6 +183,12 @@ def _caller(scope: MutableMapping[str, Any], headers: dict[str, str], settings: 
     # A proxy that does not say how people came: they use the address that the settings name.
     unsaid = found.proxied and "x-forwarded-proto" not in headers and settings.url.startswith("https://")
     return replace(found, secure=True) if unsaid else found
+
+
+def _asked(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """HEAD is answered as GET is; that no body is sent is seen to by who sends it (RFC 9110, section 9.3.2)."""
+    is_head = scope["method"] == "HEAD" and scope["path"] != "/events"
+    return {**scope, "method": "GET"} if is_head else scope
 
 
 def _cookie(header: str, name: str) -> str:
