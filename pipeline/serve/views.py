@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.digest import short
 from pipeline.reporters.masks import Masks
 from pipeline.serve.book import Book
 from pipeline.serve.model import Job, RepositoryStatus
@@ -31,6 +32,9 @@ from pipeline.serve.views_model import (
 from pipeline.serve.views_run import RunLogs
 from pipeline.serve.views_words import repository_words
 from pipeline.store.journal import Journal
+
+_MAKERS = 500
+"""Jobs of a manifest that are looked through for what made its releases."""
 
 
 class Views:
@@ -143,6 +147,14 @@ class Views:
     def run_log(self, id_: int, step: str = "", most: int = PAGE) -> LogPage:
         """The end of what a run of the journal said."""
         found: LogPage = self._masks.value(run_log(self._journal.log(id_), step, most))
+        return found
+
+    def makers(self, manifest: str) -> Mapping[str, JobRow]:
+        """By the first digits of an image's digest, the job of a manifest that deployed it first."""
+        found = {}
+        for job in self._queue.jobs(_MAKERS, manifest):
+            if job.state == "done":
+                found.update({short(str(one)): JobRow.of(job) for one in job.told.get("images", {}).values()})
         return found
 
     # -- images -------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ StepState = Literal["waiting", "running", "hit", "made", "failed", "skipped", "s
 @noun
 class JobRow:
     """A job in a list. Times are Unix times in seconds, 0 for not yet; `text` says what came of it; `run` is its number
-    in the journal, 0 for none.
+    in the journal, 0 for none; `due` is when one that waits is tried again.
     """
 
     id: int
@@ -46,6 +46,7 @@ class JobRow:
     run: int = 0
     approved_by: str = ""
     replaced_by: int | None = None
+    due: float = 0.0
 
     @staticmethod
     def of(job: Job) -> JobRow:
@@ -54,6 +55,7 @@ class JobRow:
             *(job.id, job.manifest.id, job.action, job.state, reason.cause, reason.text, reason.url, reason.who),
             *(job.commit, job.created, job.started, job.ended, job.attempt, str(job.told.get("text", ""))),
             *(run if isinstance(run, int) else 0, job.approved_by, job.replaced_by),
+            due=job.due if job.state == "waiting" else 0.0,
         )
 
 

@@ -112,6 +112,8 @@ def test_a_run_is_drawn_while_it_goes_on_to_its_end(page: Any, site: Site) -> No
     site.queue.end(job.id, "failed", 3, {"text": "the disk is full"})
     expect(page.locator(".line-of-state")).to_contain_text("failed")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.get_by_role("button", name="Follow")).to_be_hidden()
+    expect(page.get_by_label("Of which step").locator("option")).to_contain_text(["All steps", "layer code"])
     assert page.evaluate("window.same")
 
 

@@ -69,6 +69,17 @@ def state_words(state: str) -> str:
     return STATES.get(state, ("none", state))[1]
 
 
+def middle(text: str, most: int = 15) -> str:
+    """A long name without its middle: what tells it from others is at its end as often as at its beginning."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[: most - 1 - half]}…{text[-half:]}"
+
+
+def standing_of(repository_state: str) -> str:
+    """The state that a repository is shown in: a manifest that is gone was deleted, a repository is not there."""
+    return "absent" if repository_state == "gone" else repository_state
+
+
 def iso(at: float) -> str:
     """RFC 3339, UTC, for `<time datetime>`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
@@ -130,6 +141,9 @@ def filters(now: Callable[[], float]) -> dict[str, Callable[..., Any]]:
         "relative": lambda at: relative(at, now()),
         "took": lambda started, ended=0.0: took(started, ended, now()),
         "seconds": seconds,
+        "span": span,
+        "standing": standing_of,
+        "middle": middle,
         "bytes": size,
         "digest": digest,
         "commit": commit,

@@ -31,6 +31,8 @@ router = APIRouter(include_in_schema=False)
 _live = APIRouter(dependencies=[Depends(_note)])
 _PAGE = 60
 """Manifests of one page of the overview."""
+_OPEN = 60
+"""Jobs under way and waiting that one page has at most."""
 _TAIL = 400
 """Lines of a log that a page holds from the start."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -75,7 +77,8 @@ def rollback(request: Request, manifest: Text, target: Text) -> Response:
     if live is None:
         raise Missing(f"{manifest} has no target '{target}'", remedy="it may have been renamed; look at the manifest")
     revisions = parts.revisions(Tracked.of(manifest), target)
-    return render(request, "rollback.html", row=row, live=live, revisions=revisions)
+    makers = parts.views.makers(manifest)
+    return render(request, "rollback.html", row=row, live=live, revisions=revisions, makers=makers)
 
 
 # -- jobs and runs ----------------------------------------------------------------------------------------------------
@@ -85,7 +88,14 @@ def rollback(request: Request, manifest: Text, target: Text) -> Response:
 def jobs(request: Request, manifest: Text = "", before: Before = None) -> Response:
     views = parts_of(request).views
     opened = [row for row in views.open_jobs() if manifest in ("", row.manifest)] if before is None else []
-    return render(request, "jobs.html", page=views.jobs(before, 50, manifest), opened=opened, manifest=manifest)
+    return render(
+        request,
+        "jobs.html",
+        page=views.jobs(before, 50, manifest),
+        opened=opened[:_OPEN],
+        further=max(0, len(opened) - _OPEN),
+        manifest=manifest,
+    )
 
 
 @_live.get("/jobs/{id_}")

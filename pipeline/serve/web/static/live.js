@@ -2,7 +2,7 @@
 import { narrow } from "./find.js";
 
 // Milliseconds: what happens at once is fetched once; a running job's page is drawn anew as often as one can follow.
-const SOON = 400, RUNNING = 1500, SLOW = 10000;
+const SOON = 400, RUNNING = 1500, ASKED = 3000, SLOW = 10000;
 const sent = new Map([...document.querySelectorAll("[data-part]")].map((part) => [part.id, content(part)]));
 
 export function live(tick, log) {
@@ -23,6 +23,7 @@ export function live(tick, log) {
         put(new DOMParser().parseFromString(await answer.text(), "text/html"));
         tick();
         narrow();
+        log?.settle();
       }
     } catch { /* The listening says so. */ } finally {
       busy = false;
@@ -55,6 +56,7 @@ export function live(tick, log) {
     };
   };
 
+  setInterval(() => { if (document.querySelector("[data-poll]")) want(0); }, ASKED);
   document.addEventListener("parts-wanted", () => { clearTimeout(due); due = 0; fetchParts(); });
   // Browsers open six connections to a server at most: pages that nobody sees must not hold them.
   document.addEventListener("visibilitychange", () => {
@@ -71,7 +73,8 @@ export function live(tick, log) {
 function put(fresh) {
   for (const part of document.querySelectorAll("[data-part]")) {
     const now = fresh.getElementById(part.id);
-    if (!now || same(part, now)) continue;
+    // A list that is open, or about to be, stays as it is.
+    if (!now || part.matches("select:focus") || same(part, now)) continue;
     const focus = part.contains(document.activeElement) ? trail(document.activeElement, part) : null;
     const places = [...part.querySelectorAll("[id]")].map((each) => [each.id, each.scrollLeft, each.scrollTop]);
     const open = [...part.querySelectorAll("details")].map((each) => each.open);
@@ -97,7 +100,7 @@ function same(part, now) {
 
 function content(part) {
   // Words that grow old by themselves are no change.
-  return part.innerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1").replace(/(<dd data-since[^>]*>)[^<]*/g, "$1");
+  return part.innerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1").replace(/(<(?:dd|td)[^>]* data-since[^>]*>)[^<]*/g, "$1");
 }
 
 function trail(element, root) {

@@ -53,8 +53,16 @@ export function followLog(tick) {
     tick();
   };
 
+  // Of a job that has ended nothing more comes.
+  const settle = () => {
+    if (!document.querySelector("[data-ended]")) return;
+    if (button) button.hidden = true;
+    const empty = box.querySelector(".log-empty");
+    if (empty) empty.textContent = empty.dataset.none;
+  };
+
   document.addEventListener("visibilitychange", () => { if (again) get(); });
-  return { heard: (kind, told) => { if (kind === "all" || ((kind === "log" || kind === "job") && told.id === box.dataset.job)) get(); } };
+  return { settle, heard: (kind, told) => { if (kind === "all" || ((kind === "log" || kind === "job") && told.id === box.dataset.job)) get(); } };
 }
 
 function row([at, step, about, text]) {

@@ -47,6 +47,8 @@ export function times() {
     for (const each of document.querySelectorAll("[data-since]")) each.textContent = lasted(now - Number(each.dataset.since));
   };
   tick();
+  const zone = document.querySelector("[data-zone]");
+  if (zone) zone.textContent = "Times are this device's; UTC when pointed at.";
   setInterval(tick, 1000);
   return tick;
 }
