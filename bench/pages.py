@@ -93,7 +93,7 @@ def main() -> None:
         parts, journal = made(Path(scratch))
         fill(parts, journal)
         listening = socket.create_server(("127.0.0.1", 0))
-        server = Server(config(parts.settings, app(parts)))
+        server = Server(config(parts.settings, app(parts)), parts.settings.access, print)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"

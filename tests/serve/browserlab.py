@@ -52,7 +52,7 @@ class Site:
         self.logs.mkdir(parents=True)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = Server(config(self.web.settings, self.web.app))
+        self._server = Server(config(self.web.settings, self.web.app), self.web.settings.access, print)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self._thread.start()
 
