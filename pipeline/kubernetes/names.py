@@ -12,7 +12,9 @@ INSTANCE, MANAGED = "app.kubernetes.io/instance", "app.kubernetes.io/managed-by"
 """kubernetes.io/docs/concepts/overview/working-with-objects/common-labels."""
 BY = "pipeline-images"
 TRACK, REVISION = "pipeline-images/track", "pipeline-images/revision"
-"""Labels of pods: stable or canary; and the release's revision, which is an annotation of Deployments, too."""
+"""Labels of pods: stable or canary; and the revision of all that they are made of. As an annotation of Deployments, the
+latter is the release's.
+"""
 SERVICE, IMAGE = "pipeline-images/service", "pipeline-images/image"
 """Annotations of Deployments."""
 REPLICAS = "pipeline-images/replicas"

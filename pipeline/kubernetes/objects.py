@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Object
 from pipeline.kubernetes.patches import patched
-from pipeline.kubernetes.pods import template
+from pipeline.kubernetes.pods import revision_of_pods, template
 from pipeline.manifest.model import Secret
 from pipeline.manifest.secrets import reveal
 from pipeline.targets.model import Release
@@ -54,8 +54,8 @@ def secret_env(release: Release) -> dict[str, str]:
 
 
 def env_secret_name(release: Release) -> str:
-    """Of each revision its own: pods of the one before that start again keep what they had."""
-    return named(release, f"-env-{release.revision}")
+    """Of each revision of pods its own: those of the one before that start again keep what they had."""
+    return named(release, f"-env-{revision_of_pods(release)}")
 
 
 def pull_secret_name(release: Release) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import UsageError
@@ -12,17 +13,24 @@ from pipeline.kubernetes.api import Object
 from pipeline.manifest.model import Secret
 from pipeline.targets.model import Release
 
+_BESIDE_PODS = {"replicas", "autoscale", "strategy", "force", "service", "ingress", "port"}
 _START_PERIOD, _READY_PERIOD, _LIVE_PERIOD = 2, 5, 10
 
 
 def template(release: Release, track: str, pull_secret: str, env_secret: str) -> Object:
     """A pod template (PodTemplateSpec). UsageError for an image that would have to run as root."""
     spec, name = release.settings, names.name_of(release.service, release.settings)
-    labels = {**names.labels(name, spec), names.TRACK: track, names.REVISION: release.revision}
+    labels = {**names.labels(name, spec), names.TRACK: track, names.REVISION: revision_of_pods(release)}
     metadata: Object = {"labels": labels}
     if spec.get("annotations"):
         metadata["annotations"] = dict(spec["annotations"])
     return {"metadata": metadata, "spec": _pod(release, pull_secret, env_secret)}
+
+
+def revision_of_pods(release: Release) -> str:
+    """Identifies all that pods are made of: what is beside them (how many there are, who calls them) leaves them be."""
+    settings = {name: value for name, value in release.settings.items() if name not in _BESIDE_PODS}
+    return replace(release, port=0, settings=settings).revision
 
 
 def _pod(release: Release, pull_secret: str, env_secret: str) -> Object:

@@ -12,10 +12,10 @@ from pipeline.kubernetes.api import Cluster, Conflict, Object
 from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
 from pipeline.kubernetes.health import condition
 from pipeline.kubernetes.leftover import others, place, removal
-from pipeline.kubernetes.objects import env_secret_name, objects
+from pipeline.kubernetes.objects import objects
 from pipeline.kubernetes.output import output
 from pipeline.kubernetes.owners import check_owners
-from pipeline.kubernetes.pods import image_volumes
+from pipeline.kubernetes.pods import image_volumes, revision_of_pods
 from pipeline.kubernetes.releases import ReleasesSecret
 from pipeline.kubernetes.scale import is_left_over, is_scaled, leave_count
 from pipeline.kubernetes.traffic import Traffic, strategy_of
@@ -130,7 +130,7 @@ class KubernetesTarget(RemoteTarget):
             strategy_of(release)
             and stable
             and stable["spec"].get("replicas", 1)
-            and _revision(stable) not in ("", release.revision)
+            and _revision_of_pods(stable) != revision_of_pods(release)
         )
         if self._beside and stable:
             self._traffic(release).begin(stable)
@@ -157,7 +157,7 @@ class KubernetesTarget(RemoteTarget):
         if "autoscale" in release.settings and stable and stable["spec"].get("replicas") == 0:
             least = release.settings["autoscale"].get("min", 1)
             self.cluster.merge("Deployment", self._name, {"spec": {"replicas": least}})
-        self._prune(release, keep=_revision(stable) if stable else "")
+        self._prune(release, keep=_revision_of_pods(stable) if stable else "")
 
     def _objects(self, release: Release) -> list[Object]:
         return objects(release, self._surroundings.account(release.reference))
@@ -201,7 +201,7 @@ class KubernetesTarget(RemoteTarget):
         """Deletes what earlier releases had and this one has not."""
         wanted = {(one["kind"], one["metadata"]["name"]) for one in self._objects(release)}
         wanted |= {
-            ("Secret", env_secret_name(release).replace(release.revision, keep)),
+            ("Secret", f"{self._name}-env-{keep}"),
             ("Secret", f"{self._name}-releases"),
         }
         for kind in _PRUNED:
@@ -280,8 +280,8 @@ def _stays(value: Object) -> bool:
     return "deletionTimestamp" not in value["metadata"]
 
 
-def _revision(deployment: Object) -> str:
-    return str((deployment["metadata"].get("annotations") or {}).get(names.REVISION, ""))
+def _revision_of_pods(deployment: Object) -> str:
+    return str((deployment["spec"]["template"]["metadata"].get("labels") or {}).get(names.REVISION, ""))
 
 
 def _since(deployment: Object) -> float:

@@ -14,6 +14,7 @@ from kubernetes_releases import ACCOUNT, Time, release, target_in
 from pipeline.errors import RolloutError, UsageError
 from pipeline.kubernetes.api import Conflict, Forbidden, Object
 from pipeline.kubernetes.memory import MemoryCluster
+from pipeline.kubernetes.objects import env_secret_name
 from pipeline.manifest.model import Secret
 from pipeline.stages import gate
 from pipeline.targets.model import Release
@@ -219,7 +220,7 @@ def test_secrets_get_objects_of_their_own_and_are_shown_nowhere(cluster: MemoryC
     two = release("two", env={"PASSWORD": Secret("hunter3")})
     target.rollout(two)
     target.rollout(release("three"))
-    assert [name for name in names(cluster, "Secret") if "-env-" in name] == [f"shop-prod-env-{two.revision}"]
+    assert [name for name in names(cluster, "Secret") if "-env-" in name] == [env_secret_name(two)]
 
 
 def test_what_a_release_has_no_more_is_deleted(cluster: MemoryCluster, time: Time) -> None:
@@ -245,6 +246,27 @@ def test_pods_do_not_run_as_root(
     with pytest.raises(UsageError, match=said):
         target_in(cluster, time).rollout(wanted)
     assert cluster.history == []
+
+
+BLUE_GREEN: dict[str, Any] = {"strategy": {"blue_green": True}}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"replicas": 5}, {"ingress": {"host": "shop.example.com"}}, {"force": True}, {"replicas": 3, **BLUE_GREEN}],
+)
+def test_what_is_beside_pods_makes_none_anew(cluster: MemoryCluster, time: Time, beside: dict[str, Any]) -> None:
+    env = {"PASSWORD": Secret("hunter2")}
+    roll(cluster, time, release(env=env, replicas=2))
+    pods = live(cluster)["spec"]["template"]
+    wanted = release(env=env, **{"replicas": 2, **beside})
+    target = target_in(cluster, time)
+    assert not any(one.restarts for one in target.differences(wanted))
+    roll(cluster, time, wanted)
+    assert live(cluster)["spec"]["template"] == pods
+    assert target.observe().revision == wanted.revision
+    assert names(cluster, "Secret") == [env_secret_name(wanted), "shop-prod-releases"]
+    assert not [one for one in cluster.history if one[2].endswith("-canary")], "nothing is tried that is the same"
 
 
 def test_a_missing_right_is_named(cluster: MemoryCluster, time: Time) -> None:
