@@ -52,6 +52,17 @@ def test_who_signs_in_may_do_what_their_groups_may(tmp_path: Path, provider: Pro
     assert status == (200 if role == "act" else 403)
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("ada\n2026 job 7\u202e", "ada 2026 job 7"), (["eve"], "ada@example.com"), ("\x1b", "ada@example.com")],
+)
+def test_a_name_is_one_line_of_text(tmp_path: Path, provider: Provider, given: Any, name: str) -> None:
+    web = made(tmp_path, provider)
+    provider.claims |= {"groups": ["ops"], "preferred_username": given, "email": "ada@example.com"}
+    sign_in(web, provider)
+    assert web.client.get("/api/v1/me").json()["name"] == name
+
+
 def test_who_is_in_no_group_stays_out(tmp_path: Path, provider: Provider) -> None:
     web = made(tmp_path, provider)
     provider.claims["groups"] = ["sales"]

@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pipeline.noun import noun
+from pipeline.serve.hosts.text import one_line
 from pipeline.serve.settings import Access, Oidc, Role, Settings, Token
 from pipeline.serve.web.address import Caller, host_name, is_address, is_loopback
 
@@ -131,8 +132,8 @@ def role_of(groups: object, oidc: Oidc) -> Role | Literal[""]:
 def by_proxy(who: Caller, headers: Mapping[str, str], access: Access) -> Person | None:
     """Whom the proxy has signed in; only what comes through it counts."""
     proxy = access.proxy
-    name = headers.get(proxy.user.lower(), "").strip() if proxy and proxy.user and who.proxied else ""
-    return Person(name[:200], proxy.role, "proxy", f"proxy:{name}") if proxy and name else None
+    name = one_line(headers.get(proxy.user.lower(), ""), 200) if proxy and proxy.user and who.proxied else ""
+    return Person(name, proxy.role, "proxy", f"proxy:{name}") if proxy and name else None
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

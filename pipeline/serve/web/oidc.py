@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.serve.hosts.text import one_line
 from pipeline.serve.settings import Oidc
 
 _SCOPES = "openid profile email"
@@ -64,7 +65,8 @@ class Provider:
         except Exception as error:
             raise _refused(self._oidc, error) from error
         named = (claims.get(name) for name in ("preferred_username", "email", "name", "sub"))
-        return next(str(name) for name in named if name), groups
+        lines = (one_line(name, 200) for name in named if isinstance(name, str))
+        return next((line for line in lines if line), "somebody"), groups
 
     async def _metadata(self) -> dict[str, Any]:
         found: dict[str, Any] = await self._client.load_server_metadata()
