@@ -59,7 +59,9 @@ class ReleasesSecret:
 
     def _write(self, releases: list[Release], pin: str) -> None:
         # A Secret may have 1 MiB, and an image's config the history of all its layers.
-        packed = gzip.compress(json.dumps([_slim(one.to_json()) for one in releases]).encode(), mtime=0)
+        # Sorted: the same releases give the same bytes on every machine.
+        text = json.dumps([_slim(one.to_json()) for one in releases], sort_keys=True)
+        packed = gzip.compress(text.encode(), mtime=0)
         data = {"releases": base64.b64encode(packed).decode(), "pinned": base64.b64encode(pin.encode()).decode()}
         self._cluster().apply(self._secret(data), force=True)
         self._known = releases, pin

@@ -333,6 +333,18 @@ def test_an_api_server_that_goes_away_and_comes_back(cluster: MemoryCluster, tim
     assert 20 <= outcome.seconds < 25
 
 
+def test_the_same_release_from_another_machine_changes_no_object(cluster: MemoryCluster, time: Time) -> None:
+    one = release(env={"PASSWORD": Secret("hunter2"), "LEVEL": "info"}, replicas=2)
+    kept, again = target_in(cluster, time).verified(), target_in(cluster, time).verified()
+    kept.put(one)
+    before = live(cluster, f"{NAME}-releases", "Secret")
+    known = again.get(one.service)
+    assert known is not None
+    again.put(known)
+    again.put(replace(one, settings=dict(reversed(one.settings.items()))))
+    assert live(cluster, f"{NAME}-releases", "Secret") == before
+
+
 def test_pins_and_history_are_in_the_cluster(cluster: MemoryCluster, time: Time) -> None:
     one, two = release("one"), release("two")
     roll(cluster, time, one)
