@@ -325,3 +325,15 @@ def test_no_redirect_leads_off_the_way_people_came(tmp_path: Path) -> None:
     client = web.at("10.0.0.1", "http://pipeline.example.com", LOOK)
     for path in ("/jobs/", "/api/v1/jobs/", "/sign-in/", "/hooks/models/"):
         assert client.get(path, headers={"X-Forwarded-Proto": "https"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "other",
+    ['x={"a":"b","c":1}', "a b=c", 'x="unclosed', "x=\xc3\xa9", "flag", "a[0]=1", "path=/x", "pipeline=not.ours"],
+)
+def test_cookies_of_others_keep_nobody_out(tmp_path: Path, other: str) -> None:
+    web = Web(tmp_path)
+    cookie = web.app.state.sessions.of_token(ACT, web.time)
+    for header in (f"{other}; pipeline={cookie}", f"pipeline={cookie}; {other}"):
+        sent = {"Cookie": header.encode("latin-1")}
+        assert web.at().get("/api/v1/me", headers=sent).status_code == 200  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import replace
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -26,6 +25,8 @@ from pipeline.serve.web.sessions import Sessions
 
 _OPEN = ("/healthz", "/sign-in", "/sign-out", "/favicon.ico")
 _OPEN_BELOW = ("/static/", "/hooks/", "/sign-in/")
+_COOKIES = 5
+"""Cookies of our name that are looked at: whoever may set one for the host keeps nobody out by it."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -117,9 +118,9 @@ class Guard:
                 return Person(token.name, token.role, "token")
             self.tries.take(near)
             raise Refused(401, "no such token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        cookie = _cookie(headers.get("cookie", ""), cookie_name(who.secure))
-        if cookie and (found := self._sessions.person(cookie, self._parts.now())):
-            return found
+        for cookie in _cookies(headers.get("cookie", ""), cookie_name(who.secure))[:_COOKIES]:
+            if found := self._sessions.person(cookie, self._parts.now()):
+                return found
         if proxied := by_proxy(who, headers, access):
             return proxied
         return Person("somebody", "act", "open", "open") if is_open(access) else NOBODY
@@ -191,12 +192,12 @@ def _asked(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {**scope, "method": "GET"} if is_head else scope
 
 
-def _cookie(header: str, name: str) -> str:
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+def _cookies(header: str, name: str) -> list[str]:
+    """The values of all cookies of a name, as browsers send them (RFC 6265, section 5.4). Others on the same host may
+    hold what they like: the standard library reads nothing after one that is not to its taste.
+    """
+    pairs = (each.partition("=") for each in header.split(";"))
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
 
 
 def _check_origin(headers: dict[str, str], who: Caller) -> None:
