@@ -14,6 +14,7 @@ from pipeline.cli._shell import Shell
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from pipeline.serve.core import Core
     from pipeline.serve.model import Job, RepositoryStatus
     from pipeline.serve.once import Pass
     from pipeline.serve.settings import Settings
@@ -24,6 +25,7 @@ pipeline sync serve.yaml --repository models             look at this one only
 pipeline sync https://git.example.com/acme/models.git --token-from GIT_TOKEN
 pipeline sync . --branch HEAD --folder deploy            what is checked out here, as in CI
 """
+_SHORTEST = 7
 ARGUMENTS = """
 SOURCE: the server's settings, or the address or folder of one repository; default: serve.yaml
 """
@@ -37,6 +39,7 @@ SOURCE: the server's settings, or the address or folder of one repository; defau
 @click.option("--username", help="Who signs in for Git over HTTPS.")
 @click.option("--token-from", "variable", metavar="NAME", help="The environment variable that has the token for it.")
 @click.option("--retry", is_flag=True, help="Run again what failed when it was run last.")
+@click.option("--accept", "accepted", metavar="COMMIT", default="", help="Apply this one, though forced or not signed.")
 @output_option
 @click.pass_obj
 def command(
@@ -48,6 +51,7 @@ def command(
     username: str | None,
     variable: str | None,
     retry: bool,
+    accepted: str,
 ) -> int:
     """Do once what a server does with repositories and clocks.
 
@@ -60,12 +64,12 @@ def command(
         if names:
             raise UsageError("--repository names one of the server's settings", remedy="leave it out")
         settings = _one(shell, source, branch or "main", folders or ("manifests",), username or "", variable or "")
-        return _sync(shell, settings, (), f"sync/{_slug(settings)}", retry)
+        return _sync(shell, settings, (), f"sync/{_slug(settings)}", retry, accepted)
     if wrong := [option for option, value in given.items() if value]:
         raise UsageError(f"{wrong[0]} is for the address of one repository", remedy="set it in the server's settings")
     from pipeline.cli.serve import read_settings
 
-    return _sync(shell, read_settings(shell, Path(source) if source else None), names, "serve", retry)
+    return _sync(shell, read_settings(shell, Path(source) if source else None), names, "serve", retry, accepted)
 
 
 def _one(shell: Shell, source: str, branch: str, folders: tuple[str, ...], username: str, variable: str) -> Settings:
@@ -109,7 +113,7 @@ def _slug(settings: Settings) -> str:
     return f"{name}-{sha256(json.dumps([one.url, one.branch, *one.folders]).encode()).hexdigest()[:12]}"
 
 
-def _sync(shell: Shell, settings: Settings, names: tuple[str, ...], folder: str, retry: bool) -> int:
+def _sync(shell: Shell, settings: Settings, names: tuple[str, ...], folder: str, retry: bool, accepted: str) -> int:
     import time
 
     from pipeline.serve.core import Core
@@ -122,10 +126,28 @@ def _sync(shell: Shell, settings: Settings, names: tuple[str, ...], folder: str,
         raise UsageError(f"the settings have no repository '{unknown[0]}'", remedy=hint)
     core = Core(settings, shell.environ, time.time, lambda _line: None, folder=folder)
     try:
+        if accepted:
+            _accept(core, names or tuple(settings.repositories), accepted)
         result = run_once(core, names or tuple(settings.repositories), lambda job: _tell_job(shell, job), retry)
     finally:
         core.close()
     return _tell(shell, result)
+
+
+def _accept(core: Core, names: tuple[str, ...], commit: str) -> None:
+    """Lets a commit through that the last pass has held back."""
+    from pipeline.serve.watch import accept
+
+    if len(commit) < _SHORTEST:
+        raise UsageError(f"--accept needs {_SHORTEST} characters of the commit's hash", remedy="or all of it")
+    held = [one for one in map(core.book.repository, names) if one.state in ("diverged", "unsigned")]
+    found = next((one for one in held if one.seen.startswith(commit)), None)
+    if found is None:
+        waits = ", ".join(f"{one.seen[:12]} of {one.name}" for one in held)
+        remedy = f"what waits is {waits}" if waits else "sync without it, and see how the repository is"
+        raise UsageError(f"nothing waits for {commit} to be accepted", remedy=remedy)
+    accept(core.book, found.name, found.seen)
+    core.book.audit(core.now(), "pipeline sync", f"accept {found.seen} of {found.name}")
 
 
 # -- what is said -----------------------------------------------------------------------------------------------------

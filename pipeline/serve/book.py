@@ -47,6 +47,11 @@ class Book:
         rows = self.database.execute("SELECT * FROM manifests WHERE id >= ? AND id < ? ORDER BY id", least, end)
         return [_entry(row) for row in rows]
 
+    def has_entries(self, repository: str) -> bool:
+        """Whether a repository has any manifest."""
+        query = "SELECT 1 FROM manifests WHERE id >= ? AND id < ? LIMIT 1"
+        return bool(self.database.execute(query, f"{repository}/", f"{repository}0"))
+
     def entry(self, manifest: Tracked) -> Entry | None:
         rows = self.database.execute("SELECT * FROM manifests WHERE id = ?", manifest.id)
         return _entry(rows[0]) if rows else None

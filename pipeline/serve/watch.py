@@ -157,6 +157,9 @@ class Watch:
         return self._checked[1]
 
     def _left(self) -> str:
+        """What there is to say of a repository that is as it should be."""
+        if not self._book.has_entries(self._repository.name):
+            return f"there is no manifest below {', '.join(self._repository.folders)}"
         return left(self._book.gone(self._repository.name), self._repository.policies)
 
     # -- what comes of it ---------------------------------------------------------------------------------------

@@ -150,3 +150,22 @@ def test_a_server_on_the_same_home_keeps_it_off(user: User) -> None:
     core.close()
     assert code == 2
     assert f"process {os.getpid()} serves from" in err
+
+
+def test_a_commit_that_was_forced_is_applied_once_somebody_accepts_it(user: User) -> None:
+    user.sync(user.config)
+    user.lab.origin.git("commit", "--amend", "--quiet", "-m", "Forced")
+    forced = user.lab.origin.head
+    code, _, err = user.sync(user.config, "--accept", forced)
+    assert (code, f"nothing waits for {forced} to be accepted" in err) == (2, True)
+    assert user.sync(user.config)[0] == 3
+    code, _, err = user.sync(user.config, "--accept", forced[:6])
+    assert code == 2 and "7 characters" in err
+    code, out, _ = user.sync(user.config, "--accept", forced[:12])
+    assert (code, f"at {forced[:7]}" in out) == (0, True)
+
+
+def test_a_folder_without_manifests_is_told(user: User) -> None:
+    folder = str(user.lab.origin.folder)
+    code, out, _ = user.sync(folder, "--folder", "manifest")
+    assert (code, "there is no manifest below manifest" in out) == (0, True)
