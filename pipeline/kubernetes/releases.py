@@ -24,6 +24,8 @@ class ReleasesSecret:
         self._name = f"{name}-releases"
         self._instance = name
         self._known: tuple[list[Release], str] | None = None
+        self._data: Mapping[str, str] = {}
+        """As it was read last."""
 
     def get(self, service: str) -> Release | None:
         return next(iter(self.history(service)), None)
@@ -53,7 +55,7 @@ class ReleasesSecret:
     def _read(self, fresh: bool = False) -> tuple[list[Release], str]:
         if self._known is None or fresh:
             found = self._cluster().get("Secret", self._name) or {}
-            data = found.get("data") or {}
+            self._data = data = found.get("data") or {}
             self._known = _releases(data.get("releases", "")), base64.b64decode(data.get("pinned", "")).decode()
         return self._known
 
@@ -63,8 +65,9 @@ class ReleasesSecret:
         text = json.dumps([_slim(one.to_json()) for one in releases], sort_keys=True)
         packed = gzip.compress(text.encode(), mtime=0)
         data = {"releases": base64.b64encode(packed).decode(), "pinned": base64.b64encode(pin.encode()).decode()}
-        self._cluster().apply(self._secret(data), force=True)
-        self._known = releases, pin
+        if data != self._data:
+            self._cluster().apply(self._secret(data), force=True)
+        self._known, self._data = (releases, pin), data
 
     def _secret(self, data: Mapping[str, str]) -> Object:
         labels = {names.INSTANCE: self._instance, names.MANAGED: names.BY}

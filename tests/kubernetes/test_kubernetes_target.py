@@ -343,6 +343,7 @@ def test_the_same_release_from_another_machine_changes_no_object(cluster: Memory
     again.put(known)
     again.put(replace(one, settings=dict(reversed(one.settings.items()))))
     assert live(cluster, f"{NAME}-releases", "Secret") == before
+    assert len(cluster.history) == 1
 
 
 def test_pins_and_history_are_in_the_cluster(cluster: MemoryCluster, time: Time) -> None:
