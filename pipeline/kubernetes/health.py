@@ -189,7 +189,11 @@ def _end(terminated: Mapping[str, Any]) -> str:
 
 def _event(cluster: Cluster, pod: str, reasons: Sequence[str]) -> str:
     """What was last told of a pod for one of these reasons, an error's own words before that it is an error."""
-    found = cluster.find("Event", fields=f"involvedObject.name={pod}")
+    try:
+        found = cluster.find("Event", fields=f"involvedObject.name={pod}")
+    except UsageError:
+        # Who may not read them still has to learn how the pod is.
+        return ""
     told = [one for one in found if one.get("reason") in reasons]
     told.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
     long = [one for one in told if len(str(one.get("message", ""))) > len("Error: ImagePullBackOff")]

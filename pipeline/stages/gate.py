@@ -165,8 +165,8 @@ def _explained(target: Place, wanted: Release, error: PipelineError) -> Unfit:
     """The error with its cause as far as the log tells, and with the log's end."""
     lines: Sequence[str] = []
     if target.observe().revision == wanted.revision:
-        # Where the log cannot be had, the error stands for itself.
-        with suppress(OutOfReach):
+        # Where the log cannot be had, or may not be, the error stands for itself.
+        with suppress(OutOfReach, UsageError):
             lines = list(target.logs(lines=_EXPLAINED_LINES))
     cause = None if error.remedy else explain(lines, _environment(wanted))
     if cause is None:

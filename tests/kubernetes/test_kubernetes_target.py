@@ -300,6 +300,28 @@ def test_what_may_not_be_scored_does_not_stay(cluster: MemoryCluster, time: Time
     assert target_in(cluster, time).observe().revision == one.revision
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+        {"restartCount": 0, "state": {"running": {}}},
+        {"restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling"}}},
+    ],
+)
+def test_what_may_not_be_explained_is_put_back_all_the_same(
+    cluster: MemoryCluster, time: Time, state: Mapping[str, Any]
+) -> None:
+    """Neither events nor logs may be read: no rollout needs them to end well."""
+    one, two = release("one"), release("two")
+    roll(cluster, time, one)
+    status = {"containerStatuses": [{"name": "service", "ready": False, "containerID": "x", **state}]}
+    cluster.behaves = lambda d: status if d["metadata"]["annotations"]["pipeline-images/image"] == two.image else {}
+    cluster.refuses = lambda verb, kind: "no" if (verb, kind) in (("list", "Event"), ("get", "Pod")) else ""
+    with pytest.raises(RolloutError, match=f"the last verified revision {one.revision} is live again"):
+        roll(cluster, time, two)
+    assert target_in(cluster, time).observe().revision == one.revision
+
+
 def test_what_cannot_be_kept_is_not_rolled_out(cluster: MemoryCluster, time: Time) -> None:
     forbidden = 'User "ci" cannot patch resource "secrets" in API group "" in the namespace "default"'
     cluster.refuses = lambda verb, kind: forbidden if (verb, kind) == ("patch", "Secret") else ""
