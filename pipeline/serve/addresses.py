@@ -45,6 +45,14 @@ def normal(url: str, folder: Path) -> str:
     return str((folder / Path(url.removeprefix("file://")).expanduser()).resolve())
 
 
+def has_password(url: str) -> bool:
+    """Whether an address holds a password, which everybody would see."""
+    try:
+        return "://" in url and urlsplit(url).password is not None
+    except ValueError:
+        return False
+
+
 def flaw(url: str, folder: Path) -> tuple[str, str] | None:
     """What is wrong with an address, and what would be right."""
     kind = scheme(url)
@@ -62,7 +70,7 @@ def flaw(url: str, folder: Path) -> tuple[str, str] | None:
         host = path = name = ""
     if not host or not path:
         return "this address has no host or no path", "as in https://git.example.com/acme/models.git"
-    if "://" in url and urlsplit(url).password is not None:
+    if has_password(url):
         return "the address holds a password", "give it as token: ${env:NAME}, and the user as username"
     if kind == "http" and name not in _LOOPBACK:
         return "plain HTTP shows tokens and lets others change what is run", "use https://"
@@ -75,4 +83,4 @@ def host_of(url: str, kind: HostKind = "") -> Host:
     return Host(*found) if found[0] else Host(kind)
 
 
-__all__ = ["flaw", "host_and_path", "host_of", "is_path", "normal", "scheme"]
+__all__ = ["flaw", "has_password", "host_and_path", "host_of", "is_path", "normal", "scheme"]

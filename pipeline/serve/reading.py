@@ -16,6 +16,7 @@ from pipeline.manifest.nodes import Document
 from pipeline.manifest.secrets import mask, names_a_secret, out_of_place, reveal
 from pipeline.manifest.shapes import Schema
 from pipeline.manifest.walk import fitting, transform, types_of
+from pipeline.serve import addresses
 from pipeline.serve.building import build
 from pipeline.serve.flaws import access_findings, flaws
 from pipeline.serve.schema import settings as schema_of_settings
@@ -69,6 +70,9 @@ class _Reading:
             value = value if "string" in types or not types else _scalar(value)
         if not isinstance(value, str):
             return value
+        if path[2:] == ("url",) and path not in self._resolved.loose and addresses.has_password(value):
+            # It is refused, and the line that is shown for it must not tell it to a log.
+            self._document.hide(path)
         fits = fitting(flat, value)
         hidden = any(schema.get("writeOnly") for schema in fits) or _is_secret_variable(path)
         if hidden and not isinstance(value, Secret):

@@ -182,3 +182,11 @@ def test_every_setting_is_documented(section: str) -> None:
         names = settings_of(properties[section]["additionalProperties"])
     missing = [name for name in names if not re.search(rf"`([\w.]+\.)?{re.escape(name)}[`:.]", PAGE)]
     assert not missing, f"docs/serve.md says nothing of {', '.join(missing)}"
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it(folder: Path) -> None:
+    text = "version: 1\nrepositories: {a: {url: 'https://u:pw12@git.example.com/x'}}\n"
+    with pytest.raises(ManifestError) as caught:
+        of(folder, text)
+    told = str(caught.value) + "".join(one.source_line for one in caught.value.diagnostics)
+    assert "holds a password" in told and "pw12" not in told
