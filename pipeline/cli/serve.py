@@ -32,10 +32,10 @@ CONFIG: the server's settings; default: serve.yaml
 @click.option("--check", is_flag=True, help="Only check the settings, and say what would be watched.")
 @click.pass_obj
 def command(shell: Shell, config: Path | None, port: int | None, check: bool) -> None:
-    """Watch repositories, clocks and services, and do what follows: a server with a dashboard.
+    """Watch repositories, clocks and services, and do what follows.
 
-    What it does is what the other commands do. It ends on SIGTERM and Ctrl-C; what it was at goes on after the
-    next start.
+    A server with a dashboard. What it does is what the other commands do. It ends on SIGTERM and Ctrl-C; what it was
+    at goes on after the next start.
     """
     from pipeline.serve.web.tls import check as check_certificate
 
