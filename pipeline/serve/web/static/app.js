@@ -12,5 +12,5 @@ colours();
 confirmations();
 find();
 keyboard();
-const log = followLog(tick);
+const log = followLog();
 if (document.body.hasAttribute("data-live")) live(tick, log);

@@ -3,7 +3,7 @@ import { clock, utc } from "./times.js";
 
 const MOST = 5000, APART = 1000;
 
-export function followLog(tick) {
+export function followLog() {
   const box = document.querySelector("[data-log]");
   if (!box) return null;
   const button = document.querySelector("[data-follow]");
@@ -50,7 +50,6 @@ export function followLog(tick) {
     box.append(...lines.map(row));
     while (box.childElementCount > MOST) box.firstElementChild.remove();
     toEnd();
-    tick();
   };
 
   // Of a job that has ended nothing more comes.
@@ -71,7 +70,7 @@ function row([at, step, about, text]) {
   line.className = `line ${about}`;
   if (at) {
     time.dateTime = new Date(at * 1000).toISOString();
-    time.dataset.clock = "";
+    time.dataset.clock = "told";
     time.title = utc(at);
     time.textContent = clock(at);
   }

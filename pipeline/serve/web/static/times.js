@@ -24,8 +24,10 @@ export function lasted(value) {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
 export function clock(at) {
-  return at ? new Date(at * 1000).toLocaleTimeString([], { hour12: false }) : "";
+  return at ? CLOCK.format(at * 1000) : "";
 }
 
 export function utc(at) {
@@ -35,11 +37,16 @@ export function utc(at) {
 export function times() {
   const tick = () => {
     const now = Date.now() / 1000;
-    for (const each of document.querySelectorAll("time[datetime]")) {
+    // A log has thousands of them, and they stay as they are.
+    for (const each of document.querySelectorAll('time[data-clock=""]')) {
+      each.textContent = clock(Date.parse(each.dateTime) / 1000);
+      each.dataset.clock = "told";
+    }
+    for (const each of document.querySelectorAll("time[datetime]:not([data-clock])")) {
       const at = Date.parse(each.dateTime) / 1000;
-      const text = "clock" in each.dataset ? clock(at) : relative(at, now);
+      const text = relative(at, now);
       if (each.textContent !== text) each.textContent = text;
-      if (!("clock" in each.dataset) && !each.dataset.local) {
+      if (!each.dataset.local) {
         each.dataset.local = "1";
         each.title = `${new Date(at * 1000).toLocaleString()} (${utc(at)})`;
       }
