@@ -45,9 +45,9 @@ def _joined(steps: Sequence[StepView], graph: Iterable[Mapping[str, Any]], outco
     nodes = []
     for node in graph:
         state: StepState = "hit" if node["hit"] else rest
-        words = [str(node[name]) for name in ("step", "kind", "name", "title")]
-        found = known.pop(words[0], None) or StepView(*words, state)
-        nodes.append(replace(found, needs=tuple(node["needs"]), title=found.title or words[3]))
+        id_, kind, name, title = (str(node[word]) for word in ("step", "kind", "name", "title"))
+        found = known.pop(id_, None) or StepView(id_, kind, name, title, state)
+        nodes.append(replace(found, needs=tuple(node["needs"]), title=found.title or title))
     return (*known.values(), *nodes)
 
 
