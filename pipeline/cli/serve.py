@@ -44,12 +44,21 @@ def command(shell: Shell, config: Path | None, port: int | None, check: bool) ->
         settings = replace(settings, port=port)
     check_certificate(settings.access)
     if check:
-        from pipeline.serve.settings import watched
-
-        for line in watched(settings):
-            shell.line(line)
+        tell(shell, settings)
         return
     serve(shell, settings)
+
+
+def tell(shell: Shell, settings: Settings) -> None:
+    """What would be watched. Raises UsageError for a path where nothing is: a server would wait for it to come."""
+    from pipeline.serve.addresses import absent
+    from pipeline.serve.settings import watched
+
+    for line in watched(settings):
+        shell.line(line)
+    for one in settings.repositories.values():
+        if found := absent(one.url, settings.path.parent):
+            raise UsageError(f"repository '{one.name}': {found[0]}", remedy=found[1])
 
 
 def read_settings(shell: Shell, config: Path | None) -> Settings:

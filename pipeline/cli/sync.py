@@ -78,7 +78,7 @@ def _one(shell: Shell, source: str, branch: str, folders: tuple[str, ...], usern
     from pipeline.serve import addresses
     from pipeline.serve.settings import Repository, Settings
 
-    if flaw := addresses.flaw(source, shell.cwd):
+    if flaw := addresses.flaw(source) or addresses.absent(source, shell.cwd):
         if addresses.is_path(source):
             there = "name the server's settings, or a repository's address or folder"
             raise UsageError(f"there is no file or folder {source}", remedy=there)

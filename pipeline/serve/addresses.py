@@ -53,16 +53,22 @@ def has_password(url: str) -> bool:
         return False
 
 
-def flaw(url: str, folder: Path) -> tuple[str, str] | None:
-    """What is wrong with an address, and what would be right."""
+def absent(url: str, folder: Path) -> tuple[str, str] | None:
+    """What there is to say of a path where no folder is: it may be one that is not mounted now."""
+    if not is_path(url) or (place := Path(normal(url, folder))).is_dir():
+        return None
+    return f"there is no folder {place}", "a path is seen from this file's folder"
+
+
+def flaw(url: str) -> tuple[str, str] | None:
+    """What is wrong with an address, whether or not anything is there, and what would be right."""
     kind = scheme(url)
     if not kind:
         return f"'{url.partition('://')[0]}' is no protocol that is spoken here", "https://, ssh:// or a path"
     if url.startswith("-") or "\n" in url:
         return "this is no address of a repository", "https://, ssh:// or a path"
     if kind == "path":
-        place = Path(normal(url, folder))
-        return None if place.is_dir() else (f"there is no folder {place}", "a path is seen from this file's folder")
+        return None
     try:
         host, path = host_and_path(url)
         name = urlsplit(f"//{host}").hostname or ""
@@ -83,4 +89,4 @@ def host_of(url: str, kind: HostKind = "") -> Host:
     return Host(*found) if found[0] else Host(kind)
 
 
-__all__ = ["flaw", "has_password", "host_and_path", "host_of", "is_path", "normal", "scheme"]
+__all__ = ["absent", "flaw", "has_password", "host_and_path", "host_of", "is_path", "normal", "scheme"]

@@ -37,7 +37,7 @@ def _repository(path: Path_, one: Mapping[str, Any], folder: Path, environ: Mapp
         yield Finding((*path, "poll"), f"'poll' is out of range: {one['poll']}", remedy)
     url = one.get("url")
     if isinstance(url, str) and url:
-        yield from _address((*path, "url"), reveal(url), one, folder)
+        yield from _address((*path, "url"), reveal(url), one)
     for kind, file in _mapping(one.get("signed")).items():
         yield from _there((*path, "signed", kind), file, folder)
     names = one.get("environment")
@@ -47,8 +47,8 @@ def _repository(path: Path_, one: Mapping[str, Any], folder: Path, environ: Mapp
             yield Finding((*path, "environment", index), f"the environment variable {name} is not set", remedy)
 
 
-def _address(path: Path_, url: str, one: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
-    if flaw := addresses.flaw(url, folder):
+def _address(path: Path_, url: str, one: Mapping[str, Any]) -> Iterator[Finding]:
+    if flaw := addresses.flaw(url):
         yield Finding(path, *flaw)
         return
     host = _mapping(one.get("host"))

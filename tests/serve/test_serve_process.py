@@ -136,3 +136,15 @@ def test_settings_are_checked_without_a_server(lab: Lab) -> None:
     assert not (lab.folder / "home").exists()
     ended = subprocess.run(command, env=lab.environ, capture_output=True, text=True, check=False, cwd=lab.folder.parent)
     assert ended.returncode == 2 and "there is no serve.yaml here" in ended.stderr
+
+
+def test_a_folder_that_is_not_mounted_keeps_no_other_repository_waiting(lab: Lab, start: Callable[[], Process]) -> None:
+    lab.config.write_text(lab.config.read_text().replace("{models:", "{away: {url: away}, models:"))
+    running = start()
+    wanted = {"repository away is gone: there is no repository at", "run models/manifests/one.yaml: done"}
+    while not all(any(text in line for line in running.lines) for text in wanted):
+        running.said("|".join(wanted))
+    command = [sys.executable, "-m", "pipeline", "serve", str(lab.config), "--check"]
+    ended = subprocess.run(command, env=lab.environ, capture_output=True, text=True, check=False, cwd=lab.folder)
+    assert ended.returncode == 2
+    assert f"repository 'away': there is no folder {lab.folder / 'away'}" in ended.stderr
