@@ -52,9 +52,12 @@ export function followLog() {
     toEnd();
   };
 
-  // Of a job that has ended nothing more comes.
+  // Of a job that has ended nothing more comes; its last lines may have come without an event, before the page listened.
+  let over = false;
   const settle = () => {
-    if (!document.querySelector("[data-ended]")) return;
+    if (over || !document.querySelector("[data-ended]")) return;
+    over = true;
+    get();
     if (button) button.hidden = true;
     const empty = box.querySelector(".log-empty");
     if (empty) empty.textContent = empty.dataset.none;
