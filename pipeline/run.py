@@ -52,6 +52,8 @@ def open_bench(
         bench.warn = lambda text: report(Warned(text))
         bench.follow = lambda text: report(Followed(text))
         bench.retried = lambda step, text, seconds, known: report(StepRetried(step, 0, seconds, text, known))
+    if store.database.mended:
+        bench.warn(store.database.mended)
     if not all(entry.address for entry in manifest.registries.values()):
         from pipeline.stages.workspaces import addressed
 

@@ -161,8 +161,9 @@ class Database:
         text = f"the store's database {self._path} failed: {error}"
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if _is_damage(error):
-            if self._mend:
-                self._set_aside()
+            if not self._mend:
+                return StoreError(text, remedy=_SET_ASIDE)
+            self._set_aside()
             return StoreError(text, remedy="run the build again: the file is set aside, and what it knew made anew")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreError(text, remedy="wait for the other run to end", transient=True)
@@ -192,10 +193,20 @@ class Database:
     def flaws(self) -> list[str]:
         """What SQLite finds wrong in the file; nothing when it is whole."""
         try:
-            rows = self.execute("PRAGMA integrity_check(3)")
-        except StoreError as error:
-            return [error.message]
+            with self._lock:
+                rows = self._connection.execute("PRAGMA integrity_check(3)").fetchall()
+        except sqlite3.Error as error:
+            return [str(error)]
         return [str(row[0]) for row in rows if row[0] != "ok"]
+
+    def renew(self) -> None:
+        """Sets the file aside and begins an empty one, unless another process has done so. Where it may not be moved,
+        it stays.
+        """
+        with self._lock:
+            self._connection.close()
+            self._set_aside()
+            self._reopened()
 
     def record(self, key: str) -> dict[str, Any] | None:
         """What a cache key made."""
@@ -258,6 +269,9 @@ class Database:
     def remember(self, key: str, value: Any) -> None:
         if not self.read_only:
             self.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", key, sealed(key, value))
+
+
+_SET_ASIDE = "run `pipeline store verify`: it sets the file aside, and the next run makes anew what it knew"
 
 
 def _read(inputs: str) -> dict[str, str]:

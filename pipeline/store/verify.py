@@ -63,27 +63,32 @@ def verify(
 
     `frames` tells of each packed package whether it is whole, `beside` are other folders of what was set aside,
     `in_use` tells whether a service runs from a layer's unpacked files (those stay). `told` gets the bytes read so far,
-    and of how many. What is damaged is removed, but for a `dry_run`. Safe beside runs, which take what is gone for a
-    miss.
+    and of how many. What is damaged is removed, but for a `dry_run`; a damaged database is set aside. Safe beside runs,
+    which take what is gone for a miss.
     """
     blobs = [path for folder in _listed(store.blobs.folder) for path in _listed(folder)]
     size = sum(_size(path) for path in blobs)
     bad = _bad_blobs(blobs, size, told, parallel or os.cpu_count() or 1)
-    names = _named(store)
+    flaws = store.database.flaws()
+    # Who needs what cannot be read from a file that is damaged.
+    names = {} if flaws else _named(store)
     found = [_blob(path, names) for path in bad]
-    found += _images(store, {one.name for one in found})
+    found += [] if flaws else _images(store, {one.name for one in found})
     listings = _listed(store.folder / "contents")
     found += [Damage("contents listing", path.name, "cannot be read", path) for path in listings if not _reads(path)]
     roots = [path for path in _listed(store.folder / "roots") if not path.name.startswith(".") and path.is_dir()]
     found += [damage for path in roots if (damage := _root(store, path))]
     packed = list(frames())
     found += [Damage("packed package", path.name, "has other bytes", path) for path, whole in packed if not whole]
-    found += [Damage("database", "store.db", fact) for fact in store.database.flaws()]
+    mended = store.database.mended
+    found += [Damage("database", "store.db", fact) for fact in ([mended] if mended else flaws)]
     left = [one for folder in (store.folder / FOLDER, *beside) for one in aside(folder)]
-    kept = () if dry_run else tuple(_removed(found, in_use))
+    # What this very call has set aside stays until the next.
+    left = [(path, size) for path, size in left if not (mended and path.name.startswith("store.db"))]
     for path, _ in () if dry_run else left:
         with contextlib.suppress(OSError):
             path.unlink()
+    kept = () if dry_run else (*_removed(found, in_use), *_renewed(store, flaws))
     return Verified(len(blobs), size, len(listings) + len(roots) + len(packed), tuple(found), kept, tuple(left))
 
 
@@ -205,6 +210,14 @@ def _removed(found: Sequence[Damage], in_use: Callable[[str], bool]) -> Iterator
                 one.path.unlink(missing_ok=True)
         except OSError as error:
             yield f"{one.kind} {short(one.name)}: {error.strerror or error}"
+
+
+def _renewed(store: Store, flaws: Sequence[str]) -> Iterator[str]:
+    """Sets a damaged database aside; an empty one begins."""
+    if flaws:
+        store.database.renew()
+        if store.database.flaws():
+            yield "database store.db: it cannot be moved away"
 
 
 def _listed(folder: Path) -> list[Path]:

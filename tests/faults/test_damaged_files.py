@@ -38,10 +38,11 @@ class Shop:
     def run(self, *args: str) -> tuple[int, str]:
         """Its exit code, and what was wrong; nothing may be taken for a bug."""
         out, err = io.StringIO(), io.StringIO()
-        code = run(args or ("run", str(self.lab.manifest)), environ=self.lab.environ, out=out, err=err)
-        self.said = out.getvalue() + err.getvalue()
-        # As at the end of a process: what is left open holds on to files that are to be damaged.
+        # As at the end of a process: what is left open holds on to files that were damaged, or are to be.
         gc.collect()
+        code = run(args or ("run", str(self.lab.manifest)), environ=self.lab.environ, out=out, err=err)
+        gc.collect()
+        self.said = out.getvalue() + err.getvalue()
         assert "Traceback" not in self.said and "bug:" not in self.said, self.said
         return code, err.getvalue()
 
@@ -65,6 +66,24 @@ def deleted(path: Path) -> None:
     path.unlink()
 
 
+PAGE = 4096
+"""Bytes in a page of SQLite's, unless it was told otherwise."""
+
+
+def page(number: int) -> Damage:
+    """Another kind of page than it is (SQLite's file format, section 1.6)."""
+
+    def change(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        # The first page begins with the header of the file, 100 bytes.
+        place = number * PAGE if number else 100
+        if place < len(data):
+            data[place] ^= 0xFF
+        path.write_bytes(data)
+
+    return change
+
+
 Damage = Callable[[Path], None]
 DAMAGES: list[Damage] = [flipped, truncated, deleted]
 
@@ -85,6 +104,14 @@ def shop(tmp_path: Path, own_registry: RealRegistry, monkeypatch: pytest.MonkeyP
 def test_a_run_survives_any_damaged_file(shop: Shop, figure: Figure) -> None:
     """Each file in one of the ways, by turns."""
     damaged(shop, list(zip(names(shop), itertools.cycle(DAMAGES), strict=False)), figure)
+
+
+def test_a_run_survives_any_damaged_page_of_the_database(shop: Shop, figure: Figure) -> None:
+    """Most of them no run reads."""
+    shop.run()
+    database = Path("store/store.db")
+    pages = (shop.lab.home / database).stat().st_size // PAGE
+    damaged(shop, [(database, page(number)) for number in range(pages)], figure)
 
 
 @pytest.mark.long

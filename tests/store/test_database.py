@@ -94,7 +94,7 @@ def test_threads_share_one_database(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_set_aside_by_who_makes_it_anew(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "store.db"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"store\.db failed: .*run the build again"):
+    with pytest.raises(StoreError, match=r"store\.db failed: .*run `pipeline store verify`"):
         Database(path)
     assert path.read_bytes() == content
     database = Database(path, mend=True)
@@ -117,7 +117,7 @@ def test_damage_inside_is_told_with_its_remedy_and_mended_by_the_next(tmp_path: 
     data = bytearray(path.read_bytes())
     data[8192:] = b"\xff" * (len(data) - 8192)
     path.write_bytes(data)
-    with pytest.raises(StoreError, match="run the build again"):
+    with pytest.raises(StoreError, match="run `pipeline store verify`"):
         Database(path).execute("SELECT * FROM memos")
     with pytest.raises(StoreError, match="set aside"):
         Database(path, mend=True).execute("SELECT * FROM memos")

@@ -109,3 +109,25 @@ def test_what_lies_behind_a_link_or_comes_twice_is_no_damage(store: Store) -> No
     (root / "lib").symlink_to("/usr/lib")
     (root / "twice").write_text("and last")
     assert verify(store).damage == ()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_damaged_database_is_set_aside_for_an_empty_one(store: Store, number: int) -> None:
+    folder = store.folder
+    for each in range(300):
+        store.database.remember(f"memo {each}", "x" * 200)
+    store.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = folder / "store.db"
+    data = bytearray(path.read_bytes())
+    # SQLite's file format, section 1.6: a page begins with its kind, the first one after the header of the file.
+    place = 4096 * number if number else 100
+    data[place] ^= 0xFF
+    path.write_bytes(data)
+    if number:
+        assert {one.kind for one in verify(Store(folder), dry_run=True).damage} == {"database"}
+        assert path.read_bytes() == data
+    done = verify(Store(folder, mend=True))
+    assert {one.kind for one in done.damage} == {"database"} and not done.kept
+    assert (folder / "damaged/store.db").read_bytes() == data
+    assert verify(Store(folder)).damage == ()
+    assert Store(folder).database.memo("memo 1") is None

@@ -34,7 +34,8 @@ def command(shell: Shell, dry_run: bool) -> int:
     from pipeline.stages.verify import verify
     from pipeline.store import Store
 
-    done = verify(shell.home, Store(shell.home.store), dry_run=dry_run, told=_progress(shell))
+    store = Store(shell.home.store, mend=not dry_run)
+    done = verify(shell.home, store, dry_run=dry_run, told=_progress(shell))
     seconds = shell.clock() - shell.started
     if shell.json:
         shell.value(_json(done, seconds, dry_run))
