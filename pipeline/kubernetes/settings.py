@@ -156,7 +156,7 @@ def _others() -> Schema:
                     "kind": {"enum": ["Deployment", "Service", "Ingress", "HorizontalPodAutoscaler"]},
                     "merge": {
                         "type": "object",
-                        "description": "The patch: lists of named things are merged by name, others replaced; null removes.",
+                        "description": "The patch: named lists are merged by name, others replaced; null removes.",
                     },
                 },
                 ("kind", "merge"),
