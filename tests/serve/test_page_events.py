@@ -149,3 +149,22 @@ def test_more_than_there_may_be_are_refused_and_closing_ends_all() -> None:
             hub.enter()
 
     run(story)
+
+
+def test_who_may_look_no_more_is_told_nothing_more() -> None:
+    async def story() -> None:
+        world, may = World(), [True]
+        hub = Hub(world.look, pause=0.001, beat=0.001)
+        hub.enter()
+        stream = hub.listen(None, counts=lambda: may[0])
+        await anext(stream)
+        await world.seen()
+        may.clear()
+        may.append(False)
+        world.state["job 7"] = "running"
+        # What was on its way before may still come.
+        assert not [line async for line in stream if "event" in line]
+        hub.enter()
+        hub.close()
+
+    run(story)

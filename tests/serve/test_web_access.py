@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from pipeline.manifest.model import Secret
 from pipeline.serve.settings import Access, Oidc, Proxy, Repository, Settings, Token
 from pipeline.serve.web.access import access_flaws, role_of
 from pipeline.serve.web.address import caller, is_loopback, neighbourhood
+from pipeline.serve.web.events import Hub
 from pipeline.serve.web.sessions import LASTS, seal, session_key, unseal
 
 OIDC = Oidc("https://id.example.com", "pipeline", Secret("s3cret-of-the-client"), act=("ops",), look=("*",))
@@ -337,3 +341,28 @@ def test_cookies_of_others_keep_nobody_out(tmp_path: Path, other: str) -> None:
     for header in (f"{other}; pipeline={cookie}", f"pipeline={cookie}; {other}"):
         sent = {"Cookie": header.encode("latin-1")}
         assert web.at().get("/api/v1/me", headers=sent).status_code == 200  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", ["sign-out", "time"])
+def test_what_a_page_listens_to_ends_with_its_session(tmp_path: Path, end: str) -> None:
+    web = Web(tmp_path)
+    listens = threading.Event()
+
+    def look() -> Mapping[str, int]:
+        listens.set()
+        return {}
+
+    web.app.state.hub = Hub(look, pause=0.001, beat=0.01)
+    given = session(web.client)
+    other = web.at()
+    other.cookies.update(dict(web.client.cookies))
+    with ThreadPoolExecutor() as pool:
+        heard = pool.submit(other.get, "/events")
+        assert listens.wait(30)
+        if end == "time":
+            web.time += LASTS + 1
+        else:
+            assert web.client.post("/sign-out", headers=given).status_code == 303
+        # The client of tests gets an answer when it is whole.
+        assert heard.result(30).status_code == 200
+    assert other.get("/events").status_code == 401

@@ -23,7 +23,7 @@ from pipeline.serve.web.problems import Refused
 router = APIRouter(include_in_schema=False)
 CLIENTS = 100
 """Pages that may listen at a time; others ask again and again instead."""
-_LOOK, _BEAT = 0.5, 15.0
+_LOOK, _BEAT = 0.5, 5.0
 _KEPT = 500
 
 State = Mapping[str, Any]
@@ -34,8 +34,10 @@ class Hub:
     it, or is told to fetch all.
     """
 
-    def __init__(self, look: Callable[[], State], clients: int = CLIENTS, pause: float = _LOOK) -> None:
-        self._look, self._most, self._pause = look, clients, pause
+    def __init__(
+        self, look: Callable[[], State], clients: int = CLIENTS, pause: float = _LOOK, beat: float = _BEAT
+    ) -> None:
+        self._look, self._most, self._pause, self._beat = look, clients, pause, beat
         self._clients = 0
         self._state: State | None = None
         self._events: deque[tuple[int, str, Any]] = deque(maxlen=_KEPT)
@@ -86,9 +88,12 @@ class Hub:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def listen(self, last: int | None, page: str = "") -> AsyncIterator[str]:
+    async def listen(
+        self, last: int | None, page: str = "", counts: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[str]:
         """What happens from now on, or from after event `last`, as the lines of a stream. `page` is how things were
-        (`stamp`) when the page was made: it is told to fetch all where they are otherwise by now.
+        (`stamp`) when the page was made: it is told to fetch all where they are otherwise by now. It ends when who
+        listens `counts` no more, which is asked with each beat and before anything is told.
         """
         try:
             seen = self._number if last is None else last
@@ -97,13 +102,13 @@ class Hub:
             if stale or (last is not None and not self._has(last)):
                 seen = self._number
                 yield _event(seen, "all", {})
-            while not self.closed:
+            while await run_in_threadpool(counts) and not self.closed:
                 news = self._news
                 for number, kind, data in [one for one in self._events if one[0] > seen]:
                     seen = number
                     yield _event(number, kind, data)
                 try:
-                    await asyncio.wait_for(news.wait(), _BEAT)
+                    await asyncio.wait_for(news.wait(), self._beat)
                 except TimeoutError:
                     yield ": still here\n\n"
         finally:
@@ -130,7 +135,7 @@ async def events(request: Request) -> Response:
     hub.enter()
     given = request.headers.get("last-event-id", "")
     last = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else None
-    stream = hub.listen(last, request.query_params.get("page", ""))
+    stream = hub.listen(last, request.query_params.get("page", ""), request.state.counts)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 

@@ -5,6 +5,8 @@ The default is no: a path that is not named here as open needs somebody who may 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.responses import Response
 
+from pipeline.errors import StoreError
 from pipeline.serve.hosts.hooks import LARGEST
 from pipeline.serve.settings import Settings
 from pipeline.serve.web.access import NOBODY, Person, bearer, by_proxy, by_token, hosts, is_host, is_open
@@ -74,7 +77,8 @@ class Guard:
         hook = path.startswith("/hooks/")
         # Hosts sign webhooks, one of them by the header that otherwise has a token.
         person = NOBODY if hook else self._person(headers, who)
-        scope.setdefault("state", {}).update(person=person, caller=who, guard=self)
+        counts = functools.partial(self._counts, person, headers, who)
+        scope.setdefault("state", {}).update(person=person, caller=who, guard=self, counts=counts)
         self._check_role(path, method, person, scope, headers)
         party = f"{person.by}:{person.name}" if person.role else neighbourhood(who.address)
         if not hook and not path.startswith("/static/") and (wait := self._calls.take(party)):
@@ -118,12 +122,26 @@ class Guard:
                 return Person(token.name, token.role, "token")
             self.tries.take(near)
             raise Refused(401, "no such token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        for cookie in _cookies(headers.get("cookie", ""), cookie_name(who.secure))[:_COOKIES]:
-            if found := self._sessions.person(cookie, self._parts.now()):
-                return found
+        if found := self._by_session(headers, who):
+            return found
         if proxied := by_proxy(who, headers, access):
             return proxied
         return Person("somebody", "act", "open", "open") if is_open(access) else NOBODY
+
+    def _by_session(self, headers: dict[str, str], who: Caller) -> Person | None:
+        cookies = _cookies(headers.get("cookie", ""), cookie_name(who.secure))[:_COOKIES]
+        found = (self._sessions.person(cookie, self._parts.now()) for cookie in cookies)
+        return next((person for person in found if person), None)
+
+    def _counts(self, person: Person, headers: dict[str, str], who: Caller) -> bool:
+        """Whether somebody who was let in still would be: an answer that goes on may outlive the session. What the
+        settings or the request itself say stays as it is.
+        """
+        if person.by != "session":
+            return True
+        with contextlib.suppress(StoreError):
+            return self._by_session(headers, who) == person
+        return False
 
     def _check_role(
         self, path: str, method: str, person: Person, scope: MutableMapping[str, Any], headers: dict[str, str]
