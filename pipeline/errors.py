@@ -153,6 +153,20 @@ class OutOfReach(PipelineError):
     """Seconds that the other side asked to wait before the next try."""
     silent: bool = False
     """Whether an answer was waited for in vain: each further try takes as long."""
+    lasting: bool = False
+    """Whether it stays so until somebody changes a setting or a right: nothing heals by waiting."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        place: Location | None = None,
+        transient: bool = False,
+        lasting: bool = False,
+    ) -> None:
+        super().__init__(message, remedy=remedy, place=place, transient=transient)
+        self.lasting = lasting or type(self).lasting
 
 
 class RolloutError(PipelineError):

@@ -23,7 +23,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "docker": ("engine/sdk.py",),
     "requests": ("engine/sdk.py",),
     "urllib3": ("engine/sdk.py", "kubernetes/client.py"),
-    "kubernetes": ("kubernetes/client.py",),
+    "kubernetes": ("kubernetes/client.py", "kubernetes/login.py"),
     "tenacity": ("retry.py",),
     "click": ("cli/",),
     "rich": ("reporters/live.py",),

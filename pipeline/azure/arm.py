@@ -130,13 +130,13 @@ def refusal(error: Any, what: str, who: str) -> OutOfReach | ResolveError:
         found.retry_after = _wait(error.response.headers)
         return found
     if "quota" in f"{code} {says}".lower():
-        return OutOfReach(fact, remedy="ask for a higher quota, or free some")
+        return OutOfReach(fact, remedy="ask for a higher quota, or free some", lasting=True)
     if code in _KEPT_FROM:
-        return OutOfReach(fact, remedy=_KEPT_FROM[code])
+        return OutOfReach(fact, remedy=_KEPT_FROM[code], lasting=True)
     if status == 403:
-        return OutOfReach(f"{fact}, for {who}", remedy="ask for the role that allows it")
+        return OutOfReach(f"{fact}, for {who}", remedy="ask for the role that allows it", lasting=True)
     if "sku" in f"{code} {says}".lower() or "tier" in says.lower():
-        return OutOfReach(fact, remedy="take a higher SKU, or one that is there")
+        return OutOfReach(fact, remedy="take a higher SKU, or one that is there", lasting=True)
     if status == 409 and not _FINAL.search(code):
         # Another operation on the same resource: it ends.
         return OutOfReach(fact, remedy="try again when it has ended", transient=True)

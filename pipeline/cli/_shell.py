@@ -132,6 +132,10 @@ def error_json(error: PipelineError) -> dict[str, Any]:
         "place": _place(error.place),
         "exit_code": error.exit_code,
     }
+    if getattr(error, "lasting", False):
+        value["lasting"] = True
+    elif error.transient:
+        value["transient"] = True
     if log := getattr(error, "log", ()):
         value["log"] = list(log)
     if isinstance(error, ManifestError):

@@ -72,14 +72,16 @@ def find(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path(
     raise _silent(named or refused)
 
 
-def why_none(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path("/")) -> OutOfReach:
-    """The error for work that needs an engine where there is none: what was tried, and the remedy."""
+def why_none(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path("/")) -> OutOfReach | UsageError:
+    """The error for work that needs an engine where there is none: what was tried, and the remedy. A manifest that
+    wants none, and has work for one, is wrong; an engine that does not answer may do so later.
+    """
     if choice == "none":
         remedy = "set `engine: auto` under `build`, or use kinds that are assembled"
-        return OutOfReach("commands need a container engine, and the manifest says `engine: none`", remedy=remedy)
+        return UsageError("commands need a container engine, and the manifest says `engine: none`", remedy=remedy)
     if choice == "acr":
         remedy = "put the commands into a `dockerfile` base, or set `engine: auto` where there is Docker or Podman"
-        return OutOfReach(
+        return UsageError(
             "the manifest says `engine: acr`, which builds Dockerfiles and runs nothing else", remedy=remedy
         )
     refused = []
@@ -140,8 +142,9 @@ def _silent(refused: list[tuple[Candidate, str]]) -> OutOfReach:
     """What was tried, and how to get an engine."""
     tried = "; ".join(f"{one.named_by} {one.address}: {why}" for one, why in refused)
     remedy = _INSTALL
-    if any("permission denied" in why for _, why in refused):
+    denied = any("permission denied" in why for _, why in refused)
+    if denied:
         remedy = "run as root, or add yourself to the group docker ('sudo usermod -aG docker $USER') and log in again"
     elif any("'s socket" not in one.named_by for one, _ in refused):
         remedy = "start it, or correct what names it"
-    return OutOfReach(f"no container engine is in reach ({tried})", remedy=remedy, transient=False)
+    return OutOfReach(f"no container engine is in reach ({tried})", remedy=remedy, lasting=denied)

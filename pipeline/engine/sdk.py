@@ -88,7 +88,7 @@ def answering(address: str, doing: str = "the engine refuses") -> Iterator[None]
         remedy = "join the group docker, or run as root" if refused else "see that its service runs"
         limit.check()
         message = f"the container engine at {address} does not answer: {innermost(error)}"
-        raise OutOfReach(message, remedy=remedy, transient=not refused) from error
+        raise OutOfReach(message, remedy=remedy, transient=not refused, lasting=refused) from error
 
 
 def or_none(call: Callable[[], T]) -> T | None:

@@ -48,7 +48,7 @@ def parsed(url: str) -> tuple[Address, str]:
     except ValueError:
         parts, port, host = None, None, ""
     if parts is None or parts.scheme not in _PORTS or not host or not all(c.isalnum() or c in "-._:%" for c in host):
-        raise OutOfReach(f"{_safely(url)} is no address", remedy="check the host's name and port")
+        raise OutOfReach(f"{_safely(url)} is no address", remedy="check the host's name and port", lasting=True)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Address(parts.scheme, host, port or _PORTS[parts.scheme]), quote(target, safe=_TARGET_SAFE)
 
@@ -93,7 +93,7 @@ def proxy_for(environ: Mapping[str, str], to: Address) -> Proxy | None:
         parts, host, port = urlsplit(""), None, None
     if parts.scheme != "http" or not host:
         fact = f"the proxy for {to} is to be reached by {parts.scheme or 'nothing known'}"
-        raise OutOfReach(fact, remedy=f"give it as http://HOST:PORT, or name {to.host} in no_proxy")
+        raise OutOfReach(fact, remedy=f"give it as http://HOST:PORT, or name {to.host} in no_proxy", lasting=True)
     login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else ""
     return Proxy(host, port or 80, login)
 

@@ -88,7 +88,7 @@ class Http:
             return head(method, target, {"Host": to.netloc, **own, **headers})
         except Unwritable:
             fact, remedy = f"the request to {to} cannot be written", "check the credentials for control codes"
-            raise OutOfReach(fact, remedy=remedy) from None
+            raise OutOfReach(fact, remedy=remedy, lasting=True) from None
 
     def _exchange(
         self, to: Address, proxy: Proxy | None, method: str, start: bytes, body: Body
@@ -193,4 +193,5 @@ def _tunnel(sock: socket.socket, to: Address, proxy: Proxy, patience: float) -> 
         remedy = (
             "it wants a name and a password" if status == 407 else "ask whoever runs it, or name the host in no_proxy"
         )
-        raise OutOfReach(f"the proxy {proxy.host}:{proxy.port} leads to no {to.host} ({status})", remedy=remedy)
+        fact = f"the proxy {proxy.host}:{proxy.port} leads to no {to.host} ({status})"
+        raise OutOfReach(fact, remedy=remedy, lasting=status < 500)

@@ -22,10 +22,10 @@ def failure(error: Exception, where: object) -> OutOfReach:
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         reason = reason.partition("CERTIFICATE_VERIFY_FAILED] ")[2].partition(" (_ssl")[0]
         remedy = "name the file of its certificate authority, or set SSL_CERT_FILE"
-        return OutOfReach(f"{where} is not trusted: {reason}", remedy=remedy)
+        return OutOfReach(f"{where} is not trusted: {reason}", remedy=remedy, lasting=True)
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
         remedy = "write http:// before its address if that is meant"
-        return NoTLS(f"{where} does not speak TLS", remedy=remedy)
+        return NoTLS(f"{where} does not speak TLS", remedy=remedy, lasting=True)
     if isinstance(error, TimeoutError):
         reason = "no answer in time"
     remedy = "check the address, the network and the proxy settings"
@@ -50,4 +50,5 @@ def certificates(environ: Mapping[str, str], ca_file: Path | None = None) -> ssl
         return context
     except OSError as error:
         reason = error.strerror or "it holds no certificate in PEM form"
-        raise OutOfReach(f"cannot read {wanted}: {reason}", remedy="check the file of certificates") from None
+        remedy = "check the file of certificates"
+        raise OutOfReach(f"cannot read {wanted}: {reason}", remedy=remedy, lasting=True) from None

@@ -46,10 +46,12 @@ def explain(error: dict[str, Any], specs: Sequence[str], subdir: str) -> Pipelin
             remedy="put them in the channel's address by ${env:NAME}, or in ~/.netrc",
         )
     if _NETWORK.search(text):
+        distrusted = re.search(r"[Cc]ertificate", text) is not None
         return OutOfReach(
             f"{where} does not answer: {_last(text)}",
             remedy="check the network, the proxy and the certificates, or set channel_alias in ~/.condarc to a mirror",
-            transient=not re.search(r"[Cc]ertificate", text),
+            transient=not distrusted,
+            lasting=distrusted,
         )
     if kind in ("InstallerError", "LinkError", "IoError", "OSError", "ExtractError", "TransactionError"):
         return _not_linked(text, where)

@@ -177,9 +177,8 @@ def _check_status(status: int, url: str) -> None:
             f"{shown(url)} is not there ({status})", remedy="check the suite, the mirror and the architecture"
         )
     if status in (401, 403, 407):
-        raise OutOfReach(
-            f"{shown(url)} is not allowed ({status})", remedy="put credentials into .netrc or apt's auth.conf"
-        )
+        remedy = "put credentials into .netrc or apt's auth.conf"
+        raise OutOfReach(f"{shown(url)} is not allowed ({status})", remedy=remedy, lasting=True)
     if status >= 500 or status in (408, 429):
         raise OutOfReach(f"{shown(url)} answers {status}", remedy="try again later", transient=True)
     if status != 200:

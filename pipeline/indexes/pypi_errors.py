@@ -37,10 +37,12 @@ def explain(said: str, python: str, platform: str) -> PipelineError:
             remedy="put them in the index's address by ${env:NAME}, or in ~/.netrc",
         )
     if "not found in the cache" in text or "network was disabled" in text or _NETWORK.search(text):
+        settled = re.search(r"network was disabled|[Cc]ertificate", text) is not None
         return OutOfReach(
             f"{host} does not answer: {_last(text)}",
             remedy="check the network, the proxy and the certificates, or set index to one that is in reach",
-            transient=not re.search(r"network was disabled|[Cc]ertificate", text),
+            transient=not settled,
+            lasting=settled,
         )
     if "No solution found" in text:
         reason = re.sub(r"^.*?Because ", "", re.sub(r",? we can conclude that your requirements are.*$", "", text))

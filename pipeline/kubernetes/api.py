@@ -140,6 +140,10 @@ class Forbidden(UsageError):
     """A right that is missing, or a quota that is used up."""
 
 
+class Unauthorized(UsageError):
+    """Credentials that the cluster does not accept, or none."""
+
+
 class Gone(UsageError):
     """The namespace, or what was asked for, is not there."""
 
@@ -147,22 +151,23 @@ class Gone(UsageError):
 _RIGHT = re.compile(
     r'User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?'
 )
+_NOBODY = "system:anonymous"
+_LOG_IN = "the token may have expired: log in to the cluster again"
 _CONFLICT = re.compile(r'conflict with "([^"]*)"')
 
 
-def refusal(status: int, value: Mapping[str, Any], what: str, namespace: str) -> PipelineError:
+def refusal(status: int, value: Mapping[str, Any], what: str, namespace: str, who: str = "this user") -> PipelineError:
     """The error for an answer of the API that is none of 200 to 299: `value` is its Status object
-    (API conventions, "Response Status Kind"), `what` was asked for.
+    (API conventions, "Response Status Kind"), `what` was asked for, `who` asked.
     """
     message = str(value.get("message") or f"the API server answers with {status}").strip()
     details = value.get("details") or {}
     if status == 401:
-        return UsageError(
-            f"the cluster does not accept the credentials for {what}: {message}",
-            remedy="the token may have expired: log in to the cluster again",
+        return Unauthorized(
+            f"the cluster does not accept the credentials of {who} for {what}: {message}", remedy=_LOG_IN
         )
     if status == 403:
-        return _forbidden(message, what)
+        return _forbidden(message, what, who)
     if status == 404 and details.get("kind") == "namespaces":
         return Gone(
             f"there is no namespace '{namespace}' in the cluster", remedy=f"kubectl create namespace {namespace}"
@@ -177,9 +182,11 @@ def refusal(status: int, value: Mapping[str, Any], what: str, namespace: str) ->
     return UsageError(f"the cluster does not take {what}: {message}", remedy="see the target's settings and `patches`")
 
 
-def _forbidden(message: str, what: str) -> PipelineError:
+def _forbidden(message: str, what: str, who: str) -> PipelineError:
     if found := _RIGHT.search(message):
         user, verb, resource, group, namespace = found.groups()
+        if user == _NOBODY:
+            return Unauthorized(f"the cluster gets no credentials of {who} for {what}", remedy=_LOG_IN)
         name = f"{resource}.{group}" if group else resource
         where = f" in the namespace {namespace}" if namespace else ""
         grant = f"kubectl create role pipeline --verb={verb} --resource={name}" + (

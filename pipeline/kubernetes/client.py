@@ -1,17 +1,17 @@
-"""A real cluster, by the official client; the only module that imports `kubernetes`."""
+"""A real cluster, by the official client."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from pipeline.errors import OutOfReach, UsageError
-from pipeline.kubernetes.api import MANAGER, Object, Resource, Right, refusal, resource_of
+from pipeline.errors import OutOfReach, PipelineError, UsageError
+from pipeline.kubernetes.api import MANAGER, Object, Resource, Right, Unauthorized, refusal, resource_of
+from pipeline.kubernetes.login import Login, log_in
 from pipeline.kubernetes.rights import not_granted
 from pipeline.manifest.model import Secret
 from pipeline.targets.remote import Answer
@@ -20,14 +20,19 @@ _CONNECT, _READ = 5.0, 30.0
 _FOLLOW = 24 * 3600.0
 _CONNECTION = re.compile(r"^\w+\(host=[^)]*\): ")
 """How the library begins its reasons; the address is told already."""
-_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class KubernetesCluster:
-    """`pipeline.kubernetes.api.Cluster` over HTTPS. `address` is the API server's."""
+    """`pipeline.kubernetes.api.Cluster` over HTTPS. `address` is the API server's.
 
-    def __init__(self, api: Any, namespace: str) -> None:
-        self._api = api
+    When it does not accept `who` any more, `again` logs in once more for each request: tokens expire within a rollout.
+    """
+
+    def __init__(
+        self, api: Any, namespace: str, who: str = "this user", again: Callable[[], Login] | None = None
+    ) -> None:
+        self._api, self._again, self._who = api, again, who
+        self._why_not = ""
         self.namespace = namespace
         self.address: str = api.configuration.host
 
@@ -103,24 +108,31 @@ class KubernetesCluster:
                 # A container that has not begun, or none before this one, has no log.
                 return
             if response.status >= 300:
-                raise refusal(response.status, _status(response.read()), f"the log of pod {pod}", self.namespace)
+                raise self._refused(response.status, _status(response.read()), f"the log of pod {pod}")
             yield from _lines(response)
 
     def call(
         self, service: str, port: int, path: str, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> Answer:
         """Through the API server's service proxy, which gives a 503 of its own where it reaches no pod."""
+        from urllib3.exceptions import ReadTimeoutError
+
         url = f"{self._path(resource_of('Service'), f'http:{service}:{port}')}/proxy{path}"
-        try:
-            with self._answering():
-                # The library makes JSON of bodies itself.
-                response = self._send("POST", url, [], json.loads(body), "application/json", timeout, headers)
-                answer = Answer(response.status, response.read())
-        except OutOfReach as error:
-            raise ConnectionError(error.message) from error
-        if answer.status in (403, 500, 502, 503, 504) and (told := _of_server(answer.body)):
+        # The library makes JSON of bodies itself.
+        value = json.loads(body)
+        send = partial(self._sent, "POST", url, [], value, "application/json", timeout, headers)
+        with self._answering():
+            try:
+                answer = _answer(send())
+                if answer.status == 401 and _of_server(answer.body) and self._logged_in_again():
+                    answer = _answer(send())
+            except ReadTimeoutError:
+                raise ConnectionError(f"none came within {timeout:g} s") from None
+        if answer.status in (401, 403, 500, 502, 503, 504) and (told := _of_server(answer.body)):
             # The API server's own word, not the service's.
-            refused = refusal(answer.status, told, f"a request to the service {service}", self.namespace)
+            refused = self._refused(answer.status, told, f"a request to the service {service}")
+            if isinstance(refused, Unauthorized):
+                raise refused
             raise ConnectionError(str(refused) if answer.status == 403 else refused.message)
         return answer
 
@@ -129,8 +141,26 @@ class KubernetesCluster:
 
     def _object(self, status: int, value: Object, what: str) -> Object:
         if not 200 <= status < 300:
-            raise refusal(status, value, what, self.namespace)
+            raise self._refused(status, value, what)
         return value
+
+    def _refused(self, status: int, value: Object, what: str) -> PipelineError:
+        return refusal(status, value, what, self.namespace, self._who + self._why_not)
+
+    def _logged_in_again(self) -> bool:
+        """With what is there by now: a kubeconfig that was written anew, or a program or Azure that gives a new token.
+
+        What is another cluster by now is not taken.
+        """
+        try:
+            found = self._again() if self._again else None
+        except (UsageError, OutOfReach) as error:
+            self._why_not = f", and new ones cannot be had ({error})"
+            return False
+        if found is None or found.api.configuration.host != self.address:
+            return False
+        self._api, self._why_not = found.api, ""
+        return True
 
     def _ask(
         self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None, content: str = ""
@@ -141,6 +171,20 @@ class KubernetesCluster:
         return response.status, _status(data)
 
     def _send(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        body: Any = None,
+        content: str = "",
+        timeout: float = _READ,
+    ) -> Any:
+        response = self._sent(method, path, query, body, content, timeout)
+        if response.status == 401 and self._logged_in_again():
+            return self._sent(method, path, query, body, content, timeout)
+        return response
+
+    def _sent(
         self,
         method: str,
         path: str,
@@ -173,7 +217,7 @@ class KubernetesCluster:
 def _unreachable(address: str, reason: str) -> OutOfReach:
     if "certificate" in reason.lower():
         remedy = "check the cluster's certificate-authority in the kubeconfig"
-        return OutOfReach(f"the API server {address} is not trusted: {reason}", remedy=remedy)
+        return OutOfReach(f"the API server {address} is not trusted: {reason}", remedy=remedy, lasting=True)
     remedy = "check the network, and the context's server in the kubeconfig"
     return OutOfReach(f"the API server {address} does not answer: {reason}", remedy=remedy, transient=True)
 
@@ -185,6 +229,10 @@ def _status(data: bytes) -> Object:
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {"message": data.decode(errors="replace")[:300]}
+
+
+def _answer(response: Any) -> Answer:
+    return Answer(response.status, response.read())
 
 
 def _of_server(body: bytes) -> Object:
@@ -207,83 +255,15 @@ def connect(
     *,
     context: str = "",
     namespace: str = "",
-    config: str | Secret = "",
+    config: str | Callable[[], Secret] = "",
     token: Callable[[], Secret] | None = None,
 ) -> KubernetesCluster:
-    """A namespace of a cluster: by a kubeconfig file (or its text, a Secret), else KUBECONFIG, ~/.kube/config, or from
-    within a pod. `token` signs in where the text names a program for that. UsageError for what none of them has.
-    """
-    try:
-        from kubernetes import client
-    except ImportError:
-        raise UsageError(
-            "the kubernetes target needs the official client", remedy="pip install 'pipeline-images[kubernetes]'"
-        ) from None
+    """A namespace of a cluster, by what `log_in` finds; once that is not accepted any more, by what is there then."""
     import urllib3
 
     # Whoever writes insecure-skip-tls-verify knows.
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    settings = client.Configuration()
-    settings.retries = False
-    found = ""
-    if isinstance(config, Secret):
-        found = _from_text(config, token, settings)
-    elif config or not _within(environ):
-        found = _from_file(str(config) or _default(environ), context, settings)
-    else:
-        from kubernetes.config import load_incluster_config
-
-        load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-        with suppress(OSError):
-            found = (_IN_CLUSTER / "namespace").read_text().strip()
-    return KubernetesCluster(client.ApiClient(settings), namespace or found or "default")
-
-
-def _default(environ: Mapping[str, str]) -> str:
-    return environ.get("KUBECONFIG") or str(Path(environ.get("HOME") or Path.home()) / ".kube/config")
-
-
-def _within(environ: Mapping[str, str]) -> bool:
-    """Whether this runs in a pod, and no file says otherwise."""
-    files = _default(environ).split(":")
-    return bool(environ.get("KUBERNETES_SERVICE_HOST")) and not any(Path(file).is_file() for file in files)
-
-
-def _from_file(file: str, context: str, settings: Any) -> str:
-    from kubernetes.config import ConfigException, list_kube_config_contexts, load_kube_config
-
-    if not any(Path(one).is_file() for one in file.split(":")):
-        remedy = "set KUBECONFIG, or `kubeconfig` in the target"
-        raise UsageError(f"there is no kubeconfig: {file} is not there", remedy=remedy)
-    try:
-        contexts, current = list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
-        _known(context, [one["name"] for one in contexts], file)
-        load_kube_config(file, context or None, settings, persist_config=False)  # type: ignore[no-untyped-call]
-    except ConfigException as error:
-        raise UsageError(f"the kubeconfig {file} cannot be used: {error}") from None
-    chosen = next((one for one in contexts if one["name"] == context), current)
-    return str((chosen.get("context") or {}).get("namespace") or "")
-
-
-def _from_text(config: Secret, token: Callable[[], Secret] | None, settings: Any) -> str:
-    """A kubeconfig whose user is to be asked of a program signs in by `token` instead, where there is one."""
-    from kubernetes.config import ConfigException, load_kube_config_from_dict
-    from kubernetes.config.kube_config import KubeConfigMerger
-
-    try:
-        value = KubeConfigMerger(io.StringIO(config.reveal())).config  # type: ignore[no-untyped-call]
-        for entry in value.get("users") or () if token else ():
-            # The program (kubelogin) need not be installed.
-            if (entry.get("user") or {}).pop("exec", None) and token:
-                entry["user"]["token"] = token().reveal()
-        load_kube_config_from_dict(value, None, settings, persist_config=False)  # type: ignore[no-untyped-call]
-    except ConfigException as error:
-        raise UsageError(f"the cluster's kubeconfig cannot be used: {error}") from None
-    return ""
-
-
-def _known(context: str, names: list[str], file: str) -> None:
-    if context and context not in names:
-        from pipeline.manifest.words import suggestion
-
-        raise UsageError(f"there is no context '{context}' in {file}", remedy=suggestion(context, names, "there are"))
+    first = log_in(environ, context=context, config=config, token=token)
+    # Somebody may choose another current context meanwhile.
+    again = partial(log_in, environ, context=first.context, config=config, token=token)
+    return KubernetesCluster(first.api, namespace or first.namespace or "default", first.who, again)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pipeline.kubernetes.api import Cluster
@@ -18,9 +19,8 @@ def cluster_of(spec: Mapping[str, Any], surroundings: Surroundings) -> Cluster:
         from pipeline.azure.aks import arm_of, kubeconfig, token
 
         arm = arm_of(aks["subscription"], environ)
-        config = kubeconfig(
-            arm, aks["subscription"], aks["resource_group"], aks["cluster"], admin=aks.get("admin", False)
-        )
+        names, admin = (aks["subscription"], aks["resource_group"], aks["cluster"]), aks.get("admin", False)
+        config = partial(kubeconfig, arm, *names, admin=admin)
         return connect(environ, namespace=namespace, config=config, token=lambda: token(arm))
     file = spec.get("kubeconfig", "")
     if file.startswith("~/"):

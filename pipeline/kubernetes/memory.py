@@ -24,8 +24,9 @@ _Owners = dict[tuple[str, str], set[Path]]
 class MemoryCluster:
     """`pipeline.kubernetes.api.Cluster` of one namespace. `answers` stands for all services; `events` are told.
 
-    `away` makes every request fail; `refuses(verb, kind)` gives the message of a right that is missing. `kubernetes` is
-    its version, `image_volumes` whether that gate is on, `exists` whether the namespace does.
+    `away` makes every request fail, `expired` has credentials refused; `refuses(verb, kind)` gives the message of a
+    right that is missing. `kubernetes` is its version, `image_volumes` whether that gate is on, `exists` whether the
+    namespace does.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class MemoryCluster:
     ) -> None:
         self.namespace, self.address = namespace, "https://memory.invalid"
         self.behaves, self.answers, self.refuses = behaves, answers, refuses
-        self.away = False
+        self.away = self.expired = False
         self.kubernetes, self.image_volumes, self.exists = (1, 35), True, True
         self.events: list[Object] = []
         self.written: dict[str, list[str]] = {}
@@ -217,7 +218,9 @@ class MemoryCluster:
         headers: Mapping[str, str],  # noqa: ARG002
         timeout: float,  # noqa: ARG002
     ) -> Answer:
-        if self.away or ("Service", service) not in self._objects:
+        if self.away or self.expired:
+            self._ask("create", "services/proxy")
+        if ("Service", service) not in self._objects:
             raise ConnectionError(f"no endpoints available for service {service}")
         if message := self.refuses("create", "services/proxy"):
             raise ConnectionError(str(refusal(403, {"message": message}, f"the service {service}", self.namespace)))
@@ -228,6 +231,8 @@ class MemoryCluster:
     def _ask(self, verb: str, kind: str) -> None:
         if self.away:
             raise OutOfReach("the API server does not answer: connection refused", transient=True)
+        if self.expired:
+            raise refusal(401, {"message": "Unauthorized"}, f"a {kind}", self.namespace, "user ci")
         if message := self.refuses(verb, kind):
             raise refusal(403, {"message": message}, f"a {kind}", self.namespace)
 

@@ -49,8 +49,14 @@ class KubernetesTarget(RemoteTarget):
 
     def observe(self) -> Observation:
         try:
+            return self.look()
+        except UsageError as error:
+            return Observation("unknown", detail=str(error))
+
+    def look(self) -> Observation:
+        try:
             return self._observed()
-        except (OutOfReach, UsageError) as error:
+        except OutOfReach as error:
             return Observation("unknown", detail=str(error))
 
     def _observed(self) -> Observation:

@@ -81,6 +81,7 @@ class Authentication:
             raise OutOfReach(
                 f"{self._registry} sends its users for tokens to {_where(realm)}",
                 remedy="credentials go to https addresses only: mend the registry's token settings",
+                lasting=True,
             )
         with self._lock:
             self._challenge = challenge

@@ -227,13 +227,13 @@ class RegistryClient:
             url = urlsplit(urljoin(base, location))
         except ValueError:
             fact = f"{self.registry} leads to an address that is none"
-            raise OutOfReach(fact, remedy="check the registry's settings") from None
+            raise OutOfReach(fact, remedy="check the registry's settings", lasting=True) from None
         ours = urlsplit(self._origin)
         if url.netloc == ours.netloc:
             url = url._replace(scheme=ours.scheme)
         if urlsplit(base).scheme == "https" and url.scheme != "https":
             fact = f"{self.registry} leads to {shown(url.geturl())}, which is not encrypted"
-            raise OutOfReach(fact, remedy="check the registry's settings")
+            raise OutOfReach(fact, remedy="check the registry's settings", lasting=True)
         return url.geturl()
 
     @contextmanager

@@ -217,6 +217,7 @@ def _run(helper: str, action: str, data: str, environ: Mapping[str, str]) -> str
         raise OutOfReach(
             f"docker-credential-{helper}, which Docker's config names, is not installed",
             remedy="install it, or take credsStore and credHelpers out of the config",
+            lasting=True,
         )
     try:
         done = subprocess.run(

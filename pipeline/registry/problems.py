@@ -24,10 +24,13 @@ class NotFound(ResolveError):
 class Unauthorized(OutOfReach):
     """The registry does not accept the credentials, or wants some and has been given none."""
 
+    lasting = True
+
 
 class Denied(OutOfReach):
     """The credentials are good, but not for this; `action` is the right that is missing, where the registry says it."""
 
+    lasting = True
     action = ""
 
 
@@ -65,7 +68,8 @@ def problem(response: Response, where: str, who: str, clock: Callable[[], float]
     if status < 400:
         return OutOfReach(f"{where}: an answer that makes no sense here ({status})", remedy=_ASTRAY, transient=True)
     if status == 403 and _FIREWALL in says:
-        return OutOfReach(fact, remedy="let this address through the registry's firewall, or run where it may come in")
+        remedy = "let this address through the registry's firewall, or run where it may come in"
+        return OutOfReach(fact, remedy=remedy, lasting=True)
     if status in (401, 403) and who:
         return denied(f"{fact}, for {who}", _action(data))
     if status in (401, 403):

@@ -19,6 +19,8 @@ _EDGE = 8
 _SWEEPS = 6
 MOST = 240
 """With more boxes nothing is drawn."""
+FITTING = 1440
+"""A picture of at most so many pixels is made smaller to fit a wide window, and its words can still be read."""
 
 
 @noun
@@ -140,13 +142,17 @@ class Bar:
 
 
 def bars(steps: Iterable[StepView], started: float, now: float) -> tuple[Bar, ...]:
-    """Steps that have begun, in that order, from when the first did to `now`, or to when the last ended."""
+    """Steps that have begun, in that order, along what `stretch` says."""
     begun = sorted((step for step in steps if step.started), key=lambda step: step.started)
-    if not begun:
-        return ()
-    least = min(started or begun[0].started, begun[0].started)
-    whole = max(0.001, max(step.ended or now for step in begun) - least)
-    return tuple(_bar(step, least, whole, now) for step in begun)
+    least, whole = stretch(begun, started, now)
+    return tuple(_bar(step, least, max(0.001, whole), now) for step in begun)
+
+
+def stretch(steps: Iterable[StepView], started: float, now: float) -> tuple[float, float]:
+    """When the time line begins (Unix time), and its seconds: to `now`, or to when the last step ended."""
+    begun = [step for step in steps if step.started]
+    least = min((started or begun[0].started, *(step.started for step in begun))) if begun else started
+    return least, max(0.0, max((step.ended or now for step in begun), default=least) - least)
 
 
 def _bar(step: StepView, least: float, whole: float, now: float) -> Bar:
@@ -175,4 +181,4 @@ def strip(sizes: Sequence[int]) -> list[tuple[float, float]]:
     return found
 
 
-__all__ = ["HEIGHT", "MOST", "WIDTH", "Bar", "Box", "Drawing", "Edge", "bars", "counted", "graph", "strip"]
+__all__ = ["FITTING", "HEIGHT", "MOST", "WIDTH", "Bar", "Box", "Drawing", "Edge", "bars", "counted", "graph", "stretch", "strip"]

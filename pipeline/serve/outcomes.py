@@ -124,7 +124,20 @@ def outcome(code: int, said: Said, **told: Any) -> Outcome:
     }
     if said.error.get("remedy"):
         found["remedy"] = str(said.error["remedy"])[:_LONGEST]
-    return Outcome(state, code, {**found, **told})
+    return Outcome(state, code, {**found, **told}, heals(said.error, code))
+
+
+def error_of(out: str) -> Mapping[str, Any]:
+    """The error that a command with `--output json` printed; none where it did not."""
+    events = filter(None, map(_event, out.splitlines()))
+    return next((event for event in events if event["event"] == "error"), {})
+
+
+def heals(error: Mapping[str, Any], code: int) -> bool:
+    """Whether a command's error may be gone later by itself: nobody answered (`code`), or it says so. What only
+    somebody can mend, such as a right or a certificate, is not.
+    """
+    return bool(error.get("transient")) or (code == OUT_OF_REACH and not error.get("lasting"))
 
 
 def text(code: int, said: Said) -> str:
@@ -167,4 +180,4 @@ def _place(place: Mapping[str, Any]) -> str:
     return f"{place['file']}:{place['line']}: " if place.get("line") else f"{place['file']}: "
 
 
-__all__ = ["ATTEMPT", "OUT_OF_REACH", "Said", "begin", "outcome", "read", "text", "with_pins"]
+__all__ = ["ATTEMPT", "OUT_OF_REACH", "Said", "begin", "error_of", "heals", "outcome", "read", "text", "with_pins"]

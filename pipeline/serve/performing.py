@@ -63,7 +63,7 @@ def perform(kit: Kit, job: Job) -> Job:
         return kit.queue.again(job.id)
     elif outcome.state == "cancelled":
         outcome = replace(outcome, state="failed")
-    elif outcome.exit_code == OUT_OF_REACH and (tries := job.told.get("tries", 0)) < len(kit.waits):
+    elif outcome.heals and (tries := job.told.get("tries", 0)) < len(kit.waits):
         return _again(kit, job, outcome, tries)
     return _end(kit, job, outcome)
 
@@ -124,9 +124,8 @@ def _failure(error: PipelineError) -> Outcome:
     told: dict[str, Any] = {"text": f"{error.place}: {error.message}" if error.place else error.message}
     if error.remedy:
         told["remedy"] = error.remedy
-    # Whatever may pass is tried again, as what is out of reach.
-    code = OUT_OF_REACH if isinstance(error, OutOfReach) or error.transient else error.exit_code
-    return Outcome("failed", code, told)
+    heals = error.transient or (isinstance(error, OutOfReach) and not error.lasting)
+    return Outcome("failed", OUT_OF_REACH if error.transient else error.exit_code, told, heals)
 
 
 def _bug(kit: Kit, job: Job, error: Exception) -> Outcome:

@@ -198,11 +198,14 @@ class Work:
 
 @noun
 class Outcome:
-    """How a job ended: done, failed or cancelled; the command's exit code; and what came of it (`Job.told`)."""
+    """How a job ended: done, failed or cancelled; the command's exit code; what came of it (`Job.told`); and of one
+    that failed whether it `heals`: tried again later it may go well, with nothing changed by anybody.
+    """
 
     state: State
     exit_code: int | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+    heals: bool = False
 
 
 Perform = Callable[[Work], Outcome]

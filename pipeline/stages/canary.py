@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.errors import OutOfReach
+from pipeline.stages.looks import Looks
 from pipeline.stages.scoring import Unfit, score_release
 from pipeline.targets.model import Release
 from pipeline.targets.remote import RemoteTarget, Send, Strategy
@@ -14,6 +16,7 @@ _EACH = 1.0
 """Seconds between two scoring requests to a release that is watched."""
 _SLOW = 0.05
 """The share of answers that may take longer than allowed."""
+_GO_ON = "run again: it begins anew with as many pods as there were"
 
 
 def hand_over(
@@ -43,22 +46,29 @@ def _watch(
     wait: Callable[[float], object],
     send: Send | None,
 ) -> None:
-    until = clock() + strategy.pause
+    until, look = clock() + strategy.pause, Looks(target, clock)
     seconds: list[float] = []
     errors: list[Unfit] = []
+    untold = ""
     while clock() < until:
-        seen = target.observe()
+        seen = look()
         if seen.state not in ("running", "unknown") or (seen.revision and seen.revision != wanted.revision):
             raise Unfit(f"with {percent} % of the traffic it is {seen.state}: {seen.detail or seen.revision}")
-        if score and seen.state == "running" and (endpoint := target.endpoint(seen)):
+        untold = seen.detail if seen.state == "unknown" else ""
+        if score and not untold and (endpoint := target.endpoint(seen)):
             try:
                 seconds.append(score_release(endpoint, score, clock=clock, send=send).milliseconds / 1000)
             except Unfit as error:
                 errors.append(error)
+            except OutOfReach as error:
+                # That is no fault of the release's.
+                untold = str(error)
         if _is_lost(strategy, seconds, errors):
             break
         wait(min(_EACH, max(until - clock(), 0.01)))
     _judge(strategy, percent, seconds, errors)
+    if untold:
+        raise OutOfReach(f"with {percent} % of the traffic it cannot be told how it is: {untold}", remedy=_GO_ON)
 
 
 def _is_lost(strategy: Strategy, seconds: list[float], errors: list[Unfit]) -> bool:

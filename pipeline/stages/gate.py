@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import Interrupted, OutOfReach, PipelineError, UsageError
 from pipeline.noun import noun
 from pipeline.stages.explain import deaths, explain
+from pipeline.stages.looks import Looks
 from pipeline.stages.scoring import Score, Unfit, endpoint_of, score_release
 from pipeline.targets.model import Observation, Release, Target
 from pipeline.targets.remote import RemoteTarget, Send, Verified
@@ -129,9 +130,9 @@ def is_live(target: Place, wanted: Release, verified: Verified) -> bool:
 
 def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
     """The observation once the release answers; raises as soon as it cannot any more."""
-    until = pace.clock() + pace.deadline
+    until, look = pace.clock() + pace.deadline, Looks(target, pace.clock)
     while True:
-        observation = target.observe()
+        observation = look()
         if observation.revision and observation.revision != wanted.revision:
             raise Unfit("another run replaced the release before it was healthy", remedy="run it again")
         if observation.state == "running":
@@ -205,14 +206,16 @@ def _restore(target: Place, wanted: Release, verified: Verified, pace: _Pace) ->
     begun = False
     try:
         target.rollback(previous)
-        begun = isinstance(target, RemoteTarget)
+        begun = True
         _healthy(target, previous, pace)
     except Interrupted:
         raise
     except PipelineError as error:
-        if begun:
-            # Elsewhere some of it may serve, and the place goes on trying.
+        # Elsewhere some of it may serve, and the place goes on trying.
+        if begun and isinstance(target, RemoteTarget):
             return f"the last verified revision {previous.revision} was put back, and is not healthy yet ({error})"
+        if isinstance(target, RemoteTarget):
+            return f"revision {previous.revision} could not be put back ({error}), and what is there goes on"
         return f"revision {previous.revision} could not be put back either ({error}), {_stopped(target)}"
     return f"the last verified revision {previous.revision} is live again"
 

@@ -140,6 +140,10 @@ class RemoteTarget(ABC):
     @abstractmethod
     def observe(self) -> Observation: ...
 
+    def look(self) -> Observation:
+        """As `observe`, for who waits: raises UsageError where waiting does not help, as with a token that expired."""
+        return self.observe()
+
     @abstractmethod
     def rollout(self, release: Release) -> Observation: ...
 

@@ -103,7 +103,8 @@ def test_what_was_asked_for_and_is_silent_is_an_error(tmp_path: Path) -> None:
 
 
 def test_work_without_an_engine_says_what_to_do(tmp_path: Path) -> None:
-    assert "engine: none" in str(why_none({}, "none"))
+    none = why_none({}, "none")
+    assert "engine: none" in str(none) and isinstance(none, UsageError)
     assert "install Docker" in str(why_none({"HOME": str(tmp_path)}, root=tmp_path))
 
 

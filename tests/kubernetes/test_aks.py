@@ -77,6 +77,6 @@ def test_the_token_stands_for_the_program_that_the_kubeconfig_names() -> None:
         asked.append("token")
         return Secret("entra-token")
 
-    cluster = connect({}, namespace="ml", config=Secret(CONFIG), token=token)
+    cluster = connect({}, namespace="ml", config=lambda: Secret(CONFIG), token=token)
     assert cluster.address == "https://c.example.com:443"
     assert asked == ["token"]

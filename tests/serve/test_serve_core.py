@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,59 @@ def test_what_is_out_of_reach_is_tried_again_and_given_up(lab: Lab) -> None:
     ended = core.queue.job(job.id)
     assert ended and (ended.state, ended.exit_code, ended.attempt) == ("failed", 4, 3)
     assert "does not answer" in ended.told["text"]
+    core.close()
+
+
+NO_ENGINE = """\
+version: 1
+name: one
+bases: {none: {layout: ../base}}
+layers: {made: {run: {commands: [echo hello]}}}
+images: {one: {base: none, layers: [made]}}
+build: {engine: none}
+"""
+
+
+def test_what_only_a_setting_can_mend_is_not_tried_again(lab: Lab) -> None:
+    lab.origin.commit({"manifests/one.yaml": NO_ENGINE}, "Commands, and no engine")
+    core = lab.core()
+    lab.settle(core, 60)
+    job = core.queue.jobs(1, "models/manifests/one.yaml")[0]
+    assert (job.state, job.exit_code, job.attempt) == ("failed", 2, 1)
+    assert "engine: none" in job.told["text"] and "engine: auto" in job.told["remedy"]
+    core.close()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A registry that lets nobody in."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("approve", [False, True], ids=["run", "plan"])
+def test_a_right_that_is_missing_is_not_waited_for(lab: Lab, approve: bool) -> None:
+    if approve:
+        lab.config.write_text(CONFIG.replace("poll: 20s", "poll: 20s, approve: true"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server, ThreadPoolExecutor() as pool:
+        pool.submit(server.serve_forever, 0.05)
+        where = f"127.0.0.1:{server.server_port}"
+        text = "version: 1\nname: one\nbases: {far: {image: %s/none:v1}}\nimages: {one: {base: far}}\n"
+        lab.origin.commit({"manifests/one.yaml": text % where}, "Nobody is let in")
+        core = lab.core()
+        lab.settle(core, 60)
+        server.shutdown()
+    jobs = core.queue.jobs(9, "models/manifests/one.yaml")
+    job = next(job for job in jobs if job.action == ("plan" if approve else "run"))
+    assert (job.state, job.exit_code, job.attempt) == ("failed", 4, 1)
+    assert "wants credentials" in job.told["text"]
     core.close()
 
 

@@ -127,7 +127,7 @@ def test_damage_inside_is_told_with_its_remedy_and_mended_by_the_next(tmp_path: 
 def test_a_new_database_of_another_process_stays(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     _filled(path)
-    old = Database(path, mend=True)
+    old = Database(path, mend=True, look=3600)
     for end in ("-shm", "-wal", ""):
         (tmp_path / f"store.db{end}").rename(tmp_path / f"elsewhere{end}")
     Database(path).remember("new", 1)
@@ -137,6 +137,52 @@ def test_a_new_database_of_another_process_stays(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         old.execute("SELECT * FROM memos")
     assert Database(path).memo("new") == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_another_process_has_begun_anew_is_opened(tmp_path: Path, gone: bool) -> None:
+    path = tmp_path / "store.db"
+    stays = Database(path, look=0)
+    stays.remember("old", 1)
+    for end in ("-shm", "-wal", ""):
+        (tmp_path / f"store.db{end}").rename(tmp_path / f"damaged{end}")
+    other = None if gone else Database(path)
+    if other:
+        other.remember("new", 2)
+    assert (stays.memo("old"), stays.memo("new")) == (None, None if gone else 2)
+    stays.remember("mine", 3)
+    again = Database(path)
+    assert (again.memo("old"), again.memo("new"), again.memo("mine")) == (None, None if gone else 2, 3)
+
+
+def test_a_transaction_stays_in_the_file_that_it_began_in(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    stays = Database(path, look=0)
+    with stays.transaction():
+        stays.remember("a", 1)
+        path.rename(tmp_path / "damaged")
+        stays.remember("b", 2)
+        assert stays.memo("a") == 1
+    assert stays.memo("b") is None
+
+
+def test_what_is_opened_late_can_be_used_as_soon_as_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(b"this is no database, and longer than a header" * 30)
+    late = Database(path, late=True, look=0)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"store\.db failed: .*run `pipeline store verify`"):
+            late.memo("a")
+    Database(path, mend=True).remember("a", 1)
+    assert late.memo("a") == 1
+    for end in ("-shm", "-wal", ""):
+        (tmp_path / f"store.db{end}").rename(tmp_path / f"kept{end}")
+    path.write_bytes(b"\xff" * 9000)
+    with pytest.raises(StoreError, match="run `pipeline store verify`"):
+        late.memo("a")
+    assert late.flaws()
+    path.unlink()
+    assert late.memo("a") is None and late.flaws() == []
 
 
 def test_a_text_that_a_disk_altered_is_not_believed(tmp_path: Path) -> None:

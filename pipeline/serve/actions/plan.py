@@ -24,11 +24,22 @@ def perform(work: Work) -> Outcome:
     with work.log.with_suffix(".err").open("a", encoding="utf-8") as file:
         file.write(err)
     if code not in (0, TO_DO):
-        return _all_said(outcomes.outcome(code, outcomes.read(work.log)), err)
+        return _all_said(outcomes.outcome(code, _said(work, code, words)), err)
     lines = [line.rstrip() for line in out.splitlines()]
     last = next((line for line in reversed(lines) if line), "nothing to do")
     changes = code == TO_DO
     return Outcome("done", 0, {"text": last, "plan": lines, "lock": moved(work, changes), "changes": changes})
+
+
+def _said(work: Work, code: int, words: list[str]) -> outcomes.Said:
+    """What a plan that failed has said; where something was out of reach also whether waiting may help, which only its
+    JSON tells.
+    """
+    said = outcomes.read(work.log)
+    if code != outcomes.OUT_OF_REACH:
+        return said
+    again, out, _ = work.commands.ask([*words, "--output", "json"], work.environment, work.checkout)
+    return replace(said, error=outcomes.error_of(out)) if again == code else said
 
 
 def _all_said(ended: Outcome, err: str) -> Outcome:

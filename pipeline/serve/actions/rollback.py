@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UsageError
+from pipeline.errors import OutOfReach, UsageError
 from pipeline.serve import outcomes
 from pipeline.serve.ports import Commands, Outcome, Work
 
@@ -37,7 +37,7 @@ def command(work: Work, words: list[str]) -> Outcome:
 def revisions(
     commands: Commands, environment: Mapping[str, str], checkout: Path, manifest: str, target: str
 ) -> list[dict[str, Any]]:
-    """What there is to go back to: {"revision", "image", "marks"}, the newest first. Raises UsageError."""
+    """What there is to go back to: {"revision", "image", "marks"}, the newest first. Raises UsageError, OutOfReach."""
     words = ["rollback", manifest, *_named(target), "--list", "--output", "json"]
     code, out, err = commands.ask(words, environment, checkout)
     try:
@@ -47,7 +47,8 @@ def revisions(
     if code or not isinstance(found, list):
         lines = [line for line in err.splitlines() if line.strip()]
         said = lines[0].removeprefix("error: ") if lines else f"the command ended with exit code {code}"
-        raise UsageError(said, remedy="\n".join(line.strip() for line in lines[1:]))
+        kind = OutOfReach if outcomes.heals(outcomes.error_of(out), code) else UsageError
+        raise kind(said, remedy="\n".join(line.strip() for line in lines[1:]))
     return found
 
 

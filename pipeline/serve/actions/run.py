@@ -15,7 +15,7 @@ def perform(work: Work) -> Outcome:
     that is gone with the checkout.
     """
     before = outcomes.read(work.log) if work.job.attempt > 1 else outcomes.Said()
-    if before.code is not None and before.code != outcomes.OUT_OF_REACH and not before.locked:
+    if before.code is not None and not outcomes.heals(before.error, before.code) and not before.locked:
         return outcomes.outcome(before.code, before)
     outcomes.begin(work.log, work.job.attempt, work.now())
     committed = lock_text(work.manifest)
