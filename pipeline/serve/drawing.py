@@ -181,4 +181,18 @@ def strip(sizes: Sequence[int]) -> list[tuple[float, float]]:
     return found
 
 
-__all__ = ["FITTING", "HEIGHT", "MOST", "WIDTH", "Bar", "Box", "Drawing", "Edge", "bars", "counted", "graph", "stretch", "strip"]
+__all__ = [
+    "FITTING",
+    "HEIGHT",
+    "MOST",
+    "WIDTH",
+    "Bar",
+    "Box",
+    "Drawing",
+    "Edge",
+    "bars",
+    "counted",
+    "graph",
+    "stretch",
+    "strip",
+]

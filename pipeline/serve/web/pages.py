@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from pipeline.serve import drawing
 from pipeline.serve.acts import Missing
 from pipeline.serve.model import OPEN, Tracked
+from pipeline.serve.views import readable
 from pipeline.serve.views_log import PAGE
 from pipeline.serve.views_model import STANDINGS, JobView, RunView
 from pipeline.serve.web.answering import Before, Number, Offset, parts_of, there
@@ -127,10 +128,13 @@ def _beside(job: JobView) -> str:
 
 def _pictures(run: RunView | None, now: float) -> dict[str, Any]:
     steps = run.steps if run else ()
+    begun, whole = drawing.stretch(steps, run.started, run.ended or now) if run else (0.0, 0.0)
     return {
         "run": run,
         "picture": drawing.graph(steps) if run else None,
         "bars": drawing.bars(steps, run.started, run.ended or now) if run else (),
+        "begun": begun,
+        "whole": whole,
         "rest": [step for step in steps if step.kind and not step.started],
         "counts": drawing.counted(steps),
     }
@@ -167,7 +171,8 @@ def _texts(views: Any, id_: int, step: str) -> str:
 
 @_live.get("/runs")
 def runs(request: Request, manifest: Text = "") -> Response:
-    return render(request, "runs.html", runs=parts_of(request).views.runs(100, manifest), manifest=manifest)
+    found, unread = readable(lambda: parts_of(request).views.runs(100, manifest), ())
+    return render(request, "runs.html", runs=found, unread=unread, manifest=manifest)
 
 
 @_live.get("/runs/{id_}")
@@ -188,7 +193,8 @@ def waiting(request: Request) -> Response:
 
 @_live.get("/images")
 def images(request: Request) -> Response:
-    return render(request, "images.html", images=parts_of(request).views.images())
+    found, unread = readable(parts_of(request).views.images, ())
+    return render(request, "images.html", images=found, unread=unread)
 
 
 @_live.get("/images/{reference:path}")

@@ -36,7 +36,9 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     made.filters.update(filters(time.time))
-    made.globals.update(asset=_asset, version=__version__, box_width=drawing.WIDTH, box_height=drawing.HEIGHT)
+    made.globals.update(
+        asset=_asset, version=__version__, box_width=drawing.WIDTH, box_height=drawing.HEIGHT, fitting=drawing.FITTING
+    )
     return made
 
 
@@ -69,6 +71,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "open": is_open(parts.settings.access),
         "here": request.url.path,
         "stamp": getattr(request.state, "stamp", ""),
+        "now": parts.now(),
         "asking": parts.views.asking() if person.role else 0,
     }
     return HTMLResponse(_environment().get_template(template).render({**common, **values}), status)

@@ -5,6 +5,7 @@ import { find } from "./find.js";
 import { keyboard } from "./keyboard.js";
 import { live } from "./live.js";
 import { followLog } from "./log.js";
+import { sight } from "./sight.js";
 import { times } from "./times.js";
 
 const tick = times();
@@ -13,4 +14,5 @@ confirmations();
 find();
 keyboard();
 const log = followLog();
-if (document.body.hasAttribute("data-live")) live(tick, log);
+const look = sight();
+if (document.body.hasAttribute("data-live")) live(() => { tick(); look(); }, log);

@@ -34,9 +34,28 @@ export function utc(at) {
   return `${new Date(at * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
+// Seconds that this device's clock is ahead of the server's; less is the time that the page took to come.
+const AHEAD = Date.now() / 1000 - Number(document.body.dataset.now);
+const APART = Math.abs(AHEAD) > 5 ? AHEAD : 0;
+
+// A time line grows with what goes on along it, whether or not that says anything.
+function stretch(table, now) {
+  const begun = Number(table.dataset.begun), bars = [...table.querySelectorAll(".bar[data-from]")];
+  if (bars.every((bar) => bar.dataset.to)) return;
+  const part = Math.max(0.001, now - begun) / 1000;
+  for (const bar of bars) {
+    const x = Math.min(997, Math.max(0, Number(bar.dataset.from) - begun) / part);
+    const end = Math.min(1000, ((Number(bar.dataset.to) || now) - begun) / part);
+    const rect = bar.lastElementChild;
+    rect.setAttribute("x", x.toFixed(1));
+    rect.setAttribute("width", Math.max(3, end - x).toFixed(1));
+  }
+  table.querySelector("[data-whole]").textContent = lasted(now - begun);
+}
+
 export function times() {
   const tick = () => {
-    const now = Date.now() / 1000;
+    const now = Date.now() / 1000 - APART;
     // A log has thousands of them, and they stay as they are.
     for (const each of document.querySelectorAll('time[data-clock=""]')) {
       each.textContent = clock(Date.parse(each.dateTime) / 1000);
@@ -51,6 +70,7 @@ export function times() {
         each.title = `${new Date(at * 1000).toLocaleString()} (${utc(at)})`;
       }
     }
+    for (const each of document.querySelectorAll("table[data-begun]")) stretch(each, now);
     for (const each of document.querySelectorAll("[data-since]")) each.textContent = lasted(now - Number(each.dataset.since));
   };
   tick();
