@@ -72,7 +72,7 @@ images:
     push: {{to: prod}}
     tags: [v1]
 targets:
-  here: {{local: {{image: web, port: {port}, engine: {engine}, env: {env}, health: {{deadline: 20}}}}}}
+  here: {{local: {{image: web, port: {port}, engine: {engine}, env: {env}, health: {{deadline: 60}}}}}}
 """
 
 
@@ -209,7 +209,7 @@ class ServiceLab(Lab):
 
 def _until(true: Callable[[], bool]) -> None:
     """Waits for what is to come; whoever waits looks afterwards whether it came."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not true() and time.monotonic() < end:
         time.sleep(0.02)
 

@@ -265,10 +265,12 @@ def test_a_command_that_says_nothing_notices_an_engine_that_is_silent(way: Socke
     engine = connect(about(docker.address))
     engine.load([small_image()])
     now = [0.0]
+    well = Pulse(way.address, patience=60.0, clock=lambda: now[0], every=1.0)
     silent = Pulse(way.address, patience=0.2, clock=lambda: now[0], every=1.0)
-    assert not silent.gone()
+    assert not well.gone()
     now[0] = 2.0
-    assert not silent.gone(), "it answers"
+    assert not well.gone(), "it answers"
+    assert way.seen[-1].startswith("GET /version")
     way.fault = lambda _one, _asked: way.over.wait(30)
     for now[0] in (4.0, 6.0):
         lost = silent.gone()

@@ -14,16 +14,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from debian_packages import installed
 
 from pipeline.engine.ask import NoAnswer, ask
 
 PROGRAM = "dockerd"
+_PATIENCE = 120.0
+"""Seconds that a daemon may take to begin or to end, on a machine that has much to do."""
 
 
 @dataclass
@@ -53,17 +57,7 @@ def program() -> str:
     """The daemon's program; skips the test where it cannot run."""
     if os.geteuid() != 0:
         pytest.skip("a Docker daemon for the tests needs root")
-    if found := shutil.which(PROGRAM, path=search_path()):
-        return found
-    if not shutil.which("apt-get"):
-        pytest.skip("docker.io is not installed, and this is not Debian")
-    # No daemon beside the tests' own is to be started.
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "docker.io"]):
-        done = subprocess.run(["apt-get", *command], capture_output=True, text=True, env=environ)
-    if done.returncode != 0 or not (found := shutil.which(PROGRAM)):
-        pytest.skip(f"docker.io cannot be installed: {done.stderr.strip()[-200:]}")
-    return found
+    return installed(PROGRAM, "docker.io", search_path())
 
 
 @contextlib.contextmanager
@@ -91,7 +85,8 @@ def _start(daemon: str, folder: Path, more: Sequence[str]) -> subprocess.Popen[b
 
 
 def _wait(server: RealDocker) -> None:
-    for _ in range(200):
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
         if server.process.poll() is not None:
             said = (server.folder / "log").read_text(errors="replace").strip().splitlines() or ["nothing"]
             pytest.skip(f"a Docker daemon cannot be started here: {said[-1][-300:]}")
@@ -107,7 +102,7 @@ def _stop(server: RealDocker) -> None:
     if server.process.poll() is None:
         server.process.terminate()
         try:
-            server.process.wait(timeout=20)
+            server.process.wait(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
             server.process.kill()
             server.process.wait()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from debian_packages import installed
 
 PROGRAM = "docker-registry"
+_PATIENCE = 120.0
+"""Seconds that it may take to begin, on a machine that has much to do."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,7 @@ class RealRegistry:
 @cache
 def program() -> str:
     """The registry's program; skips the test where it is not installed and cannot be."""
-    if found := shutil.which(PROGRAM):
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip(f"{PROGRAM} is not installed, and installing it needs root on Debian")
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", PROGRAM]):
-        done = subprocess.run(["apt-get", *command], capture_output=True, text=True, env=environ)
-    if done.returncode != 0 or not (found := shutil.which(PROGRAM)):
-        pytest.skip(f"{PROGRAM} cannot be installed: {done.stderr.strip()[-200:]}")
-    return found
+    return installed(PROGRAM, PROGRAM)
 
 
 def free_port() -> int:
@@ -64,17 +59,16 @@ def running(users: Mapping[str, str] | None = None, tls: bool = False, auth: str
     """A registry on a free port of this machine, with its own storage, ended afterwards; `auth` is its own setting."""
     registry = program()
     with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
+        folder = Path(name)
         ca = certificate(folder) if tls else None
-        (folder / "config.yml").write_text(_config(folder, port, users, ca) + (f"auth: {auth}\n" if auth else ""))
+        (folder / "config.yml").write_text(_config(folder, users, ca) + (f"auth: {auth}\n" if auth else ""))
         with (folder / "log").open("w") as log:
             process = subprocess.Popen([registry, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
         try:
-            _wait(process, port, folder / "log")
-            yield RealRegistry(f"127.0.0.1:{port}", folder / "data", ca)
+            yield RealRegistry(_address(process, folder / "log"), folder / "data", ca)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait()
 
 
 def certificate(folder: Path) -> Path:
@@ -88,13 +82,14 @@ def certificate(folder: Path) -> Path:
     return folder / "ca.pem"
 
 
-def _config(folder: Path, port: int, users: Mapping[str, str] | None, ca: Path | None) -> str:
+def _config(folder: Path, users: Mapping[str, str] | None, ca: Path | None) -> str:
     lines = [
         "version: 0.1",
-        "log: {level: warn}",
+        "log: {level: info}",
         f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}",
         "http:",
-        f"  addr: 127.0.0.1:{port}",
+        # A port that it chooses itself: one that was free a moment ago may be somebody else's.
+        "  addr: 127.0.0.1:0",
         "  secret: a-secret-of-the-tests",
     ]
     if ca:
@@ -107,23 +102,18 @@ def _config(folder: Path, port: int, users: Mapping[str, str] | None, ca: Path |
 
 def _entry(name: str, password: str) -> str:
     """A line of an htpasswd file; the registry takes bcrypt only."""
-    if not shutil.which("htpasswd"):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            pytest.skip("htpasswd (package apache2-utils) is not installed, and installing it needs root on Debian")
-        command = ["apt-get", "install", "-y", "--no-install-recommends", "apache2-utils"]
-        subprocess.run(command, check=True, capture_output=True)
+    htpasswd = installed("htpasswd", "apache2-utils")
     # Cost 4: a hash of the default cost takes longer than the test.
-    made = subprocess.run(["htpasswd", "-nbB", "-C", "4", name, password], capture_output=True, text=True, check=True)
+    made = subprocess.run([htpasswd, "-nbB", "-C", "4", name, password], capture_output=True, text=True, check=True)
     return made.stdout.strip() + "\n"
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until it accepts connections: the system holds each try back until there is an answer or a refusal."""
-    for _ in range(200):
-        if process.poll() is not None:
-            raise RuntimeError(f"{PROGRAM} ended: {log.read_text()[-500:]}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-            return
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where it listens, by its log."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r'"listening on ([\d.]+:\d+)', log.read_text()):
+            return found[1]
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.05)
     raise RuntimeError(f"{PROGRAM} does not listen: {log.read_text()[-500:]}")

@@ -304,7 +304,7 @@ def longer(exchange: Exchange, proxy: FaultyProxy) -> None:
 def silent(exchange: Exchange, proxy: FaultyProxy) -> None:
     """Answers nothing until the test is over."""
     exchange.body()
-    proxy.released.wait(20)
+    proxy.released.wait(60)
     exchange.close_connection = True
 
 

@@ -23,7 +23,7 @@ from pipeline.serve.model import Entry, Job, Live, Reason, RepositoryStatus, Tra
 from pipeline.serve.settings import Access
 from pipeline.serve.web.listen import Server, config
 
-WAIT = 20_000
+WAIT = 90_000
 """Milliseconds that an expectation may take to come true, on a machine that has much to do."""
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 CHURN, TOOLS = Tracked("models", "manifests/churn.yaml"), Tracked("plain", "manifests/tools.yaml")
@@ -132,7 +132,7 @@ def browsing() -> Iterator[Any]:
 
     expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=WAIT)
         yield browser
         browser.close()
 

@@ -172,11 +172,11 @@ def port() -> int:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], Any]], Any]:
-    """Asks again and again until the answer is true; gives up after 20 seconds."""
+    """Asks again and again until the answer is true; gives up after two minutes."""
     import time
 
     def wait(asked: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not (answer := asked()):
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -70,8 +71,10 @@ class Machine:
         found = []
         for process in Path("/proc").iterdir():
             if process.name.isdecimal() and b"_supervise.py" in _read(process / "cmdline"):
-                folder = os.readlink(process / "cwd")  # noqa: PTH115
-                found += [int(process.name)] if folder.startswith(str(self.state)) else []
+                # It may end meanwhile.
+                with contextlib.suppress(OSError):
+                    folder = os.readlink(process / "cwd")  # noqa: PTH115
+                    found += [int(process.name)] if folder.startswith(str(self.state)) else []
         return found
 
     def end(self) -> None:
@@ -79,7 +82,8 @@ class Machine:
             process.kill()
             process.wait()
         for pid in self.supervisors():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _read(path: Path) -> bytes:

@@ -198,7 +198,7 @@ def test_stop_ends_a_service_that_waits_to_be_started_again(
 
 def test_a_service_that_answers_badly_is_not_running(target: LocalTarget, image: Shelf, port: int, until: Any) -> None:
     target.rollout(image.release(port, env={"STATUS": "500"}))
-    observed = until(lambda: (now := target.observe()).detail and now)
+    observed = until(lambda: "answered" in (now := target.observe()).detail and now)
     assert (observed.state, observed.detail) == ("starting", "GET / was answered with 500")
 
 
