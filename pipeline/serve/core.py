@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.errors import StoreError, UsageError
 from pipeline.home import Home
 from pipeline.http import Http, Transport
 from pipeline.reporters.masks import Masks
@@ -71,7 +72,7 @@ class Core:
         self.buried = self.children.bury()
         self.database = Database(self.state / "serve.db", self.masks.text)
         self.queue, self.book = Queue(self.database, now), Book(self.database)
-        self.store = Store(self.home.store)
+        self.store = Store(self.home.store, late=True)
         self.journal = Journal(self.store.database, self.home.state / "runs")
         self.gits = {name: Clone(one, self.state, environ) for name, one in settings.repositories.items()}
         self._transport = transport or Http(environ)
@@ -113,7 +114,7 @@ class Core:
 
     def _duties(self) -> list[Duty]:
         watches = [
-            Watch(one, self.gits[name], self.hosts[name], self.book, self.queue, self.say)
+            Watch(one, self.gits[name], self.hosts[name], self.book, self.queue, self.say, self.settings.repositories)
             for name, one in self.settings.repositories.items()
         ]
         return [
@@ -151,10 +152,12 @@ class Core:
         self.rota.wake(duty_name(repository))
 
     def run_of(self, job: int) -> int | None:
-        """The number in the journal of the newest run of a job."""
+        """The number in the journal of the newest run of a job; None, too, where the store cannot tell."""
         begin = f"{trigger_of(job)}:"
-        found = (run.id for run in self.journal.runs(_LOOKED_AT) if run.asked.trigger.startswith(begin))
-        return next(found, None)
+        with contextlib.suppress(StoreError):
+            found = (run.id for run in self.journal.runs(_LOOKED_AT) if run.asked.trigger.startswith(begin))
+            return next(found, None)
+        return None
 
     def say(self, line: str) -> None:
         """A line for the operator, without secrets."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.digest import short
+from pipeline.errors import StoreError
 from pipeline.reporters.masks import Masks
 from pipeline.serve.book import Book
 from pipeline.serve.model import Job, RepositoryStatus
@@ -33,6 +34,7 @@ from pipeline.serve.views_run import RunLogs
 from pipeline.serve.views_words import repository_words
 from pipeline.store.journal import Journal
 
+T = TypeVar("T")
 _MAKERS = 500
 """Jobs of a manifest that are looked through for what made its releases."""
 
@@ -71,8 +73,8 @@ class Views:
         row = self._manifests.row(id_)
         if row is None:
             return None
-        images = self._images.rows(row.name) if row.name else ()
-        return ManifestView(row, self.jobs(manifest=id_, most=20), self._repository(row.repository), images)
+        images, unread = readable(lambda: self._images.rows(row.name) if row.name else ())
+        return ManifestView(row, self.jobs(manifest=id_, most=20), self._repository(row.repository), images, unread)
 
     # -- jobs and runs ------------------------------------------------------------------------------------------
 
@@ -183,6 +185,14 @@ class Views:
         return _repository(one, self._book.repository(name)) if one else None
 
 
+def readable(read: Callable[[], tuple[T, ...]]) -> tuple[tuple[T, ...], str]:
+    """What the store holds, or nothing and why it cannot be read: a page says so in its place."""
+    try:
+        return read(), ""
+    except StoreError as error:
+        return (), str(error)
+
+
 def _repository(one: Repository, status: RepositoryStatus, manifests: int = 0) -> RepositoryView:
     return RepositoryView(
         name=one.name,
@@ -209,4 +219,4 @@ def _lines(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
-__all__ = ["Views"]
+__all__ = ["Views", "readable"]

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.oci.descriptor import Descriptor, Layer
 from pipeline.serve.views_model import ImageRow, ImageView, LayerView
 from pipeline.store import Store
@@ -50,7 +50,7 @@ class Images:
         """
         try:
             found = find(self._store, reference)
-        except PipelineError:
+        except UsageError:
             return None
         parts = self._parts(found.image)
         part = next((one for one in parts if str(one.platform) == platform), parts[0] if parts else None)

@@ -141,12 +141,15 @@ class RepositoryView:
 
 @noun
 class ManifestView:
-    """All of a manifest: as in the overview, its jobs, its repository, and its images in the store."""
+    """All of a manifest: as in the overview, its jobs, its repository, and its images in the store; `unread` says why
+    these cannot be read.
+    """
 
     row: ManifestRow
     jobs: JobsPage
     repository: RepositoryView | None
     images: tuple[ImageRow, ...] = ()
+    unread: str = ""
 
 
 @noun

@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 class Store:
     """Everything that builds keep, under one folder. Safe against kills and against other processes at work in it.
 
-    With `mend`, for whoever makes what is missing, a damaged database is set aside.
+    With `mend`, for whoever makes what is missing, a damaged database is set aside. With `late`, for whoever goes on
+    without it, it is opened when something is asked.
     """
 
-    def __init__(self, folder: Path, mend: bool = False) -> None:
+    def __init__(self, folder: Path, mend: bool = False, late: bool = False) -> None:
         self.folder = folder
         self.uses = Uses(folder / "uses")
         self.blobs = Blobs(folder / "blobs", folder / "scratch", self.uses.publishing)
-        self.database = Database(folder / "store.db", mend)
+        self.database = Database(folder / "store.db", mend, late)
         self.describe: Callable[[Layer], None] = lambda _layer: None
 
     @cached_property

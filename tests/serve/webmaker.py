@@ -61,7 +61,7 @@ class Web:
         book, queue = Book(database), Queue(database, self.now)
         metrics = Metrics(self.settings, database, lambda: self.health, self.now)
         queue.heard = metrics.heard
-        store = Store(home.store)
+        store = Store(home.store, late=True)
         journal = Journal(store.database, home.state / "logs", self.now)
         views = Views(
             self.settings, book, queue, home.state / "serve" / "jobs", Images(store), journal, self.now, masks

@@ -171,7 +171,7 @@ def _texts(views: Any, id_: int, step: str) -> str:
 
 @_live.get("/runs")
 def runs(request: Request, manifest: Text = "") -> Response:
-    found, unread = readable(lambda: parts_of(request).views.runs(100, manifest), ())
+    found, unread = readable(lambda: parts_of(request).views.runs(100, manifest))
     return render(request, "runs.html", runs=found, unread=unread, manifest=manifest)
 
 
@@ -193,7 +193,7 @@ def waiting(request: Request) -> Response:
 
 @_live.get("/images")
 def images(request: Request) -> Response:
-    found, unread = readable(parts_of(request).views.images, ())
+    found, unread = readable(parts_of(request).views.images)
     return render(request, "images.html", images=found, unread=unread)
 
 
