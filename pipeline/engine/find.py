@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.engine.ask import NoAnswer, ask, asks_plainly
-from pipeline.engine.model import About, Engine
+from pipeline.engine.model import About, Engine, NoEngine
 from pipeline.errors import OutOfReach, UsageError
 
 Choice = Literal["auto", "docker", "podman", "none", "acr"]
@@ -72,16 +72,16 @@ def find(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path(
     raise _silent(named or refused)
 
 
-def why_none(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path("/")) -> OutOfReach | UsageError:
+def why_none(environ: Mapping[str, str], choice: Choice = "auto", root: Path = Path("/")) -> OutOfReach | NoEngine:
     """The error for work that needs an engine where there is none: what was tried, and the remedy. A manifest that
     wants none, and has work for one, is wrong; an engine that does not answer may do so later.
     """
     if choice == "none":
         remedy = "set `engine: auto` under `build`, or use kinds that are assembled"
-        return UsageError("commands need a container engine, and the manifest says `engine: none`", remedy=remedy)
+        return NoEngine("commands need a container engine, and the manifest says `engine: none`", remedy=remedy)
     if choice == "acr":
         remedy = "put the commands into a `dockerfile` base, or set `engine: auto` where there is Docker or Podman"
-        return UsageError(
+        return NoEngine(
             "the manifest says `engine: acr`, which builds Dockerfiles and runs nothing else", remedy=remedy
         )
     refused = []

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 
 ChangeKind = Literal["changed", "added", "deleted"]
 
 
 class EngineError(PipelineError):
     """Something that an engine in reach refuses to do."""
+
+
+class NoEngine(UsageError):
+    """The manifest wants no engine for commands, and has some."""
 
 
 @dataclass(frozen=True, slots=True)

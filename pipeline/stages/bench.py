@@ -183,7 +183,7 @@ class Bench:
 
     @cached_property
     def engine(self) -> Engine:
-        """What executes commands. Raises OutOfReach when there is none."""
+        """What executes commands. Raises OutOfReach when there is none, NoEngine when none is wanted."""
         from pipeline.engine.find import connect, find, why_none
 
         choice = cast("Choice", self.manifest.build.engine)

@@ -10,7 +10,7 @@ from pipeline import limit
 from pipeline.bases._dockerfile import pinned, read
 from pipeline.bases.dockerfile import context_of, exact
 from pipeline.digest import cache_key, short
-from pipeline.engine.model import Dockerfile
+from pipeline.engine.model import Dockerfile, NoEngine
 from pipeline.errors import OutOfReach, PipelineError, ResolveError
 from pipeline.facts import Platform
 from pipeline.manifest.secrets import mask, reveal
@@ -60,7 +60,7 @@ class Dockerfiles:
     def _in_engine(self, name: str) -> Identity | None:
         try:
             return self._bench.engine.identity(name)
-        except OutOfReach:
+        except (OutOfReach, NoEngine):
             # The lock can be made where nothing can be built.
             return None
 
