@@ -20,17 +20,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "kubernetes"))
 
 import kubernetes_server
 import registry_server
-from kubernetes_releases import release
+from kubernetes_releases import Time, release, target_in
 from kubernetes_server import RealCluster
 from kubernetes_suite import ClusterSuite, Hands
 from registry_server import RealRegistry
 
 from pipeline.cli._door import run
-from pipeline.errors import UsageError
-from pipeline.kubernetes.api import Cluster, Forbidden, Gone, resource_of
+from pipeline.errors import RolloutError, UsageError
+from pipeline.kubernetes.api import Cluster, Forbidden, Gone, Unauthorized, resource_of
 from pipeline.kubernetes.client import KubernetesCluster, connect
 from pipeline.kubernetes.objects import deployment, service
 from pipeline.kubernetes.rights import check, needed
+from pipeline.stages import gate
 
 pytestmark = pytest.mark.kubernetes
 
@@ -126,6 +127,54 @@ def test_rights_that_are_missing_are_named_together(plane: RealCluster) -> None:
     # One by one, as where the rules do not tell all, it is the same.
     wanted = needed({}, scores=True)
     assert [right for right in wanted if not found._may(right)] == found.lacking(wanted)
+
+
+def account(plane: RealCluster, space: str, config: Path) -> None:
+    """A service account who may all in a namespace, made anew, and a kubeconfig with its token."""
+    api, group = connected(plane, space), "rbac.authorization.k8s.io"
+    path, name = f"/api/v1/namespaces/{space}/serviceaccounts", {"metadata": {"name": "ci"}}
+    api._send("DELETE", f"{path}/ci", []).read()
+    assert api._send("POST", path, [], name, "application/json").status == 201
+    subject = {"kind": "ServiceAccount", "name": "ci", "namespace": space}
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
+    binding = {"apiVersion": f"{group}/v1", "kind": "RoleBinding", **name, "roleRef": role, "subjects": [subject]}
+    path_of_binding = f"/apis/{group}/v1/namespaces/{space}/rolebindings"
+    assert api._send("POST", path_of_binding, [], binding, "application/json").status in (201, 409)
+    ask = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    given = json.loads(api._send("POST", f"{path}/ci/token", [], ask, "application/json").read())
+    value = json.loads(plane.kubeconfig.read_text())
+    value["users"].append({"name": "ci", "user": {"token": given["status"]["token"]}})
+    value["contexts"].append({"name": "ci", "context": {"cluster": "c", "user": "ci", "namespace": space}})
+    config.write_text(json.dumps({**value, "current-context": "ci"}))
+
+
+def revoked(plane: RealCluster, space: str, config: Path) -> None:
+    """Returns once the token of this kubeconfig is refused: what was accepted is, for some seconds."""
+    used = connect({}, config=str(config))
+    connected(plane, space)._send("DELETE", f"/api/v1/namespaces/{space}/serviceaccounts/ci", []).read()
+    while used._sent("GET", f"/api/v1/namespaces/{space}/pods", []).status != 401:
+        assert plane.processes["apiserver"].poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_token_that_is_revoked_within_a_rollout(plane: RealCluster, tmp_path: Path, anew: bool) -> None:
+    space, config, time = namespace(plane, f"revoked-{anew}".lower()), tmp_path / "config", Time()
+    account(plane, space, config)
+    target = target_in(connect({}, config=str(config)), time)
+
+    def wait(seconds: float) -> None:
+        if not time.now:
+            revoked(plane, space, config)
+            if anew:
+                account(plane, space, config)
+        time.wait(seconds)
+
+    ends = (RolloutError, "was not healthy after 60 s") if anew else (Unauthorized, r"user ci \(context ci in")
+    with pytest.raises(ends[0], match=ends[1]):
+        gate.release(target, release(), verified=target.verified(), deadline=60, clock=time, wait=wait)
+    assert (time.now < 10) != anew
+    connected(plane, space).delete("Deployment", "shop-prod")
 
 
 # -- with a node --------------------------------------------------------------------------------------------------
