@@ -47,10 +47,10 @@ class Book:
         rows = self.database.execute("SELECT * FROM manifests WHERE id >= ? AND id < ? ORDER BY id", least, end)
         return [_entry(row) for row in rows]
 
-    def has_entries(self, repository: str) -> bool:
-        """Whether a repository has any manifest."""
-        query = "SELECT 1 FROM manifests WHERE id >= ? AND id < ? LIMIT 1"
-        return bool(self.database.execute(query, f"{repository}/", f"{repository}0"))
+    def has_entries(self, repository: str, error: str = "") -> bool:
+        """Whether a repository has any manifest; one whose error begins so."""
+        query = "SELECT 1 FROM manifests WHERE id >= ? AND id < ? AND substr(error, 1, ?) = ? LIMIT 1"
+        return bool(self.database.execute(query, f"{repository}/", f"{repository}0", len(error), error))
 
     def entry(self, manifest: Tracked) -> Entry | None:
         rows = self.database.execute("SELECT * FROM manifests WHERE id = ?", manifest.id)

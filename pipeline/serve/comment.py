@@ -30,6 +30,11 @@ def comment(jobs: Sequence[Job], called: Callable[[Tracked], str], page: Callabl
     return "\n\n".join([head, *(_one(job, called(job.manifest), page(job), room) for job in ordered)]) + "\n"
 
 
+def nothing(commit: str) -> str:
+    """The comment on a pull request that had plans, and changes no manifest any more."""
+    return f"### What this pull request would do\n\nNothing: it changes no manifest any more, at `{commit[:12]}`.\n"
+
+
 def _one(job: Job, called: str, page: str, room: int) -> str:
     """What a manifest's plan says: a line to read, and the rest to be opened."""
     named = f"**{plain(called)}**" + ("" if called == job.manifest.path else f" ({plain(job.manifest.path)})")
@@ -71,4 +76,4 @@ def plain(text: str) -> str:
     return _SPECIAL.sub(lambda found: f"\\{found[1]}" + ("\u2060" if found[1] in "@#!" else ""), line)
 
 
-__all__ = ["KEY", "comment", "fenced", "plain"]
+__all__ = ["KEY", "comment", "fenced", "nothing", "plain"]

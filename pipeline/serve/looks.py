@@ -12,6 +12,7 @@ from pipeline.serve import drift
 from pipeline.serve.book import Book
 from pipeline.serve.environment import environment
 from pipeline.serve.model import Job, Tracked
+from pipeline.serve.names import is_twice
 from pipeline.serve.ports import Commands, Git
 from pipeline.serve.queue import Queue
 from pipeline.serve.reconcile import Reconcile
@@ -119,6 +120,9 @@ class Looks:
         commit, git = kit.book.repository(repository.name).applied, kit.gits.get(repository.name)
         if not commit or git is None:
             return
+        # The services by its name are another one's.
+        twice = {one.manifest for one in kit.book.entries_of([one.id for one in manifests]) if is_twice(one)}
+        manifests = [manifest for manifest in manifests if manifest not in twice]
         before = {manifest: self._reconcile.last(manifest) for manifest in manifests}
         with git.at(commit, _PLACE) as folder:
             there = [manifest for manifest in manifests if (folder / manifest.path).is_file()]

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from pipeline.noun import noun
 from pipeline.serve.model import Entry, Job, Reason, Tracked
+from pipeline.serve.names import conflicts, is_twice
 from pipeline.serve.queue import AFTER
 from pipeline.serve.settings import Policies
-from pipeline.serve.survey import TWICE, Survey, conflicts
+from pipeline.serve.survey import Survey
 
 _SHOWN = 3
 
@@ -27,18 +28,27 @@ class Move:
 
 
 def move(
-    old: str, new: str, known: Sequence[Entry], found: Survey, reason: Reason, policies: Policies, now: float
+    old: str,
+    new: str,
+    known: Sequence[Entry],
+    found: Survey,
+    reason: Reason,
+    policies: Policies,
+    now: float,
+    others: Sequence[Entry] = (),
 ) -> Move:
-    """From one commit (none: the first that is seen) to another. Nothing is ever stopped by the first."""
+    """From one commit (none: the first that is seen) to another. Nothing is ever stopped by the first. `others` are the
+    manifests of other repositories.
+    """
     before = {one.manifest: one for one in known}
     after = before | {one.manifest: one for one in found.read}
     gone = [one for one in found.gone if one.manifest in after]
     for one in gone:
         after[one.manifest] = replace(one, gone=True, commit=old or one.commit)
-    wrong = conflicts([*after.values()], known)
+    wrong = conflicts([*after.values()], known, others)
     touched = {one.manifest for one in found.read}
     for manifest, one in after.items():
-        if one.error.startswith(TWICE) and manifest not in wrong and not one.gone:
+        if is_twice(one) and manifest not in wrong:
             # The other one has gone, or has another name now.
             after[manifest] = replace(one, error="", commit=new)
             touched.add(manifest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.manifest.secrets import mask
@@ -18,7 +19,9 @@ from pipeline.serve.comment import KEY, comment
 from pipeline.serve.database import Database
 from pipeline.serve.messages.model import Message
 from pipeline.serve.model import OPEN, Job, RepositoryStatus, Tracked
+from pipeline.serve.names import is_twice
 from pipeline.serve.queue import Queue
+from pipeline.serve.requests import NAME, planned
 from pipeline.serve.settings import Settings
 from pipeline.serve.telling import (
     Name,
@@ -79,7 +82,7 @@ class News:
         self._keep("jobs", {"last": max(seen["last"], *changed), "open": states})
 
     def _job(self, job: Job, streak: dict[str, Any], now: float) -> None:
-        name = self._name(job.manifest)
+        name = self._name_in(job)
         if job.manifest.repository in self._apis:
             later = self._queue.job(job.replaced_by) if job.replaced_by else None
             self._tell(status(job, name, later), now)
@@ -116,6 +119,9 @@ class News:
     def _comment(self, repository: str, request: int, now: float) -> None:
         """The comment of a pull request, once all plans of its newest commit are there."""
         jobs = self._queue.of_request(repository, request)
+        if planned(self._database, repository).get(str(request), jobs[0].commit) != jobs[0].commit:
+            # A newer commit of it has nothing to plan, which was told already.
+            return
         newest: dict[Tracked, Job] = {}
         for job in jobs:
             if job.commit == jobs[0].commit:
@@ -125,7 +131,8 @@ class News:
         ended = [job for job in newest.values() if job.state in ("done", "failed")]
         if not ended:
             return
-        body = comment(ended, lambda manifest: self._name(manifest).manifest or manifest.path, self._page)
+        names = {job.manifest: self._name_in(job).manifest for job in ended}
+        body = comment(ended, lambda manifest: names[manifest] or manifest.path, self._page)
         facts = {"repository": repository, "request": request, "key": KEY, "body": body}
         self._tell(Telling("comment", f"{repository}/{request}/{KEY}", facts), now)
 
@@ -195,7 +202,13 @@ class News:
 
     def _name(self, manifest: Tracked) -> Name:
         entry = self._book.entry(manifest)
-        return Name(entry.name if entry else "", self._settings.url.rstrip("/"))
+        # A name that is another one's would have them tell over each other.
+        return Name(entry.name if entry and not is_twice(entry) else "", self._settings.url.rstrip("/"))
+
+    def _name_in(self, job: Job) -> Name:
+        """As the job's commit calls its manifest, where that may not be applied yet."""
+        name = self._name(job.manifest)
+        return replace(name, manifest=job.asked.get(NAME) or name.manifest)
 
     def _page(self, job: Job) -> str:
         return self._name(job.manifest).job(job)

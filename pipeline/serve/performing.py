@@ -14,6 +14,7 @@ from pipeline.reporters.masks import Masks
 from pipeline.serve.book import Book
 from pipeline.serve.environment import environment
 from pipeline.serve.model import Job
+from pipeline.serve.names import is_twice
 from pipeline.serve.outcomes import OUT_OF_REACH
 from pipeline.serve.ports import Commands, Git, HostApi, Outcome, Perform, Work
 from pipeline.serve.queue import CANCELLING, Queue
@@ -74,6 +75,10 @@ def _performed(kit: Kit, job: Job) -> Outcome:
     if repository is None or git is None:
         remedy = "put it back into the server's settings"
         raise UsageError(f"no repository '{job.manifest.repository}' is watched any more", remedy=remedy)
+    entry = kit.book.entry(job.manifest)
+    if entry and is_twice(entry) and job.action not in ("plan", "stop"):
+        # It would take the place of the other one's services.
+        raise UsageError(f"{job.manifest.path}: {entry.error}")
     job = _at_commit(kit, job, repository)
     with git.at(job.commit, job.manifest.path) as checkout:
         manifest = checkout / job.manifest.path

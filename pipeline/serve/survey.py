@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -104,22 +104,4 @@ def _reader(git: Git, commit: str, texts: Mapping[str, str]) -> Callable[[str], 
     return read
 
 
-def conflicts(entries: Sequence[Entry], before: Iterable[Entry]) -> dict[Tracked, str]:
-    """What is wrong with manifests that have the name of another: services are known by it. Who had a name keeps it."""
-    held = {(one.manifest, one.name) for one in before if not one.error and not one.gone}
-    holders: dict[str, Tracked] = {}
-    wrong: dict[Tracked, str] = {}
-    for one in sorted(entries, key=lambda one: ((one.manifest, one.name) not in held, one.manifest.id)):
-        if one.gone or not one.name:
-            continue
-        holder = holders.setdefault(one.name, one.manifest)
-        if holder != one.manifest:
-            wrong[one.manifest] = f"{TWICE} '{one.name}', as {holder.path} is: give one of them another name"
-    return wrong
-
-
-TWICE = "this manifest is called"
-"""How the error of a manifest begins that has the name of another."""
-
-
-__all__ = ["TWICE", "Survey", "concerned", "conflicts", "reach", "survey"]
+__all__ = ["Survey", "concerned", "reach", "survey"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,15 @@ from pipeline.errors import OutOfReach, PipelineError
 from pipeline.noun import noun
 from pipeline.serve.book import Book
 from pipeline.serve.git.errors import Gone, Moved
-from pipeline.serve.model import Reason, RepositoryState, RepositoryStatus
+from pipeline.serve.model import Entry, Reason, RepositoryState, RepositoryStatus
 from pipeline.serve.move import Move, left, move
+from pipeline.serve.names import TWICE
 from pipeline.serve.ports import Git, HostApi
 from pipeline.serve.queue import Queue
 from pipeline.serve.reconcile import Reconcile
 from pipeline.serve.requests import Requests
 from pipeline.serve.settings import Repository
-from pipeline.serve.survey import survey
+from pipeline.serve.survey import Survey, survey
 
 LONGEST = 900.0
 """Seconds between two looks at a repository that does not answer, at most (or its own interval, where that is more)."""
@@ -63,7 +64,8 @@ def accept(book: Book, repository: str, commit: str) -> None:
 
 class Watch:
     """`ports.Duty` of one repository. A host whose pull requests cannot be had is an error of this duty; how Git is,
-    the repository's status says. `say` gets a line for the operator when that changes.
+    the repository's status says. `say` gets a line for the operator when that changes; `watched` are the names of all
+    repositories of the server.
     """
 
     def __init__(
@@ -74,14 +76,16 @@ class Watch:
         book: Book,
         queue: Queue,
         say: Callable[[str], None] = lambda _line: None,
+        watched: Collection[str] = (),
     ) -> None:
         self._say = say
+        self._beside = [name for name in watched if name != repository.name]
         self.name = duty_name(repository.name)
         self._repository, self._git, self._host = repository, git, host
         self._book, self._queue = book, queue
         self._reconcile = Reconcile(book, queue)
         wanted = host is not None and repository.requests
-        self._requests = Requests(repository, git, host, book, queue) if host and wanted else None
+        self._requests = Requests(repository, git, host, book, queue, self._others) if host and wanted else None
         self._next: float | None = None
         self._last = 0.0
         self._failures = 0
@@ -101,7 +105,7 @@ class Watch:
         poll = self._repository.poll
         self._next = now + (min(poll * 2**self._failures, max(poll, LONGEST)) if self._failures else poll)
         if self._requests and status.applied and status.state in ("ok", "diverged", "unsigned"):
-            self._requests.look(status.applied)
+            self._requests.look(status.applied, now)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -110,6 +114,7 @@ class Watch:
         try:
             seen = self._git.tip()
             if seen == status.applied:
+                self._free(seen, now)
                 return self._put(status, Decision("ok", self._left()), seen, now)
             self._fetch(seen)
             decision = self._decide(status, seen)
@@ -167,13 +172,26 @@ class Watch:
     def _apply(self, status: RepositoryStatus, tip: str, now: float) -> RepositoryStatus:
         known = self._book.entries(self._repository.name)
         found = survey(self._git, self._repository, status.applied, tip, known)
-        made = move(
-            status.applied, tip, known, found, self._reason(status.applied, tip), self._repository.policies, now
-        )
+        reason = self._reason(status.applied, tip)
         with self._book.database.transaction():
-            self._write(made)
+            policies, others = self._repository.policies, self._others()
+            self._write(move(status.applied, tip, known, found, reason, policies, now, others))
             applied = replace(status, applied=tip, accepted="")
             return self._put(applied, Decision("ok", self._left()), tip, now, applied=True)
+
+    def _others(self) -> list[Entry]:
+        """The manifests of the server's other repositories: what these are called, none of this one may be."""
+        return [one for name in self._beside for one in self._book.entries(name)]
+
+    def _free(self, tip: str, now: float) -> None:
+        """Has manifests run whose name another one had, and has no more: a commit elsewhere may have done that."""
+        if not self._book.has_entries(self._repository.name, TWICE):
+            return
+        reason, nothing = self._reason("", tip), Survey((), ())
+        reason = replace(reason, text=f"its name is free now, {reason.text}")
+        with self._book.database.transaction():
+            known = self._book.entries(self._repository.name)
+            self._write(move(tip, tip, known, nothing, reason, self._repository.policies, now, self._others()))
 
     def _write(self, made: Move) -> None:
         for one in made.entries:

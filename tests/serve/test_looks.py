@@ -153,6 +153,16 @@ def test_the_end_of_a_job_is_looked_at_at_once(bench: Bench) -> None:
     assert not bench.looks.heard(replace(job, state="running"))
 
 
+def test_services_by_the_name_of_another_manifest_are_not_looked_at(bench: Bench) -> None:
+    bench.ran()
+    bench.sees(target())
+    bench.commands.asked.clear()
+    bench.book.put_entry(Entry(ONE, "other", "b2", error="this manifest is called 'other', as other.yaml is"))
+    bench.ran(state="failed")
+    bench.to(2 * LOOK)
+    assert bench.commands.asked == []
+
+
 def test_it_is_looked_once_in_an_interval_after_a_restart_too(bench: Bench) -> None:
     bench.to(LOOK / 2)
     for _ in range(5):

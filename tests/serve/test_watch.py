@@ -327,7 +327,7 @@ def test_a_pull_request_is_planned_once_and_again_when_it_changes(lab: Lab) -> N
         "plan",
         "manifests/a.yaml",
         first,
-        {"request": 7},
+        {"request": 7, "name": "a"},
     )
     assert job.reason.cause == "pull-request"
     second = branched(lab, "try", {"other/y": "1"})
@@ -345,6 +345,64 @@ def test_a_closed_pull_request_waits_for_no_plan(lab: Lab) -> None:
     lab.host.open = []
     lab.look()
     assert lab.jobs() == []
+
+
+def ended_plans(lab: Lab) -> list[tuple[str, str, str]]:
+    jobs = [job for job in lab.queue.jobs(10) if job.action == "plan" and job.ended]
+    return [(job.manifest.path, job.state, str(job.told["text"])) for job in jobs if job.state != "cancelled"]
+
+
+@pytest.mark.parametrize(("prune", "what"), [(True, "stopped"), (False, "left alone (`prune` is not set)")])
+def test_a_pull_request_that_deletes_a_manifest_says_what_becomes_of_it(lab: Lab, prune: bool, what: str) -> None:
+    lab.policies(prune=prune)
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    deleting = branched(lab, "del", {"manifests/b.yaml": None})
+    # What comes to the branch meanwhile is not deleted by it.
+    lab.commit({"manifests/c.yaml": manifest("c")})
+    lab.host.open = [request(7, deleting)]
+    lab.look()
+    assert ended_plans(lab) == [("manifests/b.yaml", "done", f"deleted, and what it runs is {what}")]
+
+
+def test_a_pull_request_that_moves_a_manifest_deletes_none(lab: Lab) -> None:
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    lab.host.open = [request(7, branched(lab, "mv", {"manifests/b.yaml": None, "manifests/n.yaml": manifest("b")}))]
+    lab.look()
+    assert (lab.jobs(), ended_plans(lab)) == (["plan manifests/n.yaml"], [])
+
+
+def test_a_pull_request_with_a_name_that_another_has_would_fail(lab: Lab) -> None:
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    lab.host.open = [request(7, branched(lab, "dup", {"manifests/c.yaml": manifest("a")}))]
+    lab.look()
+    assert lab.jobs() == []
+    ((path, state, text),) = ended_plans(lab)
+    assert (path, state) == ("manifests/c.yaml", "failed")
+    assert "as manifests/a.yaml is" in text
+
+
+def test_the_comment_of_a_request_that_changes_nothing_any_more_is_taken_back(lab: Lab) -> None:
+    lab.commit(TWO)
+    lab.look()
+    lab.finish()
+    lab.host.open = [request(7, branched(lab, "none", {"README": "it concerns no manifest"}))]
+    lab.look()
+    assert lab.book.notes(lab.now) == []
+    lab.host.open = [request(7, branched(lab, "try", {"src/x": "1"}))]
+    lab.look()
+    lab.finish()
+    undone = branched(lab, "try", {"README": "x"})
+    lab.host.open = [request(7, undone)]
+    lab.look()
+    (note,) = lab.book.notes(lab.now)
+    assert (note.kind, note.body["request"]) == ("comment", 7)
+    assert f"changes no manifest any more, at `{undone[:12]}`" in note.body["body"]
 
 
 def test_forks_and_other_branches_get_no_plan(lab: Lab) -> None:

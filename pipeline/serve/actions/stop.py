@@ -13,7 +13,8 @@ def perform(work: Work) -> Outcome:
     """
     outcomes.begin(work.log, work.job.attempt, work.now())
     deleted = load(work.manifest, environ=work.environment)
-    back = [one for one in work.book.entries(work.repository.name) if not one.gone]
+    # It may have moved to another repository, too.
+    back = [one for name in work.settings.repositories for one in work.book.entries(name) if not one.gone]
     if found := next((one for one in back if one.manifest == work.job.manifest or one.name == deleted.name), None):
         return Outcome("done", 0, {"text": f"{deleted.name} is back ({found.manifest.path}): nothing was stopped"})
     targets = deleted.targets
