@@ -13,7 +13,7 @@ def place(cluster: Cluster, name: str) -> str:
     return f"{name} in namespace {cluster.namespace} of {cluster.address}"
 
 
-def others(cluster: Cluster, service: str, name: str) -> list[str]:
+def elsewhere(cluster: Cluster, service: str, name: str) -> list[str]:
     """The names that Deployments of the same service have beside this one."""
     found = cluster.find("Deployment", labels=f"{names.MANAGED}={names.BY}")
     of = [one["metadata"] for one in found if "deletionTimestamp" not in one["metadata"]]

@@ -26,6 +26,18 @@ def objects(release: Release, account: Account | None = None) -> list[Object]:
     return patched(found, spec.get("patches") or ())
 
 
+def taken(service: str, spec: Mapping[str, Any], *, pull: bool) -> list[tuple[str, str]]:
+    """(kind, name) of what a service has beside the Secrets of its revisions: known before there is an image."""
+    name = names.name_of(service, spec)
+    found = [("Deployment", name), ("Service", name), ("Secret", f"{name}-releases")]
+    found += [("Secret", f"{name}-registry")] if pull else []
+    found += [("Ingress", name)] if "ingress" in spec else []
+    found += [("HorizontalPodAutoscaler", name)] if "autoscale" in spec else []
+    if spec.get("strategy"):
+        found += [(kind, f"{name}-{names.CANARY}") for kind in ("Deployment", "Service")]
+    return found
+
+
 def named(release: Release, suffix: str = "") -> str:
     return names.name_of(release.service, release.settings) + suffix
 

@@ -21,23 +21,25 @@ def is_ours(live: Object, instance: str) -> bool:
 
 
 def check_owners(cluster: Cluster, service: str, instance: str, wanted: Sequence[tuple[str, str]]) -> None:
-    """Raises UsageError for the first of these (kind, name) that others have made."""
+    """Raises UsageError for all of these (kind, name) that others have made."""
+    found = []
     for kind, name in wanted:
         live = cluster.get(kind, name)
-        if live and (whose := _others(live, service, instance)):
-            raise UsageError(
-                f"the {kind} {name} in namespace {cluster.namespace} {whose}",
-                remedy="give the target another `name`, or set `force: true` to take it over",
-            )
+        if live and (whose := others(live, service, instance)):
+            found.append(f"the {kind} {name} in namespace {cluster.namespace} {whose}")
+    if found:
+        it = "it" if len(found) == 1 else "them"
+        remedy = f"give the target another `name`, or set `force: true` to take {it} over"
+        raise UsageError("; ".join(found), remedy=remedy)
 
 
-def _others(live: Object, service: str, instance: str) -> str:
-    """Whose it is, in words; empty for ours."""
+def others(live: Object, service: str, instance: str) -> str:
+    """Whose an object is that is called as those of this service, in words; empty for ours."""
     metadata = live["metadata"]
     if live["kind"] == "Deployment":
         # What selects its pods cannot be changed: of others, it cannot be taken over by halves.
         owner = (metadata.get("annotations") or {}).get(names.SERVICE)
-        if owner == service and is_ours(live, instance):
+        if owner in (service, None) and is_ours(live, instance) and (owner or _has_labels(live)):
             return ""
         return f"belongs to the service {owner}" if owner else "was not made by pipeline"
     if is_ours(live, instance):
@@ -46,3 +48,9 @@ def _others(live: Object, service: str, instance: str) -> str:
     if labels.get(names.MANAGED) == names.BY and names.INSTANCE in labels:
         return f"belongs to the service {labels[names.INSTANCE]}"
     return "was not made by pipeline"
+
+
+def _has_labels(live: Object) -> bool:
+    """Whether pods are selected as ours are: an annotation may be gone by somebody's hand."""
+    selected = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return names.TRACK in selected

@@ -8,22 +8,22 @@ from typing import Any
 
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.kubernetes import names, rights, volumes
-from pipeline.kubernetes.api import Cluster, Conflict, Object
-from pipeline.kubernetes.compare import added_by_hand, differences, is_hand, without
+from pipeline.kubernetes.api import Cluster, Object
+from pipeline.kubernetes.applying import applied, put
+from pipeline.kubernetes.compare import differences
 from pipeline.kubernetes.health import condition
-from pipeline.kubernetes.leftover import others, place, removal
-from pipeline.kubernetes.objects import objects
+from pipeline.kubernetes.leftover import elsewhere, place, removal
+from pipeline.kubernetes.objects import env_secret_name, objects, secret_env, taken
 from pipeline.kubernetes.output import output
-from pipeline.kubernetes.owners import check_owners
+from pipeline.kubernetes.owners import check_owners, others
 from pipeline.kubernetes.pods import image_volumes, revision_of_pods
 from pipeline.kubernetes.releases import ReleasesSecret
-from pipeline.kubernetes.scale import is_left_over, is_scaled, leave_count
+from pipeline.kubernetes.scale import is_scaled
 from pipeline.kubernetes.traffic import Traffic, strategy_of
 from pipeline.kubernetes.where import address
 from pipeline.targets.model import Observation, Release
 from pipeline.targets.remote import Answer, Difference, Endpoint, RemoteTarget, Strategy, Surroundings
 
-_TRIES = 5
 _PRUNED = ("Ingress", "HorizontalPodAutoscaler", "Secret")
 
 
@@ -63,7 +63,9 @@ class KubernetesTarget(RemoteTarget):
         live = self._deployments()
         seen = live.get(names.CANARY) or live.get(names.STABLE)
         if seen is None:
-            return Observation("absent")
+            found = self.cluster.get("Deployment", self._name)
+            whose = others(found, self._service, self._name) if found else ""
+            return Observation("absent", detail=f"the Deployment {self._name} {whose}" if whose else "")
         marks = seen["metadata"].get("annotations") or {}
         how = condition(self.cluster, seen, patient=bool(self._told))
         if self._told and how.state == "starting" and how.detail != self._told:
@@ -79,10 +81,12 @@ class KubernetesTarget(RemoteTarget):
         )
 
     def _deployments(self) -> dict[str, Object]:
-        """By their tracks."""
+        """Those of this service, by their tracks."""
         found = self.cluster.find("Deployment", labels=names.selector(self._name))
         tracks = {one["metadata"]["name"].removeprefix(f"{self._name}-"): one for one in found if _stays(one)}
         stable = self.cluster.get("Deployment", self._name) if self._name not in tracks else tracks[self._name]
+        if stable and others(stable, self._service, self._name):
+            stable = None
         return {
             **({names.STABLE: stable} if stable else {}),
             **({names.CANARY: tracks[names.CANARY]} if names.CANARY in tracks else {}),
@@ -103,10 +107,11 @@ class KubernetesTarget(RemoteTarget):
 
     # -- the verbs ----------------------------------------------------------------------------------------------
 
-    def check(self, *, mounts: Collection[str] = (), scores: bool = False) -> None:
+    def check(self, *, mounts: Collection[str] = (), scores: bool = False, image: str = "") -> None:
         rights.check(self.cluster, self._spec, scores=scores)
         # Where there is none of it, and no namespace, to keep it would be refused.
         self._verified.check()
+        check_owners(self.cluster, self._service, self._name, self._names(self._spec, image))
         given = self._spec.get("volumes") or {}
         named = {folder: one["image"] for folder, one in given.items() if "image" in one}
         volumes.check(self.cluster, {*mounts, *named}, named.values())
@@ -118,19 +123,20 @@ class KubernetesTarget(RemoteTarget):
         return removal(self._name, self.cluster.namespace, self._spec.get("context", ""))
 
     def left(self) -> dict[str, str]:
-        found = others(self.cluster, self._service, self._name)
+        found = elsewhere(self.cluster, self._service, self._name)
         namespace, context = self.cluster.namespace, self._spec.get("context", "")
         return {place(self.cluster, one): f"where it is still: {removal(one, namespace, context)}" for one in found}
 
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()
         stable = live.get(names.STABLE)
-        self._check_owners(release)
+        secret = [("Secret", env_secret_name(release))] if secret_env(release) else []
+        check_owners(self.cluster, self._service, self._name, self._names(release.settings, release.reference, *secret))
         mounted = image_volumes(release)
         volumes.check(self.cluster, mounted, mounted.values())
         # What the cluster refuses is refused before anything has changed.
         for wanted in self._objects(release):
-            self._applied(wanted, dry_run=True)
+            applied(self.cluster, wanted, dry_run=True, force=bool(self._spec.get("force", False)))
         self._verified.check()
         self._beside = bool(
             strategy_of(release)
@@ -169,39 +175,14 @@ class KubernetesTarget(RemoteTarget):
         return objects(release, self._surroundings.account(release.reference))
 
     def _put(self, wanted: Object) -> None:
-        """Applies an object, without what people added by hand."""
-        if is_scaled(wanted):
-            leave_count(self.cluster, wanted)
-        live = self._applied(wanted)
-        for _ in range(_TRIES):
-            if not (added := added_by_hand(live)):
-                return
-            try:
-                self.cluster.replace(without(live, [path for path, _ in added]))
-                return
-            except OutOfReach:
-                # A controller changed it at the same moment.
-                live = self.cluster.get(wanted["kind"], wanted["metadata"]["name"]) or live
+        put(self.cluster, wanted, force=bool(self._spec.get("force", False)))
 
-    def _applied(self, wanted: Object, *, dry_run: bool = False) -> Object:
-        """What people changed by hand is taken back; Conflict when a controller, or who else applies, owns a field: but
-        not an autoscaler that is no more.
-        """
-        try:
-            return self.cluster.apply(wanted, dry_run=dry_run, force=bool(self._spec.get("force", False)))
-        except Conflict as error:
-            if not all(is_hand(one.manager) or is_left_over(self.cluster, wanted, one) for one in error.owned):
-                raise
-            return self.cluster.apply(wanted, dry_run=dry_run, force=True)
-
-    def _check_owners(self, release: Release) -> None:
-        if release.settings.get("force"):
-            return
-        found = [(one["kind"], one["metadata"]["name"]) for one in self._objects(release)]
-        found.append(("Secret", f"{self._name}-releases"))
-        if strategy_of(release):
-            found += [(kind, f"{self._name}-{names.CANARY}") for kind in ("Deployment", "Service")]
-        check_owners(self.cluster, self._service, self._name, found)
+    def _names(self, spec: Mapping[str, Any], image: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
+        """(kind, name) of what nobody else may have; nothing where that may be taken over."""
+        if spec.get("force"):
+            return []
+        pull = bool(image) and self._surroundings.account(image) is not None
+        return [*taken(self._service, spec, pull=pull), *more]
 
     def _prune(self, release: Release, keep: str) -> None:
         """Deletes what earlier releases had and this one has not."""
@@ -222,7 +203,7 @@ class KubernetesTarget(RemoteTarget):
     def stop(self) -> Observation:
         """To no pods; the Service and the rest stay for what comes next."""
         live = self._deployments()
-        self.cluster.delete("HorizontalPodAutoscaler", self._name)
+        self._delete("HorizontalPodAutoscaler", keep=())
         if names.STABLE in live:
             self.cluster.merge("Deployment", self._name, {"spec": {"replicas": 0}})
         if names.CANARY in live:

@@ -9,7 +9,7 @@ from pipeline import reference
 from pipeline.errors import OutOfReach, StoreError, UsageError
 from pipeline.kinds import find, is_remote
 from pipeline.manifest.model import Entry, Image
-from pipeline.plan.model import Plan, Step, TargetWork
+from pipeline.plan.model import Plan, PushWork, Step, TargetWork
 from pipeline.stages import gate
 from pipeline.stages.bench import Bench, Result
 from pipeline.stages.image import superseded
@@ -110,19 +110,25 @@ def _is_live(step: Step, plan: Plan | None, bench: Bench) -> bool:
     # Only now, as below: what runs on this machine needs none of it.
     from pipeline.stages import places
 
-    scores = step.work.image.checks.score is not None
+    scores, image = step.work.image.checks.score is not None, _repository(step.work, plan)
     try:
         live = _serves(step, plan, bench, target)
     except UsageError:
         # It may know more: every right that is missing, not just the first.
-        target.check(mounts=step.work.volumes, scores=scores)
+        target.check(mounts=step.work.volumes, scores=scores, image=image)
         raise
     if live:
         places.note(bench, entry, service, target)
     places.tell(bench, entry, service, target)
     if not live:
-        target.check(mounts=step.work.volumes, scores=scores)
+        target.check(mounts=step.work.volumes, scores=scores, image=image)
     return live
+
+
+def _repository(work: TargetWork, plan: Plan | None) -> str:
+    """Where its image is pushed to; empty where that is not known."""
+    push = plan.step(work.pushed).work if plan and work.pushed else None
+    return str(push.where) if isinstance(push, PushWork) else ""
 
 
 def _serves(step: Step, plan: Plan | None, bench: Bench, target: Target) -> bool:

@@ -147,9 +147,10 @@ class RemoteTarget(ABC):
     @abstractmethod
     def rollout(self, release: Release) -> Observation: ...
 
-    def check(self, *, mounts: Collection[str] = (), scores: bool = False) -> None:  # noqa: B027
+    def check(self, *, mounts: Collection[str] = (), scores: bool = False, image: str = "") -> None:  # noqa: B027
         """Raises UsageError for what would stop a rollout and can be told before there is an image: asked as soon as it
-        is planned. `mounts` are the folders of the models that it is given; `scores` when it is to score.
+        is planned. `mounts` are the folders of the models that it is given; `scores` when it is to score; `image` is
+        the repository that it will be in.
         """
 
     def place(self) -> str:

@@ -41,9 +41,11 @@ class Time:
         self.now += seconds
 
 
-def target_in(cluster: Cluster, time: Time, account: Account | None = None, **settings: Any) -> KubernetesTarget:
+def target_in(
+    cluster: Cluster, time: Time, account: Account | None = None, service: str = "shop-prod", **settings: Any
+) -> KubernetesTarget:
     around = Surroundings(Path("/nowhere"), Path("/nowhere"), {}, lambda _: account, print, time, time.wait)
-    return KubernetesTarget("shop-prod", {"image": "web", **settings}, lambda: cluster, around)
+    return KubernetesTarget(service, {"image": "web", **settings}, lambda: cluster, around)
 
 
 ACCOUNT = Account("registry.example.com", "me", Secret("word"))

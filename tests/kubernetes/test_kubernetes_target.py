@@ -180,9 +180,55 @@ def test_other_objects_of_others_are_left_alone(cluster: MemoryCluster, time: Ti
     target_in(cluster, time, ACCOUNT, force=True).rollout(release(force=True, ingress={"host": "shop.example.com"}))
 
 
+def foreign(cluster: MemoryCluster, *kinds: str) -> None:
+    for kind in kinds:
+        cluster.apply(
+            {"apiVersion": "v1", "kind": kind, "metadata": {"name": NAME}, "spec": {}}, manager="kubectl-create"
+        )
+
+
+def test_all_that_others_have_made_is_told_before_there_is_an_image(cluster: MemoryCluster, time: Time) -> None:
+    foreign(cluster, "Service", "Ingress")
+    pull = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{NAME}-registry"}}
+    cluster.apply(pull, manager="kubectl-create")
+    before, host = list(cluster.history), {"ingress": {"host": "shop.example.com"}}
+    said = (
+        rf"the Service {NAME} in namespace default was not made by pipeline; the Secret {NAME}-registry .*; the Ingress"
+    )
+    with pytest.raises(UsageError, match=f"{said} .*force: true"):
+        target_in(cluster, time, ACCOUNT, **host).check(image="registry.example.com/ml/web")
+    cluster.delete("Service", NAME)
+    target_in(cluster, time, None).check(image="registry.example.com/ml/web")
+    target_in(cluster, time, ACCOUNT, **host, force=True).check(image="registry.example.com/ml/web")
+    cluster.delete("Ingress", NAME)
+    cluster.delete("Secret", f"{NAME}-registry")
+    cluster.history[:] = before
+    target_in(cluster, time, ACCOUNT, **host).check(image="registry.example.com/ml/web")
+    assert cluster.history == before
+
+
+def test_a_deployment_of_others_is_neither_shown_as_ours_nor_stopped(cluster: MemoryCluster, time: Time) -> None:
+    foreign(cluster, "Deployment", "HorizontalPodAutoscaler")
+    before, target = list(cluster.history), target_in(cluster, time)
+    seen = target.observe()
+    assert (seen.state, seen.detail) == ("absent", f"the Deployment {NAME} was not made by pipeline")
+    target.stop()
+    assert list(target.logs()) == []
+    assert cluster.history == before
+
+
+def test_whose_a_deployment_is_may_be_taken_from_it_by_hand(cluster: MemoryCluster, time: Time) -> None:
+    one = release()
+    roll(cluster, time, one)
+    cluster.edit("kubectl-edit", "Deployment", NAME, {"metadata": {"annotations": None}})
+    assert target_in(cluster, time).observe().state == "running"
+    roll(cluster, time, one)
+    assert target_in(cluster, time).observe().revision == one.revision
+
+
 def test_a_service_called_as_the_canary_of_another_stays(cluster: MemoryCluster, time: Time) -> None:
     """`prod` and `prod-canary` in one namespace: each rollout of the one once deleted the other."""
-    beside = target_in(cluster, time, name=f"{NAME}-canary")
+    beside = target_in(cluster, time, None, f"{NAME}-canary", name=f"{NAME}-canary")
     of = replace(release(), service="shop-prod-canary", settings={"image": "web", "name": f"{NAME}-canary"})
     beside.rollout(of)
     target_in(cluster, time).rollout(release())

@@ -38,7 +38,7 @@ class Far(RemoteTarget):
         found = ROOMS.get(self._room)
         return Observation("running", found.revision, found.image, self._room) if found else Observation("absent")
 
-    def check(self, *, mounts: Collection[str] = (), scores: bool = False) -> None:  # noqa: ARG002
+    def check(self, *, mounts: Collection[str] = (), scores: bool = False, image: str = "") -> None:  # noqa: ARG002
         if self._room in REFUSED:
             raise UsageError(f"nobody may enter {self._room}", remedy=f"with {len(mounts)} models")
 
