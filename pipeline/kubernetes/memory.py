@@ -62,7 +62,9 @@ class MemoryCluster:
             return [one for one in self.events if one["involvedObject"]["name"] == name]
         every = [self._told(one) for (of, _), one in self._objects.items() if of == kind]
         every += self._pods() if kind == "Pod" else []
-        return [one for one in every if wanted.items() <= (one["metadata"].get("labels") or {}).items()]
+        found = [one for one in every if wanted.items() <= (one["metadata"].get("labels") or {}).items()]
+        # As the API server does: the list says what its items are.
+        return [{key: value for key, value in one.items() if key not in ("apiVersion", "kind")} for one in found]
 
     def _told(self, value: Object) -> Object:
         """With managedFields and, of a Deployment, its status."""

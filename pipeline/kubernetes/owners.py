@@ -25,7 +25,7 @@ def check_owners(cluster: Cluster, service: str, instance: str, wanted: Sequence
     found = []
     for kind, name in wanted:
         live = cluster.get(kind, name)
-        if live and (whose := others(live, service, instance)):
+        if live and (whose := others(kind, live, service, instance)):
             found.append(f"the {kind} {name} in namespace {cluster.namespace} {whose}")
     if found:
         it = "it" if len(found) == 1 else "them"
@@ -33,10 +33,10 @@ def check_owners(cluster: Cluster, service: str, instance: str, wanted: Sequence
         raise UsageError("; ".join(found), remedy=remedy)
 
 
-def others(live: Object, service: str, instance: str) -> str:
+def others(kind: str, live: Object, service: str, instance: str) -> str:
     """Whose an object is that is called as those of this service, in words; empty for ours."""
     metadata = live["metadata"]
-    if live["kind"] == "Deployment":
+    if kind == "Deployment":
         # What selects its pods cannot be changed: of others, it cannot be taken over by halves.
         owner = (metadata.get("annotations") or {}).get(names.SERVICE)
         if owner in (service, None) and is_ours(live, instance) and (owner or _has_labels(live)):

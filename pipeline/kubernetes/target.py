@@ -64,7 +64,7 @@ class KubernetesTarget(RemoteTarget):
         seen = live.get(names.CANARY) or live.get(names.STABLE)
         if seen is None:
             found = self.cluster.get("Deployment", self._name)
-            whose = others(found, self._service, self._name) if found else ""
+            whose = others("Deployment", found, self._service, self._name) if found else ""
             return Observation("absent", detail=f"the Deployment {self._name} {whose}" if whose else "")
         marks = seen["metadata"].get("annotations") or {}
         how = condition(self.cluster, seen, patient=bool(self._told))
@@ -85,7 +85,7 @@ class KubernetesTarget(RemoteTarget):
         found = self.cluster.find("Deployment", labels=names.selector(self._name))
         tracks = {one["metadata"]["name"].removeprefix(f"{self._name}-"): one for one in found if _stays(one)}
         stable = self.cluster.get("Deployment", self._name) if self._name not in tracks else tracks[self._name]
-        if stable and others(stable, self._service, self._name):
+        if stable and others("Deployment", stable, self._service, self._name):
             stable = None
         return {
             **({names.STABLE: stable} if stable else {}),

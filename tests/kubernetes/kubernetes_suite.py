@@ -88,7 +88,9 @@ class ClusterSuite:
 
     def test_selectors(self, cluster: Cluster) -> None:
         cluster.apply(settings(a="1"))
-        assert [one["metadata"]["name"] for one in cluster.find("ConfigMap", labels="app=shop")] == ["settings"]
+        (found,) = cluster.find("ConfigMap", labels="app=shop")
+        assert found["metadata"]["name"] == "settings"
+        assert "kind" not in found, "only the list says it"
         assert cluster.find("ConfigMap", labels="app=other") == []
 
     def test_an_object_that_changed_meanwhile_is_not_replaced(self, cluster: Cluster) -> None:
