@@ -114,7 +114,16 @@ class Core:
 
     def _duties(self) -> list[Duty]:
         watches = [
-            Watch(one, self.gits[name], self.hosts[name], self.book, self.queue, self.say, self.settings.repositories)
+            Watch(
+                one,
+                self.gits[name],
+                self.hosts[name],
+                self.book,
+                self.queue,
+                self.say,
+                self.settings.repositories,
+                self._news,
+            )
             for name, one in self.settings.repositories.items()
         ]
         return [
@@ -146,6 +155,10 @@ class Core:
             self.rota.wake(self.looks.name)
         for listener in self.listeners:
             listener(job)
+
+    def _news(self) -> None:
+        """There is something to tell that no job says."""
+        self.rota.wake(Outbox.name)
 
     def pushed(self, repository: str, _event: Event | None = None) -> None:
         """Has a repository looked at, at once: for what a webhook said, or for somebody who asked."""

@@ -50,9 +50,10 @@ class Requests:
         self._repository, self._git, self._host = repository, git, host
         self._book, self._queue, self._others = book, queue, others
 
-    def look(self, applied: str, now: float) -> None:
-        """`applied` is the branch's newest commit that was applied, `now` Unix time in seconds. Raises PipelineError,
-        after it has looked at all, for the first that could not be planned, or where the host does not answer.
+    def look(self, applied: str, now: float, heard: Callable[[], None] = lambda: None) -> None:
+        """`applied` is the branch's newest commit that was applied, `now` Unix time in seconds; `heard` is called when
+        there is something to tell. Raises PipelineError, after it has looked at all, for the first that could not be
+        planned, or where the host does not answer.
         """
         wanted = {str(one.number): one for one in self._host.requests() if self._counts(one)}
         known = planned(self._book.database, self._repository.name)
@@ -64,6 +65,7 @@ class Requests:
             if known.get(number) != one.commit:
                 try:
                     self._plan(one, applied, now)
+                    heard()
                 except PipelineError as error:
                     wrong.append(error)
         if wrong:

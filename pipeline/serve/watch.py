@@ -64,8 +64,8 @@ def accept(book: Book, repository: str, commit: str) -> None:
 
 class Watch:
     """`ports.Duty` of one repository. A host whose pull requests cannot be had is an error of this duty; how Git is,
-    the repository's status says. `say` gets a line for the operator when that changes; `watched` are the names of all
-    repositories of the server.
+    the repository's status says. `say` gets a line for the operator when that changes, and `heard` is called when there
+    is something to tell; `watched` are the names of all repositories of the server.
     """
 
     def __init__(
@@ -77,8 +77,10 @@ class Watch:
         queue: Queue,
         say: Callable[[str], None] = lambda _line: None,
         watched: Collection[str] = (),
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         self._say = say
+        self._heard = heard
         self._beside = [name for name in watched if name != repository.name]
         self.name = duty_name(repository.name)
         self._repository, self._git, self._host = repository, git, host
@@ -105,7 +107,7 @@ class Watch:
         poll = self._repository.poll
         self._next = now + (min(poll * 2**self._failures, max(poll, LONGEST)) if self._failures else poll)
         if self._requests and status.applied and status.state in ("ok", "diverged", "unsigned"):
-            self._requests.look(status.applied, now)
+            self._requests.look(status.applied, now, self._heard)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -231,6 +233,8 @@ class Watch:
             if applied:
                 self._book.database.keep(self._fact, self._place)
         differs = (stored.state, stored.detail) != (after.state, after.detail)
+        if differs:
+            self._heard()
         if differs and (stored.state, after.state) != ("new", "ok"):
             self._say(f"repository {after.name} is {after.state}" + (f": {after.detail}" if after.detail else ""))
         return after

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from watchlab import Lab, manifest
@@ -8,7 +9,7 @@ from watchlab import Lab, manifest
 from pipeline.serve.model import RepositoryStatus, Tracked
 from pipeline.serve.ports import Request
 from pipeline.serve.reconcile import Reconcile
-from pipeline.serve.watch import accept, decide
+from pipeline.serve.watch import Watch, accept, decide
 
 TWO = {"manifests/a.yaml": manifest("a"), "manifests/b.yaml": manifest("b", "../other"), "src/x": "x", "other/y": "y"}
 
@@ -87,6 +88,25 @@ def test_a_force_push_is_not_applied_until_it_is_undone(lab: Lab) -> None:
         "repository models is diverged",
         "repository models is ok",
     ]
+
+
+def test_there_is_something_to_tell_when_a_repository_changes_and_not_before(lab: Lab) -> None:
+    heard: list[str] = []
+    host: Any = lab.host
+    lab.watch = Watch(lab.repository, lab.clone, host, lab.book, lab.queue, heard=lambda: heard.append("news"))
+    lab.commit(TWO)
+    lab.commit({"src/x": "good"})
+    lab.look()
+    lab.look()
+    before = len(heard)
+    lab.origin.git("reset", "--hard", "--quiet", "HEAD~1")
+    lab.look()
+    assert len(heard) == before + 1
+    lab.look()
+    assert len(heard) == before + 1
+    lab.host.open = [request(7, branched(lab, "none", {"README": "x"}))]
+    lab.look()
+    assert len(heard) == before + 2
 
 
 def test_a_force_push_that_somebody_accepts_is_applied_and_no_other(lab: Lab) -> None:
