@@ -85,7 +85,7 @@ class Cluster(Protocol):
         """Changes fields by a merge patch (RFC 7386) with MANAGER as their owner."""
         ...
 
-    def replace(self, changed: Object) -> Object:
+    def replace(self, changed: Object, *, dry_run: bool = False) -> Object:
         """Puts an object in place of the one of its name and resourceVersion."""
         ...
 
@@ -179,7 +179,11 @@ def refusal(status: int, value: Mapping[str, Any], what: str, namespace: str, wh
     if (status in (408, 409, 429) or status >= 500) and "typed patch object" not in message:
         # 409 without causes: somebody changed it at the same moment.
         return OutOfReach(f"the cluster cannot do it now ({what}): {message}", transient=True)
-    return UsageError(f"the cluster does not take {what}: {message}", remedy="see the target's settings and `patches`")
+    remedy = "see the target's settings and `patches`"
+    if "field is immutable" in message:
+        kind, _, name = what.partition(" ")
+        remedy = f"it has to be made anew: 'kubectl delete {kind.lower()} {name} -n {namespace}', then run again"
+    return UsageError(f"the cluster does not take {what}: {message}", remedy=remedy)
 
 
 def _forbidden(message: str, what: str, who: str) -> PipelineError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.errors import OutOfReach
+from pipeline.errors import OutOfReach, UsageError
 from pipeline.kubernetes.api import Cluster, Conflict, Object
 from pipeline.kubernetes.compare import added_by_hand, is_hand, without
+from pipeline.kubernetes.fields import Path, at
 from pipeline.kubernetes.scale import is_left_over, is_scaled, leave_count
 
 _TRIES = 5
@@ -36,3 +37,15 @@ def applied(cluster: Cluster, wanted: Object, *, force: bool, dry_run: bool = Fa
         if not all(is_hand(one.manager) or is_left_over(cluster, wanted, one) for one in error.owned):
             raise
         return cluster.apply(wanted, dry_run=dry_run, force=True)
+
+
+def to_be_taken_back(cluster: Cluster, would: Object) -> list[tuple[Path, str]]:
+    """What people added to an object, and who: without what would come again by itself, as what is so by default."""
+    if not (added := added_by_hand(would)):
+        return []
+    try:
+        left = cluster.replace(without(would, [path for path, _ in added]), dry_run=True)
+    except (OutOfReach, UsageError):
+        # It cannot be told now: the run that takes it back says why not.
+        return added
+    return [(path, manager) for path, manager in added if at(left, path) != at(would, path)]

@@ -59,10 +59,11 @@ class KubernetesCluster:
         status, value = self._ask("PATCH", path, [("fieldManager", MANAGER)], change, "application/merge-patch+json")
         return self._object(status, value, f"{kind} {name}")
 
-    def replace(self, changed: Object) -> Object:
+    def replace(self, changed: Object, *, dry_run: bool = False) -> Object:
         name = changed["metadata"]["name"]
         path = self._path(resource_of(changed["kind"], changed["apiVersion"]), name)
-        status, value = self._ask("PUT", path, [("fieldManager", MANAGER)], changed, "application/json")
+        query = [("fieldManager", MANAGER), *([("dryRun", "All")] if dry_run else [])]
+        status, value = self._ask("PUT", path, query, changed, "application/json")
         return self._object(status, value, f"{changed['kind']} {name}")
 
     def delete(self, kind: str, name: str) -> None:

@@ -25,8 +25,12 @@ def is_hand(manager: str) -> bool:
     return manager.lower().startswith(_HANDS)
 
 
-def differences(live: Object | None, would: Object) -> list[Difference]:
-    """`would` is what a dry run of applying gives; both as the API tells them."""
+def differences(
+    live: Object | None, would: Object, added: Sequence[tuple[Path, str]] | None = None
+) -> list[Difference]:
+    """`would` is what a dry run of applying gives; both as the API tells them. `added` is what people added to it, and
+    who, as far as it is to be taken back; default: all of it.
+    """
     what = f"{would['kind']} {would['metadata']['name']}"
     if live is None:
         return [Difference(what, None, None, restarts=would["kind"] == "Deployment")]
@@ -39,11 +43,11 @@ def differences(live: Object | None, would: Object) -> list[Difference]:
         hide = masked and path[:1] == ("data",)
         texts = (_text(before, hide), _text(after, hide))
         found.append(Difference(f"{what} {shown(path)}", *texts, _owner(live, path), _restarts(path)))
-    added = [
+    taken = [
         Difference(f"{what} {shown(path)}", _text(at(live, path), masked), None, manager, _restarts(path))
-        for path, manager in added_by_hand(would)
+        for path, manager in (added_by_hand(would) if added is None else added)
     ]
-    return found + added
+    return found + taken
 
 
 def _restarts(path: Path) -> bool:

@@ -116,9 +116,10 @@ class MemoryCluster:
         after = merged(before or {"metadata": {"namespace": self.namespace}}, wanted)
         for path in dropped - held:
             remove(after, path)
-        if not dry_run:
-            return self._keep("apply", key, after, owners)
-        # As the API server does it: nothing is kept, and the answer is what would be.
+        return self._would(key, after, owners) if dry_run else self._keep("apply", key, after, owners)
+
+    def _would(self, key: tuple[str, str], after: Object, owners: _Owners) -> Object:
+        """As the API server does it: nothing is kept, and the answer is what would be."""
         kept = self._objects.get(key), self._owners.get(key), self._version
         try:
             self._put(key, after, owners)
@@ -141,14 +142,15 @@ class MemoryCluster:
         owners.setdefault((manager, "Update"), set()).update(changed)
         return self._keep("merge", key, after, owners)
 
-    def replace(self, changed: Object) -> Object:
+    def replace(self, changed: Object, *, dry_run: bool = False) -> Object:
         self._ask("update", changed["kind"])
         key = changed["kind"], changed["metadata"]["name"]
         if changed["metadata"].get("resourceVersion") != self._there(key)["metadata"]["resourceVersion"]:
             raise refusal(409, {"message": "the object has been modified"}, key[1], self.namespace)
         there = set(leaves(changed))
         owners = {name: paths & there for name, paths in self._owners[key].items()}
-        return self._keep("replace", key, {name: one for name, one in changed.items() if name != "status"}, owners)
+        after = {name: one for name, one in changed.items() if name != "status"}
+        return self._would(key, after, owners) if dry_run else self._keep("replace", key, after, owners)
 
     def delete(self, kind: str, name: str) -> None:
         self._ask("delete", kind)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.errors import OutOfReach, UsageError
 from pipeline.kubernetes import names, rights, volumes
 from pipeline.kubernetes.api import Cluster, Object
-from pipeline.kubernetes.applying import applied, put
+from pipeline.kubernetes.applying import applied, put, to_be_taken_back
 from pipeline.kubernetes.compare import differences
 from pipeline.kubernetes.health import condition
 from pipeline.kubernetes.leftover import elsewhere, place, removal
@@ -99,7 +99,7 @@ class KubernetesTarget(RemoteTarget):
             would = self.cluster.apply(wanted, dry_run=True, force=True) if live else wanted
             if live and is_scaled(wanted):
                 would["spec"]["replicas"] = live["spec"].get("replicas", 1)
-            found += differences(live, would)
+            found += differences(live, would, to_be_taken_back(self.cluster, would) if live else ())
         return found
 
     def verified(self) -> ReleasesSecret:

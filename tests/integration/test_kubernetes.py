@@ -29,6 +29,7 @@ from pipeline.cli._door import run
 from pipeline.errors import RolloutError, UsageError
 from pipeline.kubernetes.api import Cluster, Forbidden, Gone, Unauthorized, resource_of
 from pipeline.kubernetes.client import KubernetesCluster, connect
+from pipeline.kubernetes.compare import added_by_hand
 from pipeline.kubernetes.objects import deployment, service
 from pipeline.kubernetes.rights import check, needed
 from pipeline.stages import gate
@@ -80,6 +81,18 @@ class TestRealCluster(ClusterSuite):
     def hands(self, cluster: KubernetesCluster) -> Hands:
         return hands_of(cluster)
 
+    def test_what_a_person_set_as_it_is_by_default_is_no_drift(self, cluster: Cluster, hands: Hands) -> None:
+        wanted = service(release())
+        cluster.apply(wanted)
+        hands("kubectl-create", "Service", "shop-prod", {"spec": {"sessionAffinity": "ClientIP"}})
+        hands("kubectl-edit", "Service", "shop-prod", {"spec": {"sessionAffinity": "None"}})
+        live, target = cluster.get("Service", "shop-prod"), target_in(cluster, Time())
+        assert added_by_hand(live or {}) == [(("spec", "sessionAffinity"), "kubectl-edit")]
+        assert not [one for one in target.differences(release()) if "Service" in one.field]
+        hands("kubectl-edit", "Service", "shop-prod", {"spec": {"sessionAffinity": "ClientIP"}})
+        found = [str(one) for one in target.differences(release()) if "sessionAffinity" in one.field]
+        assert found == ["Service shop-prod spec.sessionAffinity: ClientIP → none (set by kubectl-edit)"]
+
 
 def test_refusals_are_told_in_words(plane: RealCluster) -> None:
     wanted = deployment(release())
@@ -94,6 +107,14 @@ def test_refusals_are_told_in_words(plane: RealCluster) -> None:
         connected(plane, context="stranger").get("Deployment", "x")
     with pytest.raises(UsageError, match=r"there is no context 'admim'.*did you mean 'admin'"):
         connected(plane, context="admim")
+    made = {**wanted, "metadata": {"name": "other"}}
+    connected(plane).apply(made)
+    made = json.loads(json.dumps(made).replace("stable", "steady"))
+    with pytest.raises(
+        UsageError, match=r"field is immutable .*'kubectl delete deployment other -n default', then run"
+    ):
+        connected(plane).apply(made)
+    connected(plane).delete("Deployment", "other")
     with pytest.raises(UsageError, match="the cluster does not take Deployment"):
         connected(plane).apply({**wanted, "spec": {**wanted["spec"], "replicas": "many"}})
 

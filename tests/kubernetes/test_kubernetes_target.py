@@ -137,6 +137,26 @@ def test_what_hands_change_is_drift_and_mended(cluster: MemoryCluster, time: Tim
     assert "paused" not in live(cluster)["spec"]
 
 
+class Defaulting(MemoryCluster):
+    """Sets what is not set, as an API server does."""
+
+    def replace(self, changed: Object, *, dry_run: bool = False) -> Object:
+        spec = {"sessionAffinity": "None", **changed["spec"]} if changed["kind"] == "Service" else changed["spec"]
+        return super().replace({**changed, "spec": spec}, dry_run=dry_run)
+
+
+def test_what_is_so_by_default_is_no_drift_whoever_set_it(time: Time) -> None:
+    cluster, one = Defaulting(), release()
+    roll(cluster, time, one)
+    target = target_in(cluster, time)
+    for value in ("ClientIP", "None"):
+        cluster.edit("kubectl-create", "Service", NAME, {"spec": {"sessionAffinity": value}})
+        assert bool(target.differences(one)) == (value == "ClientIP")
+    before = list(cluster.history)
+    assert gate.is_live(target, one, target.verified())
+    assert cluster.history == before
+
+
 def test_what_it_had_at_another_name_is_known(cluster: MemoryCluster, time: Time) -> None:
     roll(cluster, time, release())
     again = target_in(cluster, time, name="other", context="prod")
