@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, get_args
 
 from pipeline import __version__
 from pipeline.noun import noun
 from pipeline.serve.book import Book
 from pipeline.serve.database import Database
-from pipeline.serve.model import OPEN, Job, RepositoryState
+from pipeline.serve.model import OPEN, Action, Cause, Job, RepositoryState
+from pipeline.serve.moves import Moves
 from pipeline.serve.settings import Settings
 
 _MINUTES = (0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 10800.0)
 _NO_COUNTS: Mapping[str, int] = {}
+_USUAL: Mapping[Action, tuple[Cause, ...]] = {
+    "run": ("commit", "drift", "hand"),
+    "plan": ("commit", "hand", "pull-request"),
+    "rebuild": ("base", "hand", "packages", "schedule"),
+    "rollback": ("hand",),
+    "lift": ("hand",),
+    "stop": ("prune",),
+}
+_HOOKS = (
+    *("accepted", "nothing", "unsigned", "signature", "time", "malformed", "unknown", "rate", "large", "broken off"),
+)
+"""What is counted from 0 on: of a series that begins with 1, Prometheus sees no growth."""
 
 
 @noun
@@ -75,11 +89,26 @@ class Metrics:
         )  # fmt: skip
         Info("pipeline_build", "The server's version.", registry=registry).info({"version": __version__})
         ProcessCollector(registry=registry)
+        self._moves = Moves()
+        self._begin()
         registry.register(_Collector(self._gauges))
+
+    def _begin(self) -> None:
+        for action, causes in _USUAL.items():
+            for state, cause in product(("done", "failed"), causes):
+                self._jobs.labels(action, state, cause)
+        for result in _HOOKS:
+            self._hooks.labels(result)
+        for outcome in ("made", "hits", "failed", "skipped"):
+            self._steps.labels(outcome)
+        for kind, result in product(("status", "comment", "message"), ("delivered", "failed", "given up")):
+            self._notes.labels(kind, result)
 
     def heard(self, job: Job) -> None:
         """To be told of a job that changed."""
         action = job.action
+        if not self._moves.is_new(job):
+            return
         if job.state == "running" and job.attempt == 1:
             self._waited.labels(action).observe(max(0.0, job.started - job.created))
         if job.state in OPEN:

@@ -15,6 +15,7 @@ from pipeline.serve.hosts.hooks import Event
 from pipeline.serve.looks import Kit
 from pipeline.serve.metrics import Metrics
 from pipeline.serve.model import Job
+from pipeline.serve.moves import Moves
 from pipeline.serve.revisions import Revisions
 from pipeline.serve.settings import Settings, watched
 from pipeline.serve.traces import Traces
@@ -49,7 +50,7 @@ class Server:
             self._socket.close()
             raise
         self.metrics = Metrics(self.settings, self.core.database, lambda: self.core.rota.health(), now, _counts)
-        self.revisions = self._what_can_be_put_back()
+        self.revisions, self._moves = self._what_can_be_put_back(), Moves()
         self.core.listeners += [self.metrics.heard, self._told, self.revisions.heard]
         images = Images(self.core.store)
         of = (self.settings, self.core.book, self.core.queue, self.core.logs, images, self.core.journal, now)
@@ -114,12 +115,18 @@ class Server:
         say(f"pipeline {__version__} serves at {self.address}")
         for line in watched(self.settings):
             say(line)
+        if self.core.lost:
+            say(f"warning: {self.core.lost}")
         if self.core.resumed:
             say(f"{_go_on(len(self.core.resumed))} that had not ended")
 
     def _told(self, job: Job) -> None:
         """A line when a job begins, when it ends, and when it is to be tried again."""
-        if job.state in ("approval", "replaced") or (job.state == "waiting" and not job.due):
+        if (
+            not self._moves.is_new(job)
+            or job.state in ("approval", "replaced")
+            or (job.state == "waiting" and not job.due)
+        ):
             return
         what = f"job {job.id}, {job.action} {job.manifest.id}"
         said = job.reason.text if job.state == "running" else job.told.get("text", "")

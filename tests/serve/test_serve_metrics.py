@@ -44,6 +44,25 @@ def test_jobs_are_counted_as_they_end(web: Web) -> None:
     assert found["pipeline_job_wait_seconds_sum action=run"] == 20
 
 
+def test_what_is_noted_of_a_job_that_runs_does_not_count_its_wait_again(web: Web) -> None:
+    queue, job = web.parts.queue, web.add()
+    queue.take()
+    queue.note(job.id, commit=COMMIT)
+    queue.cancel(job.id, "ada")
+    assert read(web)["pipeline_job_wait_seconds_count action=run"] == 1
+
+
+def test_what_is_to_be_alerted_on_begins_at_0_so_that_its_first_growth_is_seen(web: Web) -> None:
+    found = read(web)
+    for action, cause in (("run", "commit"), ("run", "hand"), ("rebuild", "schedule"), ("plan", "pull-request")):
+        for state in ("done", "failed"):
+            assert found[f"pipeline_jobs_total action={action} cause={cause} state={state}"] == 0
+    for result in ("accepted", "signature", "unsigned", "rate"):
+        assert found[f"pipeline_webhooks_total result={result}"] == 0
+    assert found["pipeline_run_steps_total outcome=failed"] == 0
+    assert found["pipeline_notes_total kind=status result=given up"] == 0
+
+
 def test_steps_are_counted_by_what_the_run_said(web: Web) -> None:
     metrics = Metrics(web.settings, web.parts.database, list, web.now, lambda _job: {"made": 3, "hits": 2})
     web.parts.queue.heard = metrics.heard
