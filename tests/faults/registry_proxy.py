@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
-SILENCE = 30.0
+SILENCE = 600.0
 """Seconds that a stalled connection is kept open at most; whoever waits gives up long before."""
 
 

@@ -26,8 +26,10 @@ from pipeline.store.verify import verify
 
 Count = Callable[[str, int], None]
 SHARDS = 4
-BOUND = 20.0
-"""Seconds after which a run is taken for hanging: a hundred times what it may wait for one answer."""
+BOUND = 240.0
+"""Seconds after which a run is taken for hanging: a thousand times what it may wait for one answer, and less than the
+proxy would let it hang.
+"""
 MANIFEST = """\
 version: 1
 name: shop
