@@ -59,6 +59,9 @@ class Reconcile:
             under_way = [job for job in self._queue.open() if job.manifest == manifest and job.action != "plan"]
             if any(job.state == "running" for job in under_way) or self.last(manifest) != before:
                 return False
+            if self._book.entry(manifest) is None:
+                # A commit has renamed or deleted it meanwhile.
+                return True
             left = replace(self.left(manifest), looked=now, idle="")
             if isinstance(found, str):
                 self._book.put_live(manifest, drift.unknown(self._book.live(manifest), found, now))

@@ -163,6 +163,11 @@ def test_services_by_the_name_of_another_manifest_are_not_looked_at(bench: Bench
     assert bench.commands.asked == []
 
 
+def test_nothing_is_kept_of_a_manifest_that_was_forgotten_meanwhile(bench: Bench) -> None:
+    bench.commands.meanwhile = lambda: bench.book.forget_entry(ONE)
+    assert bench.sees(target()) == ()
+
+
 def test_it_is_looked_once_in_an_interval_after_a_restart_too(bench: Bench) -> None:
     bench.to(LOOK / 2)
     for _ in range(5):
