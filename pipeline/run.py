@@ -133,7 +133,19 @@ def plan_of(bench: Bench, resolution: Resolution, kinds: Collection[StepKind] = 
         bench.cache.expect([step for step in steps if step.kind in kinds])
 
     made = make_plan(bench.manifest, resolution.images, done, bench.store.database.last_inputs, lost, expect)
+    if "target" in kinds:
+        _tell_orphans(bench)
     return bench.cache.told(made)
+
+
+def _tell_orphans(bench: Bench) -> None:
+    """Imports what targets elsewhere need only where there have been any."""
+    from pipeline.stages.rolled import rolled
+
+    if rolled(bench):
+        from pipeline.stages.places import tell_orphans
+
+        tell_orphans(bench)
 
 
 def perform(

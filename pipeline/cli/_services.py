@@ -42,9 +42,13 @@ class Service:
 
 def of_manifest(shell: Shell, wanted: Wanted) -> dict[str, Service]:
     """The services of a manifest, by the names of its targets."""
+    return of_bench(opened(shell, wanted))
+
+
+def of_bench(bench: Bench) -> dict[str, Service]:
+    """Those of a manifest that is open."""
     from pipeline.stages.release import service_name, target_of
 
-    bench = opened(shell, wanted)
     manifest = bench.manifest
 
     def service(entry: Entry) -> Service:

@@ -12,12 +12,13 @@ import click
 
 from pipeline.cli._app import command as command_
 from pipeline.cli._options import output_option, set_option
-from pipeline.cli._services import Service, of_machine, of_manifest
+from pipeline.cli._services import Service, of_bench, of_machine
 from pipeline.cli._shell import Shell
-from pipeline.cli._work import Wanted
+from pipeline.cli._work import Wanted, opened
 from pipeline.errors import OutOfReach, PipelineError, UsageError
 
 if TYPE_CHECKING:
+    from pipeline.stages.places import Orphan
     from pipeline.targets.model import Observation
     from pipeline.targets.remote import Difference
 
@@ -47,13 +48,29 @@ def command(shell: Shell, manifests: tuple[Path, ...], check: bool, sets: Mappin
     """
     if len(manifests) > 1:
         return _several(shell, manifests, sets, check)
-    services = of_manifest(shell, Wanted(manifests[0], sets)) if manifests else of_machine(shell)
-    seen = observed(services.values())
-    if shell.json:
-        shell.value([_as_json(one) for one in seen])
+    if manifests:
+        seen, left = _of_manifest(shell, Wanted(manifests[0], sets))
     else:
-        tell(shell, seen)
+        seen, left = observed(of_machine(shell).values()), []
+    if shell.json:
+        shell.value([*map(_as_json, seen), *map(_orphan_as_json, left)])
+    else:
+        tell(shell, seen, left)
     return code_of(seen, check)
+
+
+def _of_manifest(shell: Shell, wanted: Wanted) -> tuple[list[Seen], Sequence[Orphan]]:
+    """The services of a manifest, and what was left of targets that it has no more."""
+    from pipeline.stages.rolled import rolled
+
+    bench = opened(shell, wanted)
+    bench.looks_only = True
+    seen = observed(of_bench(bench).values())
+    if not rolled(bench):
+        return seen, ()
+    from pipeline.stages.places import orphans
+
+    return seen, orphans(bench)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +99,12 @@ def _several(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str], c
     """One that cannot be read or asked is told of, and gives the exit code."""
     rows: list[dict[str, Any]] = []
     every: list[Seen] = []
+    lost: list[Orphan] = []
     code = 0
     for manifest in manifests:
         place = {"manifest": str(manifest)}
         try:
-            seen = observed(of_manifest(shell, Wanted(manifest, sets)).values())
+            seen, left = _of_manifest(shell, Wanted(manifest, sets))
         except PipelineError as error:
             code = code or error.exit_code
             rows.append({**place, "error": str(error)})
@@ -94,20 +112,26 @@ def _several(shell: Shell, manifests: Sequence[Path], sets: Mapping[str, str], c
                 said = str(error)
                 shell.error_line(said if said.startswith(str(manifest)) else f"{manifest}: {said}")
             continue
-        every += seen
-        rows += [{**place, **_as_json(one)} for one in seen]
+        every, lost = [*every, *seen], [*lost, *left]
+        rows += [{**place, **one} for one in (*map(_as_json, seen), *map(_orphan_as_json, left))]
     if shell.json:
         shell.value(rows)
     elif every or not code:
-        tell(shell, every)
+        tell(shell, every, lost)
     return code or code_of(every, check)
 
 
-def tell(shell: Shell, seen: Sequence[Seen]) -> None:
-    """A row for each service, and below it what others have changed."""
-    if not seen:
+def tell(shell: Shell, seen: Sequence[Seen], left: Sequence[Orphan] = ()) -> None:
+    """A row for each service, below them what others have changed, and what was left."""
+    if seen:
+        _tell_seen(shell, seen)
+    else:
         shell.line("no services: 'pipeline run' starts those of a manifest")
-        return
+    for one in left:
+        shell.line(str(one))
+
+
+def _tell_seen(shell: Shell, seen: Sequence[Seen]) -> None:
     from pipeline.reporters.lines import table
 
     for line in table([_row(one) for one in seen], ["SERVICE", "STATE", "ADDRESS", "REVISION", "IMAGE", "SINCE", ""]):
@@ -162,6 +186,12 @@ def _drift(service: Service, what: Observation) -> tuple[Sequence[Difference], s
 
 def _when(started: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if started else ""
+
+
+def _orphan_as_json(one: Orphan) -> dict[str, Any]:
+    """Apart from services by `left`, which says where it is."""
+    head = {"service": one.service, "target": one.target, "kind": one.kind, "state": one.state}
+    return {**head, "left": one.place, "remedy": one.removal}
 
 
 def _as_json(one: Seen) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Cluster
 
@@ -22,7 +25,8 @@ def elsewhere(cluster: Cluster, service: str, name: str) -> list[str]:
     return sorted(every - {name})
 
 
-def removal(name: str, namespace: str, context: str = "") -> str:
-    """In words, with the command."""
-    where = f"-n {namespace}" + (f" --context {context}" if context else "")
+def removal(name: str, namespace: str, spec: Mapping[str, Any]) -> str:
+    """In words, with the command; `spec` is the target's."""
+    given = [f" --{word} {spec[word]}" for word in ("kubeconfig", "context") if word in spec]
+    where = "".join((f"-n {namespace}", *given))
     return f"remove it with 'kubectl delete {_KINDS} {where} -l {names.selector(name)}'"

@@ -120,12 +120,12 @@ class KubernetesTarget(RemoteTarget):
         return place(self.cluster, self._name)
 
     def removal(self) -> str:
-        return removal(self._name, self.cluster.namespace, self._spec.get("context", ""))
+        return removal(self._name, self.cluster.namespace, self._spec)
 
     def left(self) -> dict[str, str]:
         found = elsewhere(self.cluster, self._service, self._name)
-        namespace, context = self.cluster.namespace, self._spec.get("context", "")
-        return {place(self.cluster, one): f"where it is still: {removal(one, namespace, context)}" for one in found}
+        how = {one: removal(one, self.cluster.namespace, self._spec) for one in found}
+        return {place(self.cluster, one): f"where it is still: {how[one]}" for one in found}
 
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +89,44 @@ def test_a_plan_says_whether_what_runs_goes_on(shop: Any, far: Any) -> None:
     assert shop("run").code == 0
     far.CLOSED.add("one")
     assert "here may restart" in shop("plan").out
+
+
+def renamed(shop: Any) -> None:
+    text = (shop.folder / "pipeline.yaml").read_text()
+    shop.write(
+        "pipeline.yaml",
+        text.replace("  here:\n    far:", "  there:\n    far:").replace("  here: {far: ", "  there: {far: "),
+    )
+
+
+def test_what_a_target_left_that_has_another_name_now(shop: Any, far: Any) -> None:
+    assert shop("run").code == 0
+    assert "any more" not in shop("plan").err
+    assert "any more" not in shop("run", "--no-deploy").err
+    renamed(shop)
+    said = "the manifest has no far target here any more, and has left room one, where it is running: empty one"
+    other = ("--set", "targets.there.far.room=two")
+    assert f"warning: {said}" in shop("plan", *other).err
+    assert f"warning: {said}" in shop("run", *other).err
+    assert f"warning: {said}" in shop("run", *other).err
+    assert said in shop("status", "pipeline.yaml", *other).out
+    (left,) = [
+        one for one in json.loads(shop("status", "pipeline.yaml", *other, "--output", "json").out) if "left" in one
+    ]
+    assert (left["target"], left["state"], left["left"]) == ("here", "running", "room one")
+    assert list(far.ROOMS) == ["one", "two"], "nothing is torn down"
+    del far.ROOMS["one"]
+    assert "any more" not in shop("run", *other).err
+    assert "any more" not in shop("status", "pipeline.yaml", *other).out
+
+
+def test_what_was_left_where_nobody_tells_is_told_once_by_a_run(shop: Any, far: Any) -> None:
+    assert shop("run").code == 0
+    renamed(shop)
+    far.CLOSED.add("one")
+    other = ("--set", "targets.there.far.room=two")
+    said = "any more, and has left room one, which does not tell whether it still runs"
+    assert said in shop("plan", *other).err
+    assert said in shop("status", "pipeline.yaml", *other).out
+    assert said in shop("run", *other).err
+    assert said not in shop("run", *other).err
