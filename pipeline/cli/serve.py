@@ -56,9 +56,10 @@ def tell(shell: Shell, settings: Settings) -> None:
 
     for line in watched(settings):
         shell.line(line)
-    for one in settings.repositories.values():
-        if found := absent(one.url, settings.path.parent):
-            raise UsageError(f"repository '{one.name}': {found[0]}", remedy=found[1])
+    found = {one.name: absent(one.url, settings.path.parent) for one in settings.repositories.values()}
+    if flaws := {name: flaw for name, flaw in found.items() if flaw}:
+        facts = "\n".join(f"repository '{name}': {fact}" for name, (fact, _) in flaws.items())
+        raise UsageError(facts, remedy="\n  ".join(dict.fromkeys(remedy for _, remedy in flaws.values())))
 
 
 def read_settings(shell: Shell, config: Path | None) -> Settings:

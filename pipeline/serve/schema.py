@@ -16,6 +16,7 @@ TOLD = ("failed", "recovered", "done", "proposed", "approval", "drift", "reposit
 """What messages can be about."""
 _SECRET_HINT = "a secret: give it as ${env:NAME} or ${file:PATH}"
 _ROLES = ["look", "act"]
+_PORT = "[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _VARIABLE = r"^(?!PIPELINE_)[A-Za-z_][A-Za-z0-9_]*$"
 _VARIABLE_HINT = "the name of an environment variable, as in REGISTRY_PASSWORD; PIPELINE_… are the server's own"
 
@@ -42,9 +43,9 @@ def settings() -> Schema:
             "url": _url("How people reach the server; links in statuses and messages begin with it."),
             "listen": {
                 "type": "string",
-                "pattern": r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+                "pattern": rf"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):({_PORT})$",
                 "default": "127.0.0.1:8800",
-                "x-hint": "address:port, as in 127.0.0.1:8800 or [::1]:8800",
+                "x-hint": "address:port, as in 127.0.0.1:8800 or [::1]:8800; ports end with 65535",
                 "description": "Where it listens; port 0 takes a free one.",
             },
             "runs": {

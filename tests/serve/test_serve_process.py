@@ -139,7 +139,7 @@ def test_settings_are_checked_without_a_server(lab: Lab) -> None:
 
 
 def test_a_folder_that_is_not_mounted_keeps_no_other_repository_waiting(lab: Lab, start: Callable[[], Process]) -> None:
-    lab.config.write_text(lab.config.read_text().replace("{models:", "{away: {url: away}, models:"))
+    lab.config.write_text(lab.config.read_text().replace("{models:", "{away: {url: away}, gone: {url: gone}, models:"))
     running = start()
     wanted = {"repository away is gone: there is no repository at", "run models/manifests/one.yaml: done"}
     while not all(any(text in line for line in running.lines) for text in wanted):
@@ -147,4 +147,5 @@ def test_a_folder_that_is_not_mounted_keeps_no_other_repository_waiting(lab: Lab
     command = [sys.executable, "-m", "pipeline", "serve", str(lab.config), "--check"]
     ended = subprocess.run(command, env=lab.environ, capture_output=True, text=True, check=False, cwd=lab.folder)
     assert ended.returncode == 2
-    assert f"repository 'away': there is no folder {lab.folder / 'away'}" in ended.stderr
+    for name in ("away", "gone"):
+        assert f"repository '{name}': there is no folder {lab.folder / name}" in ended.stderr

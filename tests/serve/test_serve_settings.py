@@ -137,6 +137,7 @@ HEAD = "version: 1\nrepositories:\n"
         (f"{HEAD}  a: {{url: repo, folders: [../x]}}\n", "a folder of the repository"),
         (f"{HEAD}  a: {{url: repo, branch: '${{env:HOST_TOKEN}}'}}\n", "a secret would be shown or kept by 'branch'"),
         (f"{HEAD}  a: {{url: repo}}\nmessages: {{m: {{on: [failed]}}}}\n", "'m' has no address"),
+        (f"{HEAD}  a: {{url: repo}}\nlisten: 127.0.0.1:65536\n", "ports end with 65535"),
         (f"{HEAD}  a: {{url: repo}}\nlisten: 0.0.0.0:8800\n", "can be reached from elsewhere"),
         (f"{HEAD}  a: {{url: repo}}\naccess: {{tokens: {{x: {{role: act, token: short}}}}}}\n", "has 5 characters"),
     ],
