@@ -136,11 +136,12 @@ def _sync(shell: Shell, settings: Settings, names: tuple[str, ...], folder: str,
 
 def _accept(core: Core, names: tuple[str, ...], commit: str) -> None:
     """Lets a commit through that the last pass has held back."""
+    from pipeline.serve.model import HELD_BACK
     from pipeline.serve.watch import accept
 
     if len(commit) < _SHORTEST:
         raise UsageError(f"--accept needs {_SHORTEST} characters of the commit's hash", remedy="or all of it")
-    held = [one for one in map(core.book.repository, names) if one.state in ("diverged", "unsigned")]
+    held = [one for one in map(core.book.repository, names) if one.state in HELD_BACK]
     found = next((one for one in held if one.seen.startswith(commit)), None)
     if found is None:
         waits = ", ".join(f"{one.seen[:12]} of {one.name}" for one in held)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.serve.hosts.hooks import Nothing
-from pipeline.serve.model import Action, Entry, Job, Reason, RepositoryStatus, Tracked
+from pipeline.serve.model import HELD_BACK, Action, Entry, Job, Reason, RepositoryStatus, Tracked
 from pipeline.serve.settings import Repository
 from pipeline.serve.web.parts import Parts
 
@@ -107,12 +107,12 @@ class Acts:
     # -- repositories -------------------------------------------------------------------------------------------
 
     def accept(self, repository: str, commit: str, who: str, also: Also = nothing) -> RepositoryStatus:
-        """Applies a commit though it is diverged or unsigned: this one, and none after it."""
+        """Applies a commit though it is held back: this one, and none after it."""
         name = self._repository(repository).name
 
         def change() -> RepositoryStatus:
             status = self._parts.book.repository(name)
-            if status.state not in ("diverged", "unsigned"):
+            if status.state not in HELD_BACK:
                 raise NotNow(f"{name} is {status.state}: there is nothing to accept", remedy="look at it again")
             if status.seen != commit:
                 raise NotNow(f"{name} is at {status.seen[:12]} now, not at {commit[:12]}", remedy="look at that one")

@@ -13,7 +13,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.home import Home
 from pipeline.http import Http, Transport
 from pipeline.reporters.masks import Masks
-from pipeline.serve import looks
+from pipeline.serve import looks, loss
 from pipeline.serve.actions import actions
 from pipeline.serve.bases import Bases
 from pipeline.serve.book import Book
@@ -38,9 +38,12 @@ from pipeline.serve.watch import Watch, duty_name
 from pipeline.serve.workers import Workers
 from pipeline.store import Store
 from pipeline.store.journal import Journal
+from pipeline.store.scratch import writing
 
 _LOOKED_AT = 50
 """Runs of the journal among which that of a job is looked for that has just ended."""
+_SILENT = 600.0
+"""Seconds in which the same failure is not said again."""
 
 
 class Core:
@@ -65,19 +68,23 @@ class Core:
         self.settings, self.environ, self.now, self._patience = settings, environ, now, patience
         self.masks = Masks(settings.secrets)
         self._say = say
+        self._said: dict[str, float] = {}
         self.home = Home.of(environ)
         self.state = self.home.state / folder
         self._guard = _guarded(self.state)
-        self.children = Children(self.state / "children", patience)
-        self.buried = self.children.bury()
-        self.database = Database(self.state / "serve.db", self.masks.text)
+        with writing(self.state):
+            self.children = Children(self.state / "children", patience)
+            self.buried = self.children.bury()
+        self.logs = self.state / "jobs"
+        self.lost = ""
+        """What there is to say of a database that was there before, and is not any more."""
+        self.database = Database(self.state / "serve.db", self.masks.text, self._begun, self.say)
         self.queue, self.book = Queue(self.database, now), Book(self.database)
         self.store = Store(self.home.store, late=True)
         self.journal = Journal(self.store.database, self.home.state / "runs")
         self.gits = {name: Clone(one, self.state, environ) for name, one in settings.repositories.items()}
         self._transport = transport or Http(environ)
         self.hosts = {name: api_of(one.host, self._transport, now) for name, one in settings.repositories.items()}
-        self.logs = self.state / "jobs"
         self.workers = Workers(self._kit(waits), settings.runs, self._failed)
         kit = looks.Kit(settings.repositories, self.gits, self.children, self.book, self.queue, environ)
         self.bases, self.looks = Bases(kit), looks.Looks(kit)
@@ -87,6 +94,9 @@ class Core:
         """Each is told of every job that changed."""
         self.resumed = self.queue.resume()
         self.queue.heard = self.heard
+
+    def _begun(self, database: Database) -> None:
+        self.lost = loss.note(database, self.state, self.logs)
 
     # -- put together -------------------------------------------------------------------------------------------
 
@@ -177,7 +187,12 @@ class Core:
         self._say(self.masks.text(line))
 
     def _failed(self, name: str, what: str) -> None:
-        self.say(f"{name}: {what}")
+        """Says what failed; what many fail by, such as a full disk, once in a while."""
+        now = self.now()
+        self._said = {words: at for words, at in self._said.items() if now - _SILENT < at <= now}
+        if what not in self._said:
+            self._said[what] = now
+            self.say(f"{name}: {what}")
 
     def close(self) -> None:
         """Ends what runs in order. Jobs that ran go on after the next start."""
@@ -193,8 +208,9 @@ class Core:
 
 def _guarded(state: Path) -> int:
     """Holds off another server on the same folder, as long as this process lives."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(state / "guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with writing(state):
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(state / "guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -203,8 +219,9 @@ def _guarded(state: Path) -> int:
         who = f"process {holder}" if holder.isdigit() else "another process"
         fact = f"{who} serves from {state} already (pipeline serve, or pipeline sync)"
         raise UsageError(fact, remedy="wait for it, end it, or give this one another PIPELINE_HOME") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    with writing(state):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

@@ -2,77 +2,122 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StoreError
+from pipeline.serve import opening
+from pipeline.serve.tables import TABLES, VERSION
+from pipeline.store.connection import is_damage
 
-VERSION = 1
-_TABLES = """
-CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, manifest TEXT NOT NULL, action TEXT NOT NULL,
-    cause TEXT NOT NULL, reason TEXT NOT NULL, url TEXT NOT NULL, who TEXT NOT NULL, state TEXT NOT NULL,
-    "commit" TEXT NOT NULL, asked TEXT NOT NULL, created REAL NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
-    attempt INTEGER NOT NULL, exit_code INTEGER, told TEXT NOT NULL, replaced_by INTEGER, approved_by TEXT NOT NULL,
-    due REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, id);
-CREATE INDEX IF NOT EXISTS jobs_of ON jobs (manifest, id);
-CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (manifest, id, state, action, started)
-    WHERE state IN ('done', 'failed', 'cancelled');
-CREATE TABLE IF NOT EXISTS repositories (name TEXT PRIMARY KEY, state TEXT NOT NULL, seen TEXT NOT NULL,
-    applied TEXT NOT NULL, detail TEXT NOT NULL, checked REAL NOT NULL, changed REAL NOT NULL, accepted TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS manifests (id TEXT PRIMARY KEY, name TEXT NOT NULL, blob TEXT NOT NULL, uses TEXT NOT NULL,
-    schedule TEXT NOT NULL, error TEXT NOT NULL, "commit" TEXT NOT NULL, gone INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS clocks (name TEXT PRIMARY KEY, said TEXT NOT NULL, fired REAL NOT NULL, due REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS live (manifest TEXT NOT NULL, target TEXT NOT NULL, seen REAL NOT NULL, facts TEXT NOT NULL,
-    PRIMARY KEY (manifest, target));
-CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,
-    body TEXT NOT NULL, created REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL, error TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS notes_due ON notes (due);
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL,
-    what TEXT NOT NULL);
-"""
+_LOOK = 1.0
+"""Seconds after which it is looked whether its files are still there."""
 
 
 class Database:
     """One connection, shared by the threads of a server; WAL, and what is committed outlives a kill. `mask` keeps
     secrets out of what others said (git, clusters, commands), before that is written.
 
+    A file that is damaged is set aside at the start: `lost` says so. `begun` is called in the transaction that makes
+    the tables of an empty file, so that what follows from that is known together with them. Of damage that is met
+    later nothing more is read or written. A file that is removed meanwhile is written again, which `say` is told of.
+
     Raises StoreError where it cannot be used, or a newer version made it.
     """
 
-    def __init__(self, path: Path, mask: Callable[[str], str] = lambda text: text) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mask: Callable[[str], str] = lambda text: text,
+        begun: Callable[[Database], None] = lambda _database: None,
+        say: Callable[[str], None] = lambda _line: None,
+        look: float = _LOOK,
+    ) -> None:
         self._lock = threading.RLock()
         self._after: list[Callable[[], object]] = []
-        self.path, self._mask = path, mask
+        self.path, self._mask, self._say, self._look = path, mask, say, look
+        self._broken: tuple[str, str] | None = None
+        self._failing = False
+        self._looked = time.monotonic()
+        self._files: opening.Files = (None, None)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-            self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-            self._make()
+            self._connection, self.lost = opening.opened(path)
+            self._make(begun)
+            self._files = opening.files(path)
         except (OSError, sqlite3.Error) as error:
-            raise _cannot(path, error) from error
+            raise opening.cannot(path, error) from error
 
-    def _make(self) -> None:
+    def _make(self, begun: Callable[[Database], None]) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             remedy = "use that version, or give the server another folder"
             raise StoreError(f"{self.path} was made by a newer version of pipeline", remedy=remedy)
+        self._connection.execute("PRAGMA journal_mode = WAL")
         if version < VERSION:
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            with self.transaction():
+                for statement in TABLES.split(";"):
+                    self.execute(statement)
+                if not version:
+                    begun(self)
+                self.execute(f"PRAGMA user_version = {VERSION}")
 
     def execute(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows that a query gives. Raises StoreError."""
         with self._lock:
             try:
-                return self._connection.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise _cannot(self.path, error) from error
+                return self._live().execute(query, values).fetchall()
+            except (OSError, sqlite3.Error) as error:
+                raise self._failed(error) from error
+
+    def _live(self) -> sqlite3.Connection:
+        """The connection, whose files are where they were."""
+        if self._broken:
+            raise self._error()
+        if self._connection.in_transaction or time.monotonic() - self._looked < self._look:
+            return self._connection
+        found = opening.files(self.path)
+        if None in self._files:
+            self._files = found
+        elif found != self._files:
+            self._put_back(found)
+        self._looked = time.monotonic()
+        return self._connection
+
+    def _put_back(self, found: opening.Files) -> None:
+        if found[0] not in (None, self._files[0]):
+            fact = f"another file was put in the place of the server's database {self.path} while it was open"
+            self._broken = (fact, "start the server anew with the one that is meant")
+            raise self._error()
+        self._connection = opening.written_again(self.path, self._connection)
+        self._files = opening.files(self.path)
+        self._say(f"{self.path} was removed while it was open: all of it is written again")
+
+    def _error(self) -> StoreError:
+        fact, remedy = self._broken or ("", "")
+        return StoreError(fact, remedy=remedy)
+
+    def _failed(self, error: Exception) -> StoreError:
+        self._failing = True
+        failed = opening.cannot(self.path, error)
+        if is_damage(error):
+            self._broken = (failed.message, failed.remedy)
+        return failed
+
+    def check(self) -> None:
+        """Raises StoreError where it cannot be used now. After something has failed, a write tells whether that is
+        over.
+        """
+        if self._failing:
+            self.keep("checked", time.time())
+            self._failing = False
+        self.execute("SELECT count(*) FROM repositories")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -99,8 +144,9 @@ class Database:
     def _roll_back(self) -> None:
         self._after = []
         # SQLite has rolled back by itself after some errors, such as a full disk.
-        if self._connection.in_transaction:
-            self._connection.rollback()
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.rollback()
 
     def after(self, call: Callable[[], object]) -> None:
         """Calls it once all that was written so far is committed: now, or at the end of the outermost transaction, when
@@ -128,14 +174,13 @@ class Database:
     def keep(self, name: str, value: Any) -> None:
         self.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 
+    def forget(self, name: str) -> None:
+        """Of what was kept by a name; nothing where nothing was."""
+        self.execute("DELETE FROM facts WHERE name = ?", name)
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-
-
-def _cannot(path: Path, error: Exception) -> StoreError:
-    remedy = "is the disk full, or the folder not yours? The server's folder is below PIPELINE_HOME"
-    return StoreError(f"cannot use the server's database {path}: {error}", remedy=remedy)
 
 
 __all__ = ["Database"]

@@ -80,16 +80,19 @@ class Job:
     due: float = 0.0
 
 
-RepositoryState = Literal["new", "ok", "unreachable", "diverged", "unsigned", "gone", "broken"]
+RepositoryState = Literal["new", "ok", "unreachable", "diverged", "unsigned", "held", "gone", "broken"]
 """`diverged`: the branch was forced to something that does not follow from what was applied; `unsigned`: a commit
-without a signature that counts; `gone`: no such repository or branch; `broken`: it is there and cannot be read."""
+without a signature that counts; `held`: what was applied is not known any more; `gone`: no such repository or branch;
+`broken`: it is there and cannot be read."""
+HELD_BACK: tuple[RepositoryState, ...] = ("diverged", "unsigned", "held")
+"""In these a commit waits for somebody to accept it."""
 
 
 @noun
 class RepositoryStatus:
     """How a repository is: the newest commit seen and the newest applied (full hashes), and in words what is wrong with
     it. `checked` is when it was asked last, `changed` when it came to this state. `accepted` is a commit that somebody
-    said to apply though it is diverged or unsigned.
+    said to apply though it is held back (`HELD_BACK`).
     """
 
     name: str

@@ -18,7 +18,7 @@ from pipeline.serve.book import Book
 from pipeline.serve.comment import KEY, comment
 from pipeline.serve.database import Database
 from pipeline.serve.messages.model import Message
-from pipeline.serve.model import OPEN, Job, RepositoryStatus, Tracked
+from pipeline.serve.model import HELD_BACK, OPEN, Job, RepositoryStatus, Tracked
 from pipeline.serve.names import is_twice
 from pipeline.serve.queue import Queue
 from pipeline.serve.requests import NAME, planned
@@ -37,7 +37,6 @@ from pipeline.serve.telling import (
 SILENT = 300.0
 """Seconds that a repository may be out of reach before that is told: networks have hiccups."""
 _DOWN = ("failed", "stopped", "absent")
-_HELD = ("diverged", "unsigned")
 """States of a repository that a commit is the cause of, which then gets a status."""
 
 
@@ -152,7 +151,7 @@ class News:
                 self._send(repository_message(state, self._settings.url), now)
                 self._mark(state, str(kept.get("held", "")), now)
             return {} if state.state == "ok" else kept
-        held = state.seen if state.state in _HELD else ""
+        held = state.seen if state.state in HELD_BACK else ""
         what = f"{state.state} {held}"
         if kept.get("told") == what or (state.state == "unreachable" and now - state.changed < SILENT):
             return kept
@@ -165,7 +164,7 @@ class News:
         if not commit or state.name not in self._apis:
             return
         page = f"{self._settings.url}/repositories" if self._settings.url else ""
-        held = state.state in _HELD
+        held = state.state in HELD_BACK
         if held or state.applied == commit:
             text = f"{state.state}: {state.detail or 'not applied'}" if held else "accepted"
             self._tell(status_of(state.name, commit, "failure" if held else "success", "pipeline", text, page), now)

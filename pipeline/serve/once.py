@@ -25,6 +25,7 @@ _STATES: dict[RepositoryState, int] = {
     "unreachable": OUT_OF_REACH,
     "diverged": 3,
     "unsigned": 3,
+    "held": 3,
     "broken": 3,
     "gone": 2,
 }

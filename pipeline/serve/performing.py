@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
@@ -19,10 +21,12 @@ from pipeline.serve.outcomes import OUT_OF_REACH
 from pipeline.serve.ports import Commands, Git, HostApi, Outcome, Perform, Work
 from pipeline.serve.queue import CANCELLING, Queue
 from pipeline.serve.settings import Repository, Settings
+from pipeline.store.scratch import cannot_write
 
 WAITS = (30.0, 120.0, 480.0, 1800.0)
 """Seconds until what was out of reach is tried again; after the last one it is given up."""
 BUG = 70
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 @noun
@@ -48,15 +52,28 @@ class Kit:
 
 
 def perform(kit: Kit, job: Job) -> Job:
-    """The job as it is afterwards: ended, or waiting again (for its next try; for the next start of the server)."""
+    """The job as it is afterwards."""
+    return settle(kit, job, outcome_of(kit, job))
+
+
+def outcome_of(kit: Kit, job: Job) -> Outcome:
+    """Does what a job asks for. What goes wrong is an outcome, too."""
     if CANCELLING in job.told:
-        return _end(kit, job, Outcome("cancelled", None, {"text": _cancelled(job)}))
+        return Outcome("cancelled", None, {"text": _cancelled(job)})
     try:
-        outcome = _performed(kit, job)
+        return _performed(kit, job)
     except PipelineError as error:
-        outcome = _failure(error)
+        return _failure(error)
+    except OSError as error:
+        return _failure(cannot_write(error, kit.logs)) if error.errno in _DISK else _bug(kit, job, error)
     except Exception as error:
-        outcome = _bug(kit, job, error)
+        return _bug(kit, job, error)
+
+
+def settle(kit: Kit, job: Job, outcome: Outcome) -> Job:
+    """The job as it is afterwards: ended, or waiting again (for its next try; for the next start of the server).
+    Raises StoreError where that cannot be written: nothing has changed then, and it may be called again.
+    """
     job = kit.queue.job(job.id) or job
     if CANCELLING in job.told and outcome.state != "done":
         outcome = Outcome("cancelled", outcome.exit_code, {**outcome.told, "text": _cancelled(job)})
@@ -136,8 +153,7 @@ def _failure(error: PipelineError) -> Outcome:
 def _bug(kit: Kit, job: Job, error: Exception) -> Outcome:
     """The traceback is for us, and stays in a file."""
     file = kit.logs / f"{job.id}.err"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8", errors="backslashreplace") as out:
+    with contextlib.suppress(OSError), file.open("a", encoding="utf-8", errors="backslashreplace") as out:
         out.write(kit.masks.text("".join(traceback.format_exception(error))))
     text = f"bug: {type(error).__name__}; please report; details are in {file.name} of the jobs' logs"
     return Outcome("failed", BUG, {"text": text})
@@ -168,4 +184,4 @@ def _cancelled(job: Job) -> str:
     return f"cancelled by {who} while it ran" if who else "cancelled while it ran"
 
 
-__all__ = ["WAITS", "Kit", "perform"]
+__all__ = ["WAITS", "Kit", "outcome_of", "perform", "settle"]

@@ -132,6 +132,7 @@ _REPOSITORIES = {
     "unreachable": "does not answer",
     "diverged": "was forced to a commit that does not follow: nothing is applied",
     "unsigned": "has a commit without a signature that counts: nothing is applied",
+    "held": "is held back: what was applied is not known any more, and nothing is run",
     "gone": "is gone: nothing is applied or torn down",
     "broken": "cannot be read",
 }

@@ -19,6 +19,8 @@ _WORDS = {
     "until the branch is put right, or somebody accepts it.",
     "unsigned": "A commit of {branch} has no signature that counts. Nothing from it on is applied until it is signed, "
     "or somebody accepts it.",
+    "held": "What of {branch} was applied is not known any more. Nothing is run until somebody accepts its newest "
+    "commit.",
     "gone": "The repository or its branch {branch} is not there. What runs goes on running; nothing is torn down.",
     "broken": "It is there and cannot be read. What runs goes on running.",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import OutOfReach, PipelineError
 from pipeline.noun import noun
+from pipeline.serve import loss
 from pipeline.serve.book import Book
 from pipeline.serve.git.errors import Gone, Moved
 from pipeline.serve.model import Entry, Reason, RepositoryState, RepositoryStatus
@@ -40,12 +41,18 @@ class Decision:
     apply: bool = False
 
 
-def decide(status: RepositoryStatus, tip: str, *, follows: bool, unsigned: Sequence[str] = ()) -> Decision:
+def decide(
+    status: RepositoryStatus, tip: str, *, follows: bool, unsigned: Sequence[str] = (), lost: str = ""
+) -> Decision:
     """Pure. `follows` says that the tip follows from what was applied, `unsigned` are the commits on the way there that
-    have no signature that counts. Somebody may have `accepted` one commit in spite of that.
+    have no signature that counts, and `lost` is why nobody knows what was applied. Somebody may have `accepted` one
+    commit in spite of that.
     """
     if tip == status.applied:
         return Decision("ok")
+    if lost and status.accepted != tip:
+        fact = f"{lost}: what was applied, and what waited, is not known any more"
+        return Decision("held", f"{fact}. Accept {tip[:7]}: all manifests are run then, and what is live needs nothing")
     if status.applied and not follows and status.accepted != tip:
         fact = f"{tip[:7]} does not follow from {status.applied[:7]}, which was applied: the branch was forced"
         return Decision("diverged", f"{fact}. Force it back, or accept {tip[:7]}")
@@ -150,7 +157,8 @@ class Watch:
     def _decide(self, status: RepositoryStatus, tip: str) -> Decision:
         follows = not status.applied or self._git.is_ancestor(status.applied, tip)
         unsigned = self._unsigned(status.applied if follows else "", tip)
-        return decide(status, tip, follows=follows, unsigned=unsigned)
+        lost = "" if status.applied else loss.of(self._book.database, self._repository.name)
+        return decide(status, tip, follows=follows, unsigned=unsigned, lost=lost)
 
     def _unsigned(self, old: str, tip: str) -> Sequence[str]:
         """The commits on the way without a signature that counts: found once, as long as the keys are the same."""
@@ -232,6 +240,7 @@ class Watch:
             self._book.put_repository(after)
             if applied:
                 self._book.database.keep(self._fact, self._place)
+                loss.over(self._book.database, self._repository.name)
         differs = (stored.state, stored.detail) != (after.state, after.detail)
         if differs:
             self._heard()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
 from pipeline.errors import PipelineError
 from pipeline.serve.model import Job
-from pipeline.serve.performing import Kit, perform
+from pipeline.serve.performing import Kit, outcome_of, settle
+from pipeline.serve.ports import Outcome
 from pipeline.serve.queue import CANCELLING
 
 _LONGEST = 60.0
@@ -23,22 +25,22 @@ class Workers:
         self._count, self._failed = count, failed
         self._more = threading.Condition()
         self._news = 0
-        self._lost: list[int] = []
+        self._unwritten: list[tuple[Job, Outcome]] = []
         self._threads: list[threading.Thread] = []
 
     def one(self) -> Job | None:
         """Performs the next job; None where there is none to begin now."""
-        while self._lost:
-            self._kit.queue.again(self._lost[-1])
-            self._lost.pop()
+        while self._unwritten:
+            self._settle(*self._unwritten.pop())
         job = self._kit.queue.take()
-        if job is None:
-            return None
+        return self._settle(job, outcome_of(self._kit, job)) if job else None
+
+    def _settle(self, job: Job, outcome: Outcome) -> Job:
         try:
-            return perform(self._kit, job)
+            return settle(self._kit, job, outcome)
         except PipelineError:
-            # How it ended could not be written: it waits again as soon as that can be.
-            self._lost.append(job.id)
+            # How it ended is kept until it can be written: it is not to be done again.
+            self._unwritten.append((job, outcome))
             raise
 
     def halt(self, id_: int, who: str = "") -> bool:
@@ -73,8 +75,9 @@ class Workers:
                     self.wake()
                     continue
                 due = self._kit.queue.next_due()
-            except PipelineError as error:
-                self._failed("queue", str(error))
+            except Exception as error:
+                # A worker that ends would leave jobs waiting for ever.
+                self._failed("queue", str(error) if isinstance(error, PipelineError) else traceback.format_exc())
                 due = None
             left = _LONGEST if due is None else min(_LONGEST, max(0.05, due - self._kit.now()))
             with self._more:

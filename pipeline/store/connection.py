@@ -78,7 +78,7 @@ class Connection:
 
     def _open(self) -> sqlite3.Connection:
         # What is found damaged is this file, and not one that takes its place meanwhile.
-        self._file = _identity(self._path)
+        self._file = identity(self._path)
         self.read_only = read_only.is_so(self._path)
         if self.read_only:
             connection = read_only.connect(self._path)
@@ -90,7 +90,7 @@ class Connection:
         except BaseException:
             connection.close()
             raise
-        self._file, self._looked = _identity(self._path), time.monotonic()
+        self._file, self._looked = identity(self._path), time.monotonic()
         self._connection = connection
         return connection
 
@@ -117,7 +117,7 @@ class Connection:
         if self._connection.in_transaction or time.monotonic() - self._looked < self._look:
             return self._connection
         self._looked = time.monotonic()
-        if _identity(self._path) == self._file:
+        if identity(self._path) == self._file:
             return self._connection
         # SQLite leaves the new file's log alone: it sees that its own file was moved.
         self._close()
@@ -132,7 +132,7 @@ class Connection:
         """Moves the damaged file away, unless another process has put a new one in its place."""
         folder = self._path.parent / FOLDER
         with contextlib.suppress(OSError), _alone(self._path.parent):
-            if self._file is not None and self._file == _identity(self._path):
+            if self._file is not None and self._file == identity(self._path):
                 for end in ("-shm", "-wal", ""):
                     set_aside(self._path.with_name(self._path.name + end), folder)
                 fact = f"the store's database was damaged, and is set aside in {folder}"
@@ -199,7 +199,7 @@ class Connection:
             self._reopened()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """Which file it is; None where none is, or nobody can tell."""
     try:
         found = path.stat()
@@ -234,9 +234,9 @@ def _seal(connection: sqlite3.Connection) -> None:
                 connection.execute(statement, (sealed(name, json.loads(text)), row))
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error of SQLite says that the file itself is wrong."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-__all__ = ["Connection", "is_damage"]
+__all__ = ["Connection", "identity", "is_damage"]

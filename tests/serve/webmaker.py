@@ -44,7 +44,7 @@ class Web:
         self.pushed: list[tuple[str, Event]] = []
         self.halted: list[int] = []
         self.health: list[Health] = [Health("watch", True, self.time)]
-        rates = values.pop("rates", LOOSE)
+        rates, self.look = values.pop("rates", LOOSE), values.pop("look", 1.0)
         host = Host("github", "https://api.github.com", "acme/models", None, Secret(HOOK))
         models = Repository("models", "https://github.com/acme/models.git", host=host)
         held = {"models": models, "plain": Repository("plain", "/srv/git/plain")}
@@ -57,7 +57,7 @@ class Web:
     def _parts(self, folder: Path, rates: Rates) -> Parts:
         home = Home(folder / "store", folder / "cache", folder / "state")
         masks = Masks(self.settings.secrets)
-        database = Database(home.state / "serve" / "serve.db", masks.text)
+        database = Database(home.state / "serve" / "serve.db", masks.text, look=self.look)
         book, queue = Book(database), Queue(database, self.now)
         metrics = Metrics(self.settings, database, lambda: self.health, self.now)
         queue.heard = metrics.heard

@@ -175,6 +175,11 @@ class Mirror:
                 path.unlink(missing_ok=True)
 
 
+def mirrored(state: Path) -> list[str]:
+    """The repositories (their names) that a server with this folder has a mirror of."""
+    return sorted(path.name.removesuffix(".git") for path in (state / "repos").glob("*.git"))
+
+
 def _acquire(guard: int, name: str) -> None:
     until = time.monotonic() + PATIENCE
     while True:
@@ -188,4 +193,4 @@ def _acquire(guard: int, name: str) -> None:
         time.sleep(0.05)
 
 
-__all__ = ["BRANCH", "Mirror"]
+__all__ = ["BRANCH", "Mirror", "mirrored"]

@@ -68,7 +68,7 @@ class Rejected(BaseModel):
 
 
 class Accepted(BaseModel):
-    """The commit that is to be applied though it is diverged or unsigned: the one that the repository shows as seen."""
+    """The commit that is to be applied though it is held back: the one that the repository shows as seen."""
 
     model_config = ConfigDict(extra="forbid")
     commit: str = Field(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")
@@ -172,7 +172,7 @@ _Name = Annotated[str, InPath(max_length=200, description="Its name in the setti
 
 @acts("/repositories/{name}/accept", "acceptCommit", Position)
 def accept(parts: PartsOf, person: PersonOf, do: DoingOf, name: _Name, asked: Accepted) -> Any:
-    """Applies a commit that is diverged or unsigned: this one, and none after it."""
+    """Applies a commit that is held back (diverged, unsigned, held): this one, and none after it."""
     return do(lambda also: Acts(parts).accept(name, asked.commit, person.name, also))
 
 

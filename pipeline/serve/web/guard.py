@@ -122,8 +122,13 @@ class Guard:
                 return Person(token.name, token.role, "token")
             self.tries.take(near)
             raise Refused(401, "no such token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        if found := self._by_session(headers, who):
-            return found
+        try:
+            if found := self._by_session(headers, who):
+                return found
+        except StoreError:
+            # Who has signed out is not known. What is wrong is not told to everybody.
+            detail = "the server's database cannot be used: its log and /healthz say why"
+            raise Refused(503, detail, {"Retry-After": "30"}) from None
         if proxied := by_proxy(who, headers, access):
             return proxied
         return Person("somebody", "act", "open", "open") if is_open(access) else NOBODY

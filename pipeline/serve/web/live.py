@@ -15,16 +15,17 @@ router = APIRouter()
 @router.api_route("/healthz", methods=["GET", "HEAD"], include_in_schema=False)
 def healthz(request: Request) -> Response:
     """200 while it lives and its database can be used. `status` is ok, or degraded where a duty did not do well last: a
-    repository that is out of reach is no reason to start the server anew. Who may look is told of which duty, too.
+    repository that is out of reach is no reason to start the server anew. Who may look is told of which duty, too, and
+    what is wrong with the database.
     """
-    parts = parts_of(request)
+    parts, looks = parts_of(request), bool(person_of(request).role)
     try:
-        parts.database.execute("SELECT 1")
-        duties = {one.name: one.ok for one in parts.health()}
-    except StoreError:
-        return JSONResponse({"status": "down"}, 503)
+        parts.database.check()
+    except StoreError as error:
+        return JSONResponse({"status": "down", **({"detail": str(error)} if looks else {})}, 503)
+    duties = {one.name: one.ok for one in parts.health()}
     status = {"status": "ok" if all(duties.values()) else "degraded"}
-    more = {"version": __version__, "duties": duties} if person_of(request).role else {}
+    more = {"version": __version__, "duties": duties} if looks else {}
     return JSONResponse({**status, **more})
 
 

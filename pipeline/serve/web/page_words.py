@@ -39,6 +39,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "unreachable": ("warn", "does not answer"),
     "diverged": ("bad", "diverged"),
     "unsigned": ("bad", "not signed"),
+    "held": ("bad", "held back"),
     "live": ("good", "running"),
 }
 ACTIONS: Mapping[str, str] = {

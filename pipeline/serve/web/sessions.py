@@ -19,17 +19,19 @@ from pipeline.serve.web.access import Person, by_token, role_of
 
 LASTS = 12 * 3600.0
 """Seconds that a session lasts."""
+KEY = "session.key"
+"""The file with the key that signs sessions; who removes it ends all of them."""
 _SIGNED_OUT = "web:signed-out"
 
 
 def session_key(folder: Path) -> bytes:
     """The key that signs sessions and forms, made at the first start; only this user may read it. Raises StoreError."""
-    path = folder / "session.key"
+    path = folder / KEY
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             # Whole or not at all: a kill between leaves nothing that would be read.
-            staged = folder / f".session.key.{os.getpid()}"
+            staged = folder / f".{KEY}.{os.getpid()}"
             with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(secrets.token_bytes(32))
             staged.replace(path)
@@ -142,4 +144,4 @@ def _list(groups: object) -> list[str]:
     return [each for each in groups if isinstance(each, str)] if isinstance(groups, list | tuple) else []
 
 
-__all__ = ["LASTS", "Sessions", "seal", "session_key", "unseal"]
+__all__ = ["KEY", "LASTS", "Sessions", "seal", "session_key", "unseal"]
