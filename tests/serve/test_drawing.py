@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.serve.drawing import HEIGHT, MOST, WIDTH, bars, counted, graph, strip
+from pipeline.serve.drawing_layers import blocks
 from pipeline.serve.views_model import StepView
+from pipeline.serve.views_model_images import LayerView
 
 
 def step(id_: str, *needs: str, state: str = "made", started: float = 0.0, ended: float = 0.0) -> StepView:
@@ -121,3 +125,33 @@ def test_layers_fill_the_strip_and_each_is_seen(sizes: list[int]) -> None:
     assert abs(sum(width for _, width in pieces) - 1000) < len(sizes)
     assert all(width > 1 for _, width in pieces)
     assert all(a[0] <= b[0] for a, b in pairwise(pieces))
+
+
+def _layer(number: int, words: str, size: int, **more: Any) -> LayerView:
+    return LayerView(number, words, f"sha256:{number}", "", "", size, **more)
+
+
+def test_layers_of_one_entry_are_one_block_and_fill_it() -> None:
+    layers = [
+        _layer(1, "base slim, debian bookworm", 40_000_000),
+        _layer(2, "layer science/scipy@linux/amd64, pip, scipy", 30_000_000, shared=("other",)),
+        _layer(3, "layer science/small, pip, 4 packages", 10_000_000),
+        _layer(4, "layer code, 2 files", 10),
+    ]
+    found = blocks(layers)
+    assert [(block.name, block.size) for block in found] == [
+        ("base slim", 40_000_000),
+        ("layer science", 40_000_000),
+        ("layer code", 10),
+    ]
+    assert [piece.name for piece in found[1].pieces] == ["scipy", "small"]
+    assert sum(piece.width for piece in found[1].pieces) == pytest.approx(100, abs=0.1)
+    assert found[1].pieces[1].x == pytest.approx(found[1].pieces[0].width, abs=0.1)
+    assert found[-1].x + found[-1].width == pytest.approx(100, abs=0.1)
+    assert found[0].pieces[0].room > 40 and found[2].pieces[0].room < 1
+
+
+def test_layers_that_came_from_elsewhere_are_of_the_base() -> None:
+    layers = [_layer(1, "RUN /bin/sh -c apt-get update", 5), _layer(2, "", 0), _layer(3, "layer web, 1 file", 5)]
+    assert [(block.name, len(block.pieces)) for block in blocks(layers)] == [("base", 2), ("layer web", 1)]
+    assert blocks([]) == ()

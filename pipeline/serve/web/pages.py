@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 
 from pipeline.serve import drawing
 from pipeline.serve.acts import Missing
+from pipeline.serve.drawing_layers import blocks
 from pipeline.serve.model import OPEN, Tracked
 from pipeline.serve.views import readable
 from pipeline.serve.views_log import PAGE
@@ -200,8 +201,7 @@ def images(request: Request) -> Response:
 @_live.get("/images/{reference:path}")
 def image(request: Request, reference: str, platform: Text = "") -> Response:
     found = there(parts_of(request).views.image(reference, platform), f"image '{reference}' in the store")
-    strip = drawing.strip([layer.size for layer in found.layers])
-    return render(request, "image.html", image=found, strip=list(zip(found.layers, strip, strict=True)))
+    return render(request, "image.html", image=found, blocks=blocks(found.layers))
 
 
 @_live.get("/repositories")
