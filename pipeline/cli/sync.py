@@ -155,6 +155,8 @@ def _accept(core: Core, names: tuple[str, ...], commit: str) -> None:
 
 
 def _tell_job(shell: Shell, job: Job) -> None:
+    from pipeline.serve.views_words import log_line
+
     if shell.json:
         facts = {"event": "job", "id": job.id, "manifest": job.manifest.id, "action": job.action, "state": job.state}
         more = {"reason": job.reason.text, "commit": job.commit, "exit_code": job.exit_code, "told": dict(job.told)}
@@ -162,15 +164,17 @@ def _tell_job(shell: Shell, job: Job) -> None:
         return
     said = _said(job)
     state = "" if job.state == "done" else f"{job.state}: "
-    shell.line(f"{job.action:<8}  {job.manifest.id}  {state}{said or 'done'}")
-    shell.line(f"{'':<8}  because of {job.reason.text}")
+    shell.line(log_line(f"{job.action:<8}  {job.manifest.id}  {state}{said or 'done'}"))
+    shell.line(log_line(f"{'':<8}  because of {job.reason.text}"))
 
 
 def _tell(shell: Shell, result: Pass) -> int:
+    from pipeline.serve.views_words import log_line
+
     for one in result.repositories:
         _tell_repository(shell, one)
     for trouble in result.troubles:
-        shell.error_line(f"error: {trouble.name}: {trouble.error}")
+        shell.error_line(log_line(f"error: {trouble.name}: {trouble.error}"))
     if shell.json:
         names = ("id", "action", "state")
         left = [{**{name: getattr(job, name) for name in names}, "manifest": job.manifest.id} for job in result.left]
@@ -181,10 +185,11 @@ def _tell(shell: Shell, result: Pass) -> int:
     for job in result.left:
         why = "waits for approval" if job.state == "approval" else "is tried again by the next sync"
         said = _said(job)
-        shell.line(f"{job.action:<8}  {job.manifest.id}  {why}" + (f": {said}" if said else ""))
+        shell.line(log_line(f"{job.action:<8}  {job.manifest.id}  {why}" + (f": {said}" if said else "")))
     for job in result.failed:
         said = _said(job)
-        shell.error_line(f"error: {job.manifest.id} has failed before (try it again with --retry): {said}")
+        line = f"error: {job.manifest.id} has failed before (try it again with --retry): {said}"
+        shell.error_line(log_line(line))
     if result.untold:
         shell.line(f"{result.untold} notes could not be delivered yet: the next sync tries again")
     shell.line(_summary(result, shell.clock() - shell.started))
@@ -197,13 +202,16 @@ def _said(job: Job) -> str:
 
 
 def _tell_repository(shell: Shell, one: RepositoryStatus) -> None:
+    from pipeline.serve.views_words import log_line
+
     if shell.json:
         facts = {"state": one.state, "applied": one.applied, "seen": one.seen, "detail": one.detail}
         _event(shell, {"event": "repository", "name": one.name, **facts})
     elif one.state == "ok":
-        shell.line(f"{'git':<8}  {one.name}  at {one.applied[:7]}" + (f"; {one.detail}" if one.detail else ""))
+        more = f"; {one.detail}" if one.detail else ""
+        shell.line(log_line(f"{'git':<8}  {one.name}  at {one.applied[:7]}{more}"))
     else:
-        shell.error_line(f"error: repository {one.name} is {one.state}: {one.detail}")
+        shell.error_line(log_line(f"error: repository {one.name} is {one.state}: {one.detail}"))
 
 
 def _summary(result: Pass, seconds: float) -> str:

@@ -34,6 +34,7 @@ from pipeline.serve.performing import WAITS, Kit
 from pipeline.serve.ports import Duty
 from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Settings
+from pipeline.serve.views_words import log_line
 from pipeline.serve.watch import Watch, duty_name
 from pipeline.serve.workers import Workers
 from pipeline.store import Store
@@ -183,8 +184,8 @@ class Core:
         return None
 
     def say(self, line: str) -> None:
-        """A line for the operator, without secrets."""
-        self._say(self.masks.text(line))
+        """A line for the operator, without secrets, and without what a terminal would obey."""
+        self._say(log_line(self.masks.text(line)))
 
     def _failed(self, name: str, what: str) -> None:
         """Says what failed; what many fail by, such as a full disk, once in a while."""

@@ -27,7 +27,12 @@ _WORDS = {
 
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\-_])")
-_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Of Unicode's control and format characters those that move, turn or hide others (UAX #9, 2; UTS #39): not those that
+# join letters and signs.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\U000e0000-\U000e007f\ud800-\udfff]"
+)
 
 
 def plain(text: str) -> str:
@@ -39,6 +44,11 @@ def plain(text: str) -> str:
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return _UNSEEN.sub("\ufffd", text)
+
+
+def log_line(text: str) -> str:
+    """The same as an entry of a log: what follows its first line is indented, so that it is taken for no entry."""
+    return plain(text).replace("\n", "\n    ")
 
 
 def repository_words(one: Repository, status: RepositoryStatus) -> str:
@@ -70,4 +80,4 @@ def since(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-__all__ = ["next_due", "plain", "repository_words", "schedule_words", "since"]
+__all__ = ["log_line", "next_due", "plain", "repository_words", "schedule_words", "since"]
