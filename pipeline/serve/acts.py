@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.serve.approvals import PLAN
 from pipeline.serve.hosts.hooks import Nothing
 from pipeline.serve.model import HELD_BACK, Action, Entry, Job, Reason, RepositoryStatus, Tracked
+from pipeline.serve.queue import APPROVAL
 from pipeline.serve.settings import Repository
 from pipeline.serve.web.parts import Parts
 
@@ -43,7 +45,12 @@ class Acts:
         return self._add(self._entry(manifest), "run", {}, who, note, also)
 
     def plan(self, manifest: str, who: str, note: str = "", also: Also = nothing) -> Job:
-        return self._add(self._entry(manifest), "plan", {}, who, note, also)
+        """Of what waits for approval and could not be planned, that is planned once more."""
+        entry = self._entry(manifest)
+        for job in self._parts.queue.open():
+            if job.manifest == entry.manifest and job.state == "approval" and not job.told.get(PLAN):
+                return self._add(entry, "plan", {APPROVAL: job.id}, who, note, also, job.commit)
+        return self._add(entry, "plan", {}, who, note, also)
 
     def rebuild(
         self, manifest: str, who: str, upgrade: tuple[str, ...] = (), note: str = "", also: Also = nothing
@@ -80,7 +87,16 @@ class Acts:
     # -- jobs that are there ------------------------------------------------------------------------------------
 
     def approve(self, job: int, who: str, also: Also = nothing) -> Job:
-        return self._change(job, "approve", who, lambda: self._parts.queue.approve(job, who), also)
+        """Lets it begin: with the plan that was shown, so that there has to be one."""
+
+        def change() -> Job:
+            told = self._job(job).told
+            if not told.get(PLAN):
+                why = f"cannot be planned: {told['text']}" if told.get("text") else "is not planned yet"
+                raise NotNow(f"job {job} {why}", remedy="plan it again, or reject it" if told else "wait a moment")
+            return self._parts.queue.approve(job, who)
+
+        return self._change(job, "approve", who, change, also)
 
     def reject(self, job: int, who: str, note: str = "", also: Also = nothing) -> Job:
         text = f"rejected by {who}" + (f": {note}" if note else "")
@@ -133,9 +149,11 @@ class Acts:
 
     # -- within -------------------------------------------------------------------------------------------------
 
-    def _add(self, entry: Entry, action: Action, asked: dict[str, Any], who: str, note: str, also: Also) -> Job:
+    def _add(
+        self, entry: Entry, action: Action, asked: dict[str, Any], who: str, note: str, also: Also, commit: str = ""
+    ) -> Job:
         reason = Reason("hand", f"by hand: {note}" if note else f"by hand, by {who}", who=who)
-        job = Job(0, entry.manifest, action, reason, asked=asked)
+        job = Job(0, entry.manifest, action, reason, commit=commit, asked=asked)
         words = " ".join(str(asked[key]) for key in ("target", "revision") if asked.get(key))
         text = f"{action} {entry.manifest.id} {words}".rstrip()
         return self._written(text, who, lambda: self._parts.queue.add(job), also)

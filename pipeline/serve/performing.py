@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import OutOfReach, PipelineError, UsageError
 from pipeline.noun import noun
 from pipeline.reporters.masks import Masks
+from pipeline.serve import approvals
 from pipeline.serve.book import Book
 from pipeline.serve.environment import environment
 from pipeline.serve.model import Job
@@ -81,6 +82,8 @@ def settle(kit: Kit, job: Job, outcome: Outcome) -> Job:
         return kit.queue.again(job.id)
     elif outcome.state == "cancelled":
         outcome = replace(outcome, state="failed")
+    elif outcome.state == "approval":
+        return _ask_again(kit, job, outcome)
     elif outcome.heals and (tries := job.told.get("tries", 0)) < len(kit.waits):
         return _again(kit, job, outcome, tries)
     return _end(kit, job, outcome)
@@ -170,6 +173,15 @@ def _again(kit: Kit, job: Job, outcome: Outcome, tries: int) -> Job:
         if given := kit.queue.give_way(job.id, told):
             return given
         return kit.queue.again(job.id, kit.now() + wait, {**told, "text": f"{text}; tried again in {wait:.0f} s"})
+
+
+def _ask_again(kit: Kit, job: Job, outcome: Outcome) -> Job:
+    entry = kit.book.entry(job.manifest)
+    if entry is None or entry.gone:
+        deleted = "what was approved does not hold any more, and a commit has deleted its manifest meanwhile"
+        return _end(kit, job, Outcome("cancelled", outcome.exit_code, {**outcome.told, "text": deleted}))
+    told = kit.masks.value(dict(outcome.told))
+    return approvals.ask_again(kit.book.database, kit.queue, job, told, kit.now())
 
 
 def _end(kit: Kit, job: Job, outcome: Outcome) -> Job:

@@ -199,7 +199,8 @@ class Work:
 @noun
 class Outcome:
     """How a job ended: done, failed or cancelled; the command's exit code; what came of it (`Job.told`); and of one
-    that failed whether it `heals`: tried again later it may go well, with nothing changed by anybody.
+    that failed whether it `heals`: tried again later it may go well, with nothing changed by anybody. One that was
+    approved, and does not hold any more, waits for `approval` again.
     """
 
     state: State

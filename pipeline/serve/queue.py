@@ -43,9 +43,9 @@ class Queue:
 
     def add(self, job: Job) -> Job:
         """The job with its number. Those of the same manifest and action that still wait, for approval or for their
-        turn, are replaced by it; of plans only those of the same request; of rollbacks, lifts and stops none are. One
-        that waits for approval is planned, so that it can be seen what waits. What mends drift does not replace what
-        waits for approval.
+        turn, are replaced by it; of plans only those of the same request, and those for approvals by those for one; of
+        rollbacks, lifts and stops none are. One that waits for approval is planned, so that it can be seen what waits.
+        What mends drift does not replace what waits for approval.
         """
         with self._database.transaction():
             outdated = self._alike(job)
@@ -65,9 +65,7 @@ class Queue:
             return []
         states = "'waiting'" if job.reason.cause == "drift" else "'approval', 'waiting'"
         waiting = self._jobs(f"WHERE state IN ({states}) AND manifest = ? AND id != ?", job.manifest.id, job.id)
-        return [
-            one for one in waiting if one.action == job.action and one.asked.get("request") == job.asked.get("request")
-        ]
+        return [one for one in waiting if (one.action, _what_for(one)) == (job.action, _what_for(job))]
 
     def take(self) -> Job | None:
         """The next job, now running: the oldest that waits, is due, and whose manifest has none under way; one that was
@@ -97,7 +95,9 @@ class Queue:
             job = self.change(id_, state, ended=self._now(), exit_code=exit_code, told=dict(told))
             waits = self.job(job.asked.get(APPROVAL, 0)) if job.action == "plan" else None
             if waits and waits.state == "approval":
-                self.note(waits.id, told={**waits.told, **told})
+                # Of an earlier try that failed, nothing is left.
+                kept = {name: value for name, value in waits.told.items() if name != "remedy"}
+                self.note(waits.id, told={**kept, **told})
         return job
 
     def again(self, id_: int, due: float = 0.0, told: Mapping[str, Any] | None = None) -> Job:
@@ -223,6 +223,11 @@ class Queue:
 def _held_by(job: Job) -> Sequence[str]:
     """The manifests (their ids) of which nothing may be under way when it begins."""
     return (job.manifest.id, *job.asked.get(AFTER, ()))
+
+
+def _what_for(job: Job) -> tuple[Any, bool]:
+    """What tells plans apart: the request, and whether somebody is to approve what it says."""
+    return job.asked.get("request"), APPROVAL in job.asked
 
 
 def _row(job: Job) -> Sequence[Any]:

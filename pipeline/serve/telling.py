@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pipeline.noun import noun
+from pipeline.serve.approvals import CHANGED
 from pipeline.serve.hosts.text import one_line
 from pipeline.serve.messages.model import Message
 from pipeline.serve.model import Job, RepositoryStatus, State, Tracked
@@ -75,7 +76,10 @@ def _said(job: Job) -> str:
     if job.state == "running":
         return "running" if job.attempt < 2 else f"running (attempt {job.attempt})"
     if job.state == "approval":
-        return "waits for approval"
+        since = "; ".join(map(str, job.told.get(CHANGED) or ()))
+        return f"waits for approval again, for since the last one: {since}" if since else "waits for approval"
+    if job.state == "replaced" and job.told.get(CHANGED):
+        return first_line(job)
     if job.state == "waiting":
         # One that is tried again says why.
         return first_line(job) or "waits for its turn"
@@ -104,11 +108,18 @@ def message(event: str, job: Job, name: Name, count: int = 1, since: str = "") -
         "proposed": f"{called}: a new lock is proposed",
         "approval": f"{called}: {job.action} waits for approval",
     }
-    said = () if event == "approval" else (str(job.told.get("text", "")).strip(), str(job.told.get("remedy", "")))
+    what = (str(job.told.get("text", "")).strip(), str(job.told.get("remedy", "")))
+    said = _again(job) if event == "approval" else what
     url = str(job.told.get("url", "")) if event == "proposed" else ""
     at = job.ended or job.created
     text = "\n".join(filter(None, (*said, *_lines(job, event))))[:3000]
     return Message(event, job.manifest.id, titles[event], text, url or name.job(job), at, _facts(job), count)
+
+
+def _again(job: Job) -> tuple[str, ...]:
+    """Why an approval that was given does not hold any more."""
+    lines = tuple(map(str, job.told.get(CHANGED) or ()))
+    return ("It was approved and not done, for since then:", *lines[:20]) if lines else ()
 
 
 def _lines(job: Job, event: str) -> tuple[str, ...]:

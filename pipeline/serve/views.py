@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pipeline.digest import short
 from pipeline.errors import StoreError
 from pipeline.reporters.masks import Masks
+from pipeline.serve.approvals import CHANGED
 from pipeline.serve.book import Book
 from pipeline.serve.model import Job, RepositoryStatus
 from pipeline.serve.queue import Queue
@@ -104,6 +105,7 @@ class Views:
             request=int(asked.get("request") or 0),
             plan=_lines(told.get("plan")),
             lock=_lines(told.get("lock")),
+            changed=_lines(told.get(CHANGED)),
             link=str(told.get("url", "")),
             run=run,
         )

@@ -213,7 +213,9 @@ class RunView:
 
 @noun
 class JobView:
-    """All of a job. `plan` and `lock` are what it would do and what would move in the lock (lines)."""
+    """All of a job. `plan` and `lock` are what it would do and what would move in the lock (lines); `changed` is why it
+    waits for approval again after it was approved.
+    """
 
     row: JobRow
     exit_code: int | None
@@ -224,6 +226,7 @@ class JobView:
     lock: tuple[str, ...] = ()
     link: str = ""
     run: RunView | None = None
+    changed: tuple[str, ...] = ()
 
 
 @noun

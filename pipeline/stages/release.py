@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline import reference
 from pipeline.errors import OutOfReach, StoreError, UsageError
@@ -164,14 +164,27 @@ def lost(step: Step, bench: Bench) -> str:
     return "another revision is live"
 
 
-def run(step: Step, plan: Plan, bench: Bench) -> Result:
+def going_to(step: Step, plan: Plan, bench: Bench) -> str:
+    """The revision that `run` would roll out; empty while what it is made of is not there."""
+    try:
+        return from_record(step, bench, _record(step, plan, bench)).revision
+    except StoreError:
+        return ""
+
+
+def _record(step: Step, plan: Plan, bench: Bench) -> dict[str, Any]:
+    """What a target gets, as its record keeps it."""
     assert isinstance(step.work, TargetWork)
     image = bench.record(plan.step(step.work.built))["image"]
     if step.work.pushed:
-        record = {"image": image, **pushed_of(step.work, plan, bench)}
-    else:
-        mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
-        record = {"image": image, "mounts": mounts}
+        return {"image": image, **pushed_of(step.work, plan, bench)}
+    mounts = [mount.to_json() for mount in mounts_of(step.work.mounts, plan, bench)]
+    return {"image": image, "mounts": mounts}
+
+
+def run(step: Step, plan: Plan, bench: Bench) -> Result:
+    assert isinstance(step.work, TargetWork)
+    record = _record(step, plan, bench)
     target = target_of(bench, step.work.target)
     kept = verified(bench, target)
     wanted = _pinned(step, bench, kept) or from_record(step, bench, record)

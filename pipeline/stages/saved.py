@@ -173,9 +173,17 @@ def moved(saved: Saved, bench: Bench, plan: Plan) -> list[str]:
     ]
     found += [f"{id_} was there, and is not now: {plan.verdicts[id_].why}" for id_ in lost]
     if not found:
-        found += _differences(saved.value["live"], _live(bench, plan), lambda text: text)
+        live = {id_: text for id_, text in _live(bench, plan).items() if not _under_way(bench, plan, id_, text)}
+        found += _differences(saved.value["live"], live, lambda text: text)
         found += _differences(saved.value["tags"], _tags(bench, plan), short)
     return found
+
+
+def _under_way(bench: Bench, plan: Plan, id_: str, live: str) -> bool:
+    """Whether what is live is what the plan rolls out: a run of it was interrupted before that was healthy."""
+    from pipeline.stages.release import going_to
+
+    return live == going_to(plan.step(id_), plan, bench)
 
 
 def _why(before: Mapping[str, str], step: Step) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.store import Store
+
 MANIFEST = """\
 version: 1
 name: shop
@@ -215,6 +217,15 @@ def test_a_saved_plan_goes_on_where_another_run_was_interrupted(project: Any) ->
     project("plan", "--save", "plan.json")
     project("build")
     assert "5 made" in project("run", "--plan", "plan.json").out
+
+
+def test_a_saved_plan_goes_on_where_its_own_rollout_was_interrupted(project: Any) -> None:
+    project("plan", "--save", "plan.json")
+    assert project("run", "--plan", "plan.json").code == 0
+    (target,) = (step for step in json.loads(Path("plan.json").read_text())["steps"] if step["step"] == "target here")
+    # As it is while the release is not healthy yet: it is live, and there is no record of it.
+    Store(_store(project)).database.forget(target["key"])
+    assert "1 made" in project("run", "--plan", "plan.json").out
 
 
 @pytest.mark.parametrize(

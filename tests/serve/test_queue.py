@@ -105,6 +105,13 @@ def test_what_waits_for_approval_is_planned_and_told_so(shop: Shop) -> None:
     assert shop.queue.approve(second.id, "Ada").state == "waiting"
 
 
+def test_a_plan_by_hand_takes_no_plan_from_what_waits_for_approval(shop: Shop) -> None:
+    waiting = shop.add(state="approval")
+    shop.add(action="plan")
+    plan = shop.queue.take()
+    assert plan and dict(plan.asked) == {"approval": waiting.id}
+
+
 def test_a_person_cancels_what_waits_and_asks_what_runs_to_end(shop: Shop) -> None:
     waiting, running = shop.add(TWO), shop.add()
     assert shop.queue.cancel(waiting.id, "Ada").state == "cancelled"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from movingbase import Base, serving
-from servelab import Lab
+from servelab import CONFIG, Lab
 
 from pipeline.serve.actions import plan, rebuild
 from pipeline.serve.children import Children
@@ -345,6 +345,26 @@ def test_locks_that_differ_in_files_alone_do_not_differ(rebuilds: Rebuilds) -> N
     assert movement(text, json.dumps(lock)) is None
     assert movement("", text)
     assert movement(text, text) is None
+
+
+def test_what_was_approved_is_done_whatever_has_moved_since(rebuilds: Rebuilds) -> None:
+    """The lock does not answer: what the plan has resolved is run, and nothing newer."""
+    rebuilds.lab.config.write_text(CONFIG.replace("poll: 20s", "poll: 20s, approve: true"))
+    rebuilds.core.close()
+    core = rebuilds.core = rebuilds.lab.core()
+    rebuilds.origin.commit({LOCK: None}, "Forget the lock")
+    shown = rebuilds.base.push("second")
+    rebuilds.lab.settle(core, 60)
+    (waiting,) = (job for job in core.queue.open() if job.state == "approval")
+    assert any(shown[7:19] in line for line in waiting.told["lock"])
+    rebuilds.base.push("third")
+    core.queue.approve(waiting.id, "Ada")
+    # In another checkout than the one that it was planned in.
+    with core.gits["models"].at(waiting.commit, ONE.path):
+        rebuilds.lab.settle(core, 60)
+    done = core.queue.job(waiting.id)
+    assert done and (done.state, done.told["policy"]) == ("done", "propose"), done
+    assert rebuilds.digest("pipeline/rebuild/one") == shown
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------

@@ -183,6 +183,72 @@ def test_a_commit_that_waits_for_approval_is_planned_and_then_run(lab: Lab) -> N
     core.close()
 
 
+ASKS = CONFIG.replace("poll: 20s", "poll: 20s, approve: true, environment: [GIVEN]")
+
+
+def reads_the_environment() -> dict[str, str]:
+    text = manifest("one")["manifests/one.yaml"]
+    return {"manifests/one.yaml": text.replace("base: none", 'base: none, env: {A: "${env:GIVEN}"}')}
+
+
+def test_what_changed_since_it_was_approved_waits_again_with_a_new_plan(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", {**manifest("one"), **reads_the_environment()}, ASKS)
+    lab.environ["GIVEN"] = "first"
+    core = lab.core()
+    lab.settle(core)
+    (waiting,) = core.queue.open()
+    core.close()
+    lab.environ["GIVEN"] = "second"
+    core = lab.core()
+    core.queue.approve(waiting.id, "Ada")
+    lab.settle(core)
+    approved, (again,) = core.queue.job(waiting.id), core.queue.open()
+    assert approved and (approved.state, approved.replaced_by) == ("replaced", again.id)
+    assert "approved by Ada, and not done, for since then: the manifest is another" in approved.told["text"]
+    assert (again.state, again.commit, again.approved_by) == ("approval", waiting.commit, "")
+    assert again.told["changed"][0] == "the manifest is another" and again.told["plan"]
+    assert [run.outcome for run in core.journal.runs(9)] == ["failed"]
+    core.queue.approve(again.id, "Ada")
+    lab.settle(core)
+    done = core.queue.job(again.id)
+    assert done and done.state == "done"
+    core.close()
+
+
+def test_a_later_commit_takes_the_place_of_what_does_not_hold_any_more(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", {**manifest("one"), **reads_the_environment()}, ASKS)
+    lab.environ["GIVEN"] = "first"
+    core = lab.core()
+    lab.settle(core)
+    (waiting,) = core.queue.open()
+    core.queue.approve(waiting.id, "Ada")
+    core.queue.take()
+    later = lab.origin.commit({"manifests/one.txt": "second"}, "Newer text")
+    core.rota.call("watch models", lab.now)
+    core.close()
+    lab.environ["GIVEN"] = "second"
+    core = lab.core()
+    lab.settle(core)
+    (left,) = core.queue.open()
+    gone = core.queue.job(waiting.id)
+    assert (left.commit, left.state) == (later, "approval")
+    assert gone and (gone.state, gone.replaced_by) == ("replaced", left.id)
+    core.close()
+
+
+def test_an_approval_whose_plan_is_lost_waits_again(lab: Lab) -> None:
+    lab.config.write_text(CONFIG.replace("poll: 20s", "poll: 20s, approve: true"))
+    core = lab.core()
+    lab.settle(core)
+    waiting = core.queue.open()[0]
+    (core.logs / f"{waiting.id}.plan").unlink()
+    core.queue.approve(waiting.id, "Ada")
+    lab.settle(core)
+    again = core.queue.job((core.queue.job(waiting.id) or waiting).replaced_by or 0)
+    assert again and again.state == "approval" and again.told["changed"] == ["its plan is not kept any more"]
+    core.close()
+
+
 def test_what_has_come_back_before_it_could_be_stopped_is_left_alone(lab: Lab) -> None:
     core = lab.core()
     lab.settle(core)

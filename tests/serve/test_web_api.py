@@ -12,7 +12,7 @@ from webmaker import ACT, COMMIT, LOOK, PROD, Web
 
 from pipeline.serve.hosts.hooks import Nothing
 from pipeline.serve.metrics import Health
-from pipeline.serve.model import RepositoryStatus
+from pipeline.serve.model import Entry, RepositoryStatus, Tracked
 from pipeline.serve.web.describe import described
 from pipeline.serve.web.limits import BODY, Buckets, Budget
 from pipeline.serve.web.parts import Rates
@@ -159,6 +159,23 @@ def test_who_approves_is_known_and_only_once(web: Web) -> None:
     assert (told["state"], told["approved_by"]) == ("waiting", "ci")
     assert "does not wait for approval" in post(web, f"/jobs/{number}/approve", status=409)["detail"]
     assert "does not wait for approval" in post(web, f"/jobs/{number}/reject", status=409)["detail"]
+
+
+def test_only_what_was_shown_is_approved(web: Web) -> None:
+    tools = Tracked("models", "manifests/tools.yaml")
+    web.parts.book.put_entry(Entry(tools, "tools", "b2", commit="c" * 40))
+    job = web.add(manifest=tools, state="approval", commit="c" * 40)
+    assert "is not planned yet" in post(web, f"/jobs/{job.id}/approve", status=409)["detail"]
+    taken = [web.parts.queue.take() for _ in range(2)]
+    plan = next(one for one in taken if one and one.manifest == tools)
+    web.parts.queue.end(plan.id, "failed", 4, {"text": "the registry does not answer", "remedy": "wait"})
+    assert "does not answer" in post(web, f"/jobs/{job.id}/approve", status=409)["detail"]
+    again = post(web, "/jobs", {"action": "plan", "manifest": tools.id}, status=201)
+    assert again["commit"] == "c" * 40
+    last = web.parts.queue.take()
+    assert last and last.id == again["id"]
+    web.parts.queue.end(last.id, "done", 0, {"text": "1 to make", "plan": ["layer code"]})
+    assert post(web, f"/jobs/{job.id}/approve")["state"] == "waiting"
 
 
 def test_what_is_rejected_keeps_its_plan(web: Web) -> None:

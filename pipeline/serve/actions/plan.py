@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.lock.model import path_of
-from pipeline.serve import outcomes
+from pipeline.serve import approvals, outcomes
 from pipeline.serve.ports import Outcome, Work
 from pipeline.serve.proposals import lock_text, movement
+from pipeline.serve.queue import APPROVAL
 from pipeline.serve.reconcile import Reconcile
 
 _LONGEST = 4000
@@ -19,7 +22,10 @@ TO_DO = 10
 def perform(work: Work) -> Outcome:
     """`told` has the plan's lines as "plan", and what a run moves in the lock as "lock"."""
     outcomes.begin(work.log, work.job.attempt, work.now())
-    words = ["plan", str(work.manifest.relative_to(work.checkout)), "--check"]
+    # Of what waits for approval the plan stays, for the run to do just that.
+    waits = work.job.asked.get(APPROVAL)
+    saved = approvals.file_of(work.log.parent, waits or work.job.id)
+    words = ["plan", str(work.manifest.relative_to(work.checkout)), "--check", "--save", str(saved)]
     code, out, err = work.commands.ask(words, work.environment, work.checkout)
     with work.log.with_suffix(".err").open("a", encoding="utf-8") as file:
         file.write(err)
@@ -28,7 +34,10 @@ def perform(work: Work) -> Outcome:
     lines = [line.rstrip() for line in out.splitlines()]
     last = next((line for line in reversed(lines) if line), "nothing to do")
     changes = code == TO_DO
-    return Outcome("done", 0, {"text": last, "plan": lines, "lock": moved(work, changes), "changes": changes})
+    told = {"text": last, approvals.PLAN: lines, "lock": moved(work, saved), "changes": changes}
+    if not waits:
+        saved.unlink(missing_ok=True)
+    return Outcome("done", 0, told)
 
 
 def _said(work: Work, code: int, words: list[str]) -> outcomes.Said:
@@ -50,9 +59,9 @@ def _all_said(ended: Outcome, err: str) -> Outcome:
     return replace(ended, told={**ended.told, "text": words[:_LONGEST]})
 
 
-def moved(work: Work, asks: bool) -> list[str]:
-    """What a run at this commit moves in the lock, against the lock of what was last deployed; of a pull request
-    against that of what is applied. `asks`: the commit's own lock may lack answers, which a run would look for.
+def moved(work: Work, plan: Path) -> list[str]:
+    """What a run at this commit moves in the lock, by its saved `plan`: against the lock of what was last deployed; of
+    a pull request against that of what is applied.
     """
     git, path = work.git, str(path_of(work.manifest).relative_to(work.checkout))
     if work.job.asked.get("request"):
@@ -62,12 +71,10 @@ def moved(work: Work, asks: bool) -> list[str]:
     try:
         known = before and path in git.files(before, [path.rpartition("/")[0] or "."])
         old = git.text(before, path) if known else ""
-        if asks:
-            # Into the checkout alone; what cannot be resolved, the plan has told of.
-            words = ["lock", str(work.manifest.relative_to(work.checkout)), "--output", "json"]
-            work.commands.ask(words, work.environment, work.checkout)
-        found = movement(old, lock_text(work.manifest))
-    except (PipelineError, OSError, UnicodeDecodeError):
+        # It has the lock where that is not the one of the commit.
+        new = json.loads(plan.read_text(encoding="utf-8"))["lock"]
+        found = movement(old, json.dumps(new) if new else lock_text(work.manifest))
+    except (PipelineError, OSError, ValueError, KeyError):
         # A lock that cannot be read is what the plan has told of, too; of a commit that is no more nothing is known.
         return []
     return list(found.lines) if found else []
