@@ -19,6 +19,12 @@ from pipeline.manifest.secrets import mask
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+_BUSY = re.compile(
+    r"\bHTTP Error: (408|429|5\d\d)\b|\bJSON is invalid\b|\bExpecting value\b|AADSTS(90024|90033|90055)\b"
+)
+"""What azure-identity calls a failed authentication: a service, or a proxy in between, that cannot answer now
+(learn.microsoft.com, "Microsoft Entra authentication and authorization error codes").
+"""
 MOST_WORDS = 300
 """Characters of the service's own words that are shown."""
 
@@ -85,6 +91,8 @@ class Identity:
                 words = mask(f"tried: {', '.join(tried)}", self._hidden())
                 remedy = "log in with 'az login', or name a service principal under `azure`"
                 raise OutOfReach(f"nobody is signed in to Azure ({words})", remedy=remedy) from None
+            if _BUSY.search(str(error.message)):
+                raise OutOfReach(f"Azure does not answer: {self._words(error)}", transient=True) from None
             if error.response is not None and error.response.status_code not in (400, 401):
                 raise
             remedy = "check `tenant`, `client_id` and `client_secret`, or log in again"

@@ -16,6 +16,10 @@ from registry_doubles import Exchange, served
 from registry_server import RealRegistry
 from remote_project import EntraOf, RemoteProject
 
+from pipeline.azure.identity import identity_of
+from pipeline.errors import OutOfReach
+from pipeline.manifest.model import Azure, Secret
+
 PRINCIPAL = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": SECRET}
 
 
@@ -184,3 +188,14 @@ print(who.get_authentication_header()["Authorization"])
     assert done.returncode == 0, done.stderr
     token = done.stdout.strip().removeprefix("Bearer ")
     assert token in azure.tokens and f"{azure.base}/.default" in token
+
+
+@pytest.mark.parametrize("status", [503, 500, 429])
+@pytest.mark.parametrize("body", [b"busy", b'{"error": "temporary", "error_description": "AADSTS90033: again"}'])
+def test_a_sign_in_that_does_not_answer_is_no_refusal(azure: AzureDouble, status: int, body: bytes) -> None:
+    answer = {"Content-Type": "application/json" if body.startswith(b"{") else "text/html"}
+    azure.faults["POST", "/oauth2/v2.0/token"] = [lambda exchange: exchange.reply(status, answer, body)] * 9
+    identity = identity_of(Azure(tenant=TENANT, client_id=CLIENT, client_secret=Secret(SECRET)), "", azure.environ)
+    with pytest.raises(OutOfReach, match=r"^Azure does not answer: ") as caught:
+        identity.token()
+    assert caught.value.transient
