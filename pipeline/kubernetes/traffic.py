@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from pipeline.errors import RolloutError
+from pipeline.errors import OutOfReach, RolloutError
 from pipeline.kubernetes import names
 from pipeline.kubernetes.api import Cluster, Object
-from pipeline.kubernetes.health import condition, is_complete
+from pipeline.kubernetes.health import Condition, condition, is_complete
 from pipeline.kubernetes.objects import canary_service, deployment, named, secrets, service
 from pipeline.kubernetes.owners import is_ours
 from pipeline.kubernetes.patches import patched
@@ -118,15 +118,28 @@ class Traffic:
         """Until all pods of a Deployment are ready. RolloutError when they do not become so."""
         until = self._clock() + self._deadline
         while True:
-            found = self._cluster.get("Deployment", name)
-            if found is None:
-                raise RolloutError(f"the Deployment {name} was deleted by others", remedy="run it again")
-            if is_complete(found):
+            try:
+                how = self._condition(name)
+            except OutOfReach:
+                # It goes on without the API server, which may come back.
+                if self._clock() >= until:
+                    raise
+                self._wait(1.0)
+                continue
+            if how.state == "running":
                 return
-            how = condition(self._cluster, found, patient=True)
             if how.state == "failed" or self._clock() >= until:
                 raise RolloutError(f"{name} did not become ready: {how.detail}")
             self._wait(1.0)
+
+    def _condition(self, name: str) -> Condition:
+        found = self._cluster.get("Deployment", name)
+        if found is None:
+            raise RolloutError(f"the Deployment {name} was deleted by others", remedy="run it again")
+        if is_complete(found):
+            # Of no pods, too.
+            return Condition("running", "")
+        return condition(self._cluster, found, patient=True)
 
     def _put_canary(self, replicas: int, total: int) -> None:
         made = deployment(self._release, names.CANARY, replicas, pull=self._account is not None)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import OutOfReach
+from pipeline.errors import OutOfReach, PipelineError
 from pipeline.stages.looks import Looks
 from pipeline.stages.scoring import Unfit, score_release
-from pipeline.targets.model import Release
+from pipeline.targets.model import Observation, Release
 from pipeline.targets.remote import RemoteTarget, Send, Strategy
 
 _EACH = 1.0
 """Seconds between two scoring requests to a release that is watched."""
 _SLOW = 0.05
 """The share of answers that may take longer than allowed."""
-_GO_ON = "run again: it begins anew with as many pods as there were"
 
 
 def hand_over(
@@ -25,50 +25,68 @@ def hand_over(
     strategy: Strategy,
     *,
     score: Mapping[str, Any] | None,
+    deadline: float,
     clock: Callable[[], float],
     wait: Callable[[float], object],
     send: Send | None = None,
 ) -> None:
-    """Raises Unfit as soon as the new release fails, or has more errors or waits than a step may have."""
+    """Raises Unfit as soon as the new release fails, or has more errors or waits than a step may have; OutOfReach when
+    for `deadline` seconds nobody tells how it is.
+    """
     for percent in strategy.steps:
         target.shift(wanted, percent)
         if percent < 100 and strategy.pause:
-            _watch(target, wanted, strategy, percent, score, clock, wait, send)
+            _Watch(target, wanted, strategy, percent, score, deadline, clock, wait, send).go()
 
 
-def _watch(
-    target: RemoteTarget,
-    wanted: Release,
-    strategy: Strategy,
-    percent: int,
-    score: Mapping[str, Any] | None,
-    clock: Callable[[], float],
-    wait: Callable[[float], object],
-    send: Send | None,
-) -> None:
-    until, look = clock() + strategy.pause, Looks(target, clock)
-    seconds: list[float] = []
-    errors: list[Unfit] = []
-    untold = ""
-    while clock() < until:
-        seen = look()
-        if seen.state not in ("running", "unknown") or (seen.revision and seen.revision != wanted.revision):
-            raise Unfit(f"with {percent} % of the traffic it is {seen.state}: {seen.detail or seen.revision}")
-        untold = seen.detail if seen.state == "unknown" else ""
-        if score and not untold and (endpoint := target.endpoint(seen)):
+@dataclass
+class _Watch:
+    """One step of the traffic: how long answers took, and those that failed. `untold` is why nobody tells now."""
+
+    target: RemoteTarget
+    wanted: Release
+    strategy: Strategy
+    percent: int
+    score: Mapping[str, Any] | None
+    deadline: float
+    clock: Callable[[], float]
+    wait: Callable[[float], object]
+    send: Send | None
+    seconds: list[float] = field(default_factory=list)
+    errors: list[Unfit] = field(default_factory=list)
+    untold: PipelineError | None = None
+
+    def go(self) -> None:
+        look, told = Looks(self.target, self.clock), self.clock()
+        until = told + self.strategy.pause
+        while self.clock() < until or self.untold:
+            self._ask(look())
+            told = told if self.untold else self.clock()
+            if self.untold and self.clock() - told >= self.deadline:
+                raise self.untold
+            if _is_lost(self.strategy, self.seconds, self.errors):
+                break
+            self.wait(min(_EACH, max(until - self.clock(), _EACH if self.untold else 0.01)))
+        _judge(self.strategy, self.percent, self.seconds, self.errors)
+
+    def _ask(self, seen: Observation) -> None:
+        """Raises Unfit for a release that does not run, or was replaced."""
+        with_ = f"with {self.percent} % of the traffic"
+        self.untold = None
+        if seen.state == "unknown":
+            told = f"{with_} it cannot be told how it is: {seen.detail}"
+            self.untold = OutOfReach(told, remedy="run again: it begins anew with as many pods as there were")
+        elif seen.state != "running" or (seen.revision and seen.revision != self.wanted.revision):
+            raise Unfit(f"{with_} it is {seen.state}: {seen.detail or seen.revision}")
+        elif self.score and (endpoint := self.target.endpoint(seen)):
             try:
-                seconds.append(score_release(endpoint, score, clock=clock, send=send).milliseconds / 1000)
+                scored = score_release(endpoint, self.score, clock=self.clock, send=self.send)
+                self.seconds.append(scored.milliseconds / 1000)
             except Unfit as error:
-                errors.append(error)
+                self.errors.append(error)
             except OutOfReach as error:
                 # That is no fault of the release's.
-                untold = str(error)
-        if _is_lost(strategy, seconds, errors):
-            break
-        wait(min(_EACH, max(until - clock(), 0.01)))
-    _judge(strategy, percent, seconds, errors)
-    if untold:
-        raise OutOfReach(f"with {percent} % of the traffic it cannot be told how it is: {untold}", remedy=_GO_ON)
+                self.untold = error
 
 
 def _is_lost(strategy: Strategy, seconds: list[float], errors: list[Unfit]) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 from pipeline.errors import Interrupted, OutOfReach, PipelineError, UsageError
 from pipeline.noun import noun
 from pipeline.stages.explain import deaths, explain
-from pipeline.stages.looks import Looks
 from pipeline.stages.scoring import Score, Unfit, endpoint_of, score_release
 from pipeline.targets.model import Observation, Release, Target
 from pipeline.targets.remote import RemoteTarget, Send, Verified
@@ -96,7 +95,7 @@ def prove(
         if isinstance(target, RemoteTarget) and (strategy := target.strategy(wanted)):
             from pipeline.stages.canary import hand_over
 
-            hand_over(target, wanted, strategy, score=score, clock=clock, wait=wait, send=send)
+            hand_over(target, wanted, strategy, score=score, deadline=deadline, clock=clock, wait=wait, send=send)
             observation = _healthy(target, wanted, pace)
     except Interrupted:
         raise
@@ -130,6 +129,9 @@ def is_live(target: Place, wanted: Release, verified: Verified) -> bool:
 
 def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
     """The observation once the release answers; raises as soon as it cannot any more."""
+    # Only now: a run that has nothing to do needs none.
+    from pipeline.stages.looks import Looks
+
     until, look = pace.clock() + pace.deadline, Looks(target, pace.clock)
     while True:
         observation = look()

@@ -130,6 +130,26 @@ def test_a_canary_that_cannot_be_watched_gets_no_more_traffic(cluster: MemoryClu
     assert target_in(cluster, time).observe().revision == two.revision
 
 
+def test_a_canary_waits_for_an_api_server_that_comes_back(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    asked: list[float] = []
+
+    def answer(_service: str, _body: bytes) -> Answer:
+        asked.append(time.now)
+        return Answer(200, b"[1]")
+
+    cluster.answers = answer
+    roll(cluster, time, one, SCORE)
+
+    def wait(seconds: float) -> None:
+        time.wait(seconds)
+        cluster.away = 10 < time.now < 50
+
+    roll(cluster, time, two, SCORE, wait=wait)
+    assert 50 <= time.now < 55, "the step, of 30 s, is not over before it can be told how it is"
+    assert [one for one in asked if one >= 50], "which it then is"
+
+
 def test_what_cannot_be_put_back_is_not_stopped(cluster: MemoryCluster, time: Time) -> None:
     """Old pods serve on while the new ones fail."""
     one, two = release("one", replicas=2), release("two", replicas=2)
