@@ -25,7 +25,7 @@ from pipeline.registry import Registries
 from pipeline.registry.transfers import push, tag
 from pipeline.store import Store
 
-MOST_MODULES = 224
+MOST_MODULES = 226
 """About half of them are ours."""
 
 HEAVY = {
