@@ -130,8 +130,6 @@ def is_live(target: Place, wanted: Release, verified: Verified) -> bool:
 def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
     """The observation once the release answers; raises as soon as it cannot any more."""
     # Only now: a run that has nothing to do needs none.
-    
-    # Only now: a run that has nothing to do needs none.
     from pipeline.stages.looks import Looks
 
     until, look = pace.clock() + pace.deadline, Looks(target, pace.clock)
