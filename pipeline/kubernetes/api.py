@@ -152,6 +152,7 @@ _RIGHT = re.compile(
     r'User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?'
 )
 _NOBODY = "system:anonymous"
+_ENDING = "because it is being terminated"
 _LOG_IN = "the token may have expired: log in to the cluster again"
 _CONFLICT = re.compile(r'conflict with "([^"]*)"')
 
@@ -167,6 +168,9 @@ def refusal(status: int, value: Mapping[str, Any], what: str, namespace: str, wh
             f"the cluster does not accept the credentials of {who} for {what}: {message}", remedy=_LOG_IN
         )
     if status == 403:
+        if _ENDING in message:
+            remedy = "wait until it is gone and create it again, or name another one"
+            return Gone(f"the namespace '{namespace}' is being deleted", remedy=remedy)
         return _forbidden(message, what, who)
     if status == 404 and details.get("kind") == "namespaces":
         return Gone(

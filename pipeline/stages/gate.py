@@ -140,7 +140,8 @@ def _healthy(target: Place, wanted: Release, pace: _Pace) -> Observation:
         if observation.state == "running":
             return observation
         if observation.state in ("absent", "stopped", "failed"):
-            raise Unfit(f"the service did not become healthy: {observation.detail or observation.state}")
+            gone = "it is not there any more" if observation.state == "absent" else observation.state
+            raise Unfit(f"the service did not become healthy: {observation.detail or gone}")
         if pace.clock() >= until:
             detail = f": {observation.detail}" if observation.detail else ""
             if observation.state == "unknown":
@@ -217,7 +218,7 @@ def _restore(target: Place, wanted: Release, verified: Verified, pace: _Pace) ->
         if begun and isinstance(target, RemoteTarget):
             return f"the last verified revision {previous.revision} was put back, and is not healthy yet ({error})"
         if isinstance(target, RemoteTarget):
-            return f"revision {previous.revision} could not be put back ({error}), and what is there goes on"
+            return f"revision {previous.revision} could not be put back ({error}), and nothing was stopped"
         return f"revision {previous.revision} could not be put back either ({error}), {_stopped(target)}"
     return f"the last verified revision {previous.revision} is live again"
 

@@ -10,7 +10,7 @@ import pytest
 from kubernetes_releases import Time, release, target_in
 
 from pipeline.errors import UsageError
-from pipeline.kubernetes.api import Forbidden, Gone, Right
+from pipeline.kubernetes.api import Forbidden, Gone, Right, refusal
 from pipeline.kubernetes.memory import MemoryCluster
 from pipeline.kubernetes.rights import not_granted
 from pipeline.stages import gate
@@ -26,6 +26,13 @@ def test_a_namespace_that_is_not_there(cluster: MemoryCluster, time: Time) -> No
     with pytest.raises(Gone, match=r"there is no namespace 'default'.*kubectl create namespace default"):
         target_in(cluster, time).check()
     assert cluster.history == []
+
+
+def test_a_namespace_that_is_being_deleted() -> None:
+    told = 'secrets "x" is forbidden: unable to create new content in namespace ml because it is being terminated'
+    found = refusal(403, {"message": told}, "Secret x", "ml")
+    assert isinstance(found, Gone)
+    assert str(found).startswith("the namespace 'ml' is being deleted (wait until it is gone")
 
 
 def test_every_missing_right_is_named_at_once(cluster: MemoryCluster, time: Time) -> None:

@@ -157,7 +157,7 @@ def test_what_cannot_be_put_back_is_not_stopped(cluster: MemoryCluster, time: Ti
     pending(cluster, two)
     told = 'User "ci" cannot patch resource "services" in API group "" in the namespace "default"'
     cluster.refuses = lambda verb, kind: told if time.now > 50 and (verb, kind) == ("patch", "Service") else ""
-    with pytest.raises(RolloutError, match=r"could not be put back \(user ci may not patch .* what is there goes on"):
+    with pytest.raises(RolloutError, match=r"could not be put back \(user ci may not patch .* nothing was stopped"):
         roll(cluster, time, two)
     found = cluster.get("Deployment", "shop-prod")
     assert found is not None
