@@ -14,7 +14,7 @@ from pipeline.noun import noun
 from pipeline.serve.drawing_boxes import Box, joined_boxes
 from pipeline.serve.views_model import StepState, StepView
 
-WIDTH, HEIGHT, ACROSS, DOWN = 150, 46, 32, 14
+WIDTH, HEIGHT, ACROSS, DOWN = 158, 46, 30, 14
 _EDGE = 8
 _SWEEPS = 6
 MOST = 240

@@ -130,6 +130,18 @@ def test_a_device_whose_clock_is_wrong_is_told_the_right_lengths_of_time(browser
         expect(page.locator("dd[data-since]")).to_have_text(re.compile(rf"^(\d+\.\d s|{MINUTES}.*)$"))
 
 
+def test_a_graph_that_is_higher_than_its_box_can_be_seen_as_a_whole(browser: Any, site: Site) -> None:
+    layers = [(f"layer l{number}", (f"base b{number}",), False) for number in range(20)]
+    bases = [(f"base b{number}", (), False) for number in range(20)]
+    job = site.begun().id
+    site.tell(job, {"event": "run-started", "manifest": "d", "steps": 40}, planned(*bases, *layers))
+    with paged(browser, site.address) as page:
+        page.goto(f"/jobs/{job}")
+        page.get_by_role("button", name="Whole picture").click()
+        for name in ("b0", "b19", "l19"):
+            assert page.locator(".box", has_text=re.compile(f"{name}$")).evaluate(SEEN)
+
+
 def test_a_graph_that_does_not_fit_can_be_seen_as_a_whole(browser: Any, site: Site) -> None:
     job = _run(site, "check web")
     with paged(browser, site.address, viewport=NARROW) as page:
