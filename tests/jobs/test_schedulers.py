@@ -139,3 +139,14 @@ def test_the_command_finds_the_project_and_what_it_needs(project: Callable[..., 
     assert "NEEDED: $(NEEDED)" in out.getvalue()
     assert "SOFT" not in out.getvalue()
     assert "NOT" not in out.getvalue().replace("not(", "")
+
+
+@pytest.mark.parametrize("scheduler", ["cron", "systemd"])
+def test_a_file_of_any_name_is_a_plain_word_where_names_are_made_of_it(scheduler: str, tmp_path: Path) -> None:
+    (tmp_path / "100% of.yaml").write_text("version: 1\nname: x\nimages: {a: {base: b, env: {A: '${env:TOKEN}'}}}\n")
+    command = [sys.executable, "-m", "pipeline", "export", scheduler, "100% of.yaml"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "/pipeline/100-of.env" in done.stdout
+    assert f"{Path(sys.executable).with_name('pipeline')} run --upgrade" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -59,16 +60,26 @@ def _job(shell: Shell, manifest: Path | None, schedule: str | None, branch: str,
     root = project_root(whole)
     relative = whole.relative_to(root)
     job = Job(
-        name=relative.stem,
+        # Of a file in a crontab, or of a unit, not every character can be a part.
+        name=re.sub(r"[^A-Za-z0-9_.@-]+", "-", relative.stem),
         manifest=relative.as_posix(),
         lock=path_of(relative).as_posix(),
         variables=tuple(sorted(needed(text))),
         schedule=cron(schedule) if schedule else None,
         branch=branch,
         folder=str(root),
-        program=str(Path(sys.argv[0]).resolve()) if sys.argv[0].endswith("pipeline") else "pipeline",
+        program=_program(),
     )
     return job if schedule else _scheduled(job, text, str(path), whole.parent, shell.environ, in_utc=in_utc)
+
+
+def _program() -> str:
+    """This very command, which schedulers, whose PATH is short, find nowhere by its name."""
+    called = Path(sys.argv[0])
+    beside = Path(sys.executable).with_name("pipeline")
+    if called.name == "__main__.py" and beside.is_file():
+        return str(beside)
+    return str(called.resolve()) if called.name == "pipeline" else "pipeline"
 
 
 def _scheduled(job: Job, text: str, file: str, folder: Path, environ: Mapping[str, str], *, in_utc: bool) -> Job:
