@@ -226,7 +226,9 @@ class KubernetesTarget(RemoteTarget):
         def send(_url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
             return self.cluster.call(service, port, "/score", body, headers, timeout)
 
-        return Endpoint(f"{seen.address or service}/score", send=send)
+        # Alone it has no address but its own.
+        where = f"{service}.{self.cluster.namespace}:{port}" if self._beside else seen.address or service
+        return Endpoint(f"{where}/score", send=send)
 
     def strategy(self, release: Release) -> Strategy | None:
         return strategy_of(release) if self._beside else None

@@ -80,3 +80,21 @@ def test_the_token_stands_for_the_program_that_the_kubeconfig_names() -> None:
     cluster = connect({}, namespace="ml", config=lambda: Secret(CONFIG), token=token)
     assert cluster.address == "https://c.example.com:443"
     assert asked == ["token"]
+
+
+def test_a_token_that_expires_is_asked_for_again() -> None:
+    asked: list[str] = []
+
+    def config() -> Secret:
+        asked.append("config")
+        return Secret(CONFIG)
+
+    def token() -> Secret:
+        asked.append("token")
+        return Secret(f"entra-token-{len(asked)}")
+
+    cluster = connect({}, namespace="ml", config=config, token=token)
+    assert cluster._again is not None
+    login = cluster._again()
+    assert asked == ["config", "token"] * 2
+    assert login.api.configuration.api_key["BearerToken"] == "Bearer entra-token-4"

@@ -124,6 +124,14 @@ def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None
     assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
 
 
+def test_what_fails_alone_is_told_by_its_own_address(cluster: MemoryCluster, time: Time) -> None:
+    one, two = (release(name, strategy={"blue_green": True}) for name in ("one", "two"))
+    roll(cluster, time, one)
+    cluster.answers = lambda service, _body: Answer(500 if service.endswith("-canary") else 200, b"[1]")
+    with pytest.raises(RolloutError, match=r"POST shop-prod-canary\.default:80/score was answered with 500"):
+        roll(cluster, time, two, SCORE)
+
+
 def test_a_canary_that_was_killed_goes_on_with_as_many_pods(cluster: MemoryCluster, time: Time) -> None:
     one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
     roll(cluster, time, one)
