@@ -36,6 +36,7 @@ from pipeline.serve.queue import Queue
 from pipeline.serve.settings import Settings
 from pipeline.serve.views_words import log_line
 from pipeline.serve.watch import Watch, duty_name
+from pipeline.serve.withdrawals import Withdrawals
 from pipeline.serve.workers import Workers
 from pipeline.store import Store
 from pipeline.store.journal import Journal
@@ -90,6 +91,7 @@ class Core:
         kit = looks.Kit(settings.repositories, self.gits, self.children, self.book, self.queue, environ)
         self.bases, self.looks = Bases(kit), looks.Looks(kit)
         self.outbox = self._outbox()
+        self.withdrawals = Withdrawals(self.book, self.gits, self.hosts, self.say)
         self.rota = Rota(self._duties(), now, self._failed)
         self.listeners: list[Callable[[Job], None]] = []
         """Each is told of every job that changed."""
@@ -143,6 +145,7 @@ class Core:
             self.bases,
             self.looks,
             self.outbox,
+            self.withdrawals,
             Keeping(self.database, self.queue, self.logs, self.settings.keep),
         ]
 
@@ -164,6 +167,8 @@ class Core:
         self.rota.wake(Outbox.name)
         if self.looks.heard(job):
             self.rota.wake(self.looks.name)
+        if self.withdrawals.heard(job):
+            self.rota.wake(self.withdrawals.name)
         for listener in self.listeners:
             listener(job)
 

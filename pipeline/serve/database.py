@@ -171,6 +171,11 @@ class Database:
         rows = self.execute("SELECT value FROM facts WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else None
 
+    def facts(self, beginning: str) -> dict[str, Any]:
+        """Those that are kept by names with this beginning."""
+        rows = self.execute("SELECT name, value FROM facts WHERE substr(name, 1, ?) = ?", len(beginning), beginning)
+        return {name: value for name, text in rows if (value := json.loads(text)) is not None}
+
     def keep(self, name: str, value: Any) -> None:
         self.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 

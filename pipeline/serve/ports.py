@@ -104,6 +104,14 @@ class Git(Protocol):
         """
         ...
 
+    def remove(self, branch: str, commit: str) -> bool:
+        """Removes a branch on the other side if it is at this commit still; whether it was."""
+        ...
+
+    def alone(self, branch: str) -> AbstractContextManager[Any]:
+        """Holds a branch that is the server's own: no other thread that asks for it gets it meanwhile."""
+        ...
+
 
 # -- the host of a repository -----------------------------------------------------------------------------------------
 
@@ -136,6 +144,10 @@ class HostApi(Protocol):
 
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         """Opens a pull request, or brings the open one of this branch up to date; its URL."""
+        ...
+
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        """Closes the open pull request of a branch, where there is one, with a comment (Markdown)."""
         ...
 
     def requests(self) -> list[Request]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from pipeline.digest import digest_of
 from pipeline.lock.diff import Change
 from pipeline.noun import noun
-from pipeline.serve import rebuilds
+from pipeline.serve import rebuilds, withdrawals
 from pipeline.serve.git.errors import Moved
 from pipeline.serve.ports import Work
 from pipeline.serve.watch import accept
@@ -106,14 +106,21 @@ def pending(work: Work, old: str) -> Mapping[str, Any]:
     return kept if kept.get("on") == digest_of(old.encode()) else {}
 
 
-def withdraw(work: Work) -> None:
-    """There is nothing to propose any more. The pull request, where there is one, is left to people."""
-    if work.book.database.fact(_fact(work)):
-        work.book.database.keep(_fact(work), None)
+def standing(work: Work, old: str) -> Mapping[str, Any]:
+    """What was proposed for this manifest and is not merged: a new proposal takes its place, also where others have
+    changed the lock since.
+    """
+    kept = work.book.database.fact(_fact(work)) or {}
+    return kept if kept.get("lock") != digest_of(old.encode()) else {}
+
+
+def withdraw(work: Work, why: str) -> bool:
+    """There is nothing to propose any more; whether there was. Its pull request is closed, and says why."""
+    return withdrawals.withdraw(work.book.database, work.job.manifest, why, work.now())
 
 
 def _fact(work: Work) -> str:
-    return f"proposal/{work.job.manifest.id}"
+    return f"{withdrawals.PROPOSED}{work.job.manifest.id}"
 
 
 def branch_of(work: Work) -> str:
@@ -127,14 +134,27 @@ def _propose(work: Work, old: str, moved: Movement, upgrade: Sequence[str]) -> d
     before = pending(work, old)
     if before.get("lock") == new:
         return {"text": "proposed already", "branch": before["branch"], "url": before["url"]}
-    work.git.push(work.checkout, [_path(work)], _message(work, moved), branch, force=True)
-    url = ""
-    if work.host:
-        url = work.host.propose(branch, work.repository.branch, _title(work, moved), "\n".join(_body(work, moved)))
-    fact = {"on": digest_of(old.encode()), "lock": new, "upgrade": list(upgrade), "branch": branch, "url": url}
-    work.book.database.keep(_fact(work), fact)
+    into, url = work.repository.branch, ""
+    fact = {"on": digest_of(old.encode()), "lock": new, "upgrade": list(upgrade), "branch": branch, "into": into}
+    with work.git.alone(branch):
+        commit = work.git.push(work.checkout, [_path(work)], _message(work, moved), branch, force=True)
+        if work.host:
+            url = work.host.propose(branch, into, _title(work, moved), "\n".join(_body(work, moved)))
+        _replace(work, {**fact, "commit": commit, "url": url})
     where = f"proposed: {url}" if url else f"proposed: branch {branch}"
     return {"text": f"{where} ({moved.words})", "branch": branch, "url": url}
+
+
+def _replace(work: Work, fact: Mapping[str, Any]) -> None:
+    """Keeps what is proposed now. One that went by another branch, or into another, is withdrawn."""
+    database = work.book.database
+    with database.transaction():
+        before = database.fact(_fact(work)) or {}
+        places = [(one.get("branch"), one.get("into")) for one in (before, fact)]
+        if before.get("branch") and places[0] != places[1]:
+            why = f"a newer proposal takes its place: {fact['url'] or fact['branch']}"
+            withdrawals.withdraw(database, work.job.manifest, why, work.now(), before)
+        database.keep(_fact(work), fact)
 
 
 def _commit(work: Work, old: str, moved: Movement) -> dict[str, Any]:
@@ -167,7 +187,7 @@ def _commit(work: Work, old: str, moved: Movement) -> dict[str, Any]:
     if work.repository.signed:
         # The server has no key: it knows its own commit by its hash.
         accept(work.book, work.repository.name, commit)
-    withdraw(work)
+    withdraw(work, f"the lock was resolved anew, built and committed as {commit[:7]}")
     _hold(work)
     return {"text": f"applied, and committed as {commit[:7]} ({moved.words})", "commit": commit}
 
@@ -237,6 +257,7 @@ __all__ = [
     "movement",
     "pending",
     "policy_of",
+    "standing",
     "withdraw",
     "words",
 ]

@@ -199,7 +199,12 @@ class GitHubDouble(Host):
             ("PATCH", rf"{at}/issues/comments/(\d+)", lambda i, _q, d: (200, self.edit(i, d["body"])), comment),
             ("GET", f"{at}/pulls", self._list, None),
             ("POST", f"{at}/pulls", self._open, new),
-            ("PATCH", rf"{at}/pulls/(\d+)", self._edit, record(title=TEXT, body=limited(65_536))),
+            (
+                "PATCH",
+                rf"{at}/pulls/(\d+)",
+                self._edit,
+                record(title=TEXT, body=limited(65_536), state=one_of("open", "closed")),
+            ),
         ]
 
     def _status(self, commit: str, _query: Any, data: Any) -> Any:
@@ -243,6 +248,7 @@ class GitHubDouble(Host):
     def _edit(self, number: str, _query: Any, data: Any) -> Any:
         one = self.pull(number)
         one.title, one.text = data.get("title", one.title), data.get("body", one.text)
+        one.open = data.get("state", "open") == "open"
         return 200, self._shown(one)
 
 
@@ -269,7 +275,12 @@ class GitLabDouble(Host):
             ("PUT", rf"{at}/merge_requests/\d+/notes/(\d+)", lambda i, _q, d: (200, self.edit(i, d["body"])), note),
             ("GET", f"{at}/merge_requests", self._list, None),
             ("POST", f"{at}/merge_requests", self._open, new),
-            ("PUT", rf"{at}/merge_requests/(\d+)", self._edit, record(**text)),
+            (
+                "PUT",
+                rf"{at}/merge_requests/(\d+)",
+                self._edit,
+                record(**text, state_event=one_of("close", "reopen")),
+            ),
         ]
 
     def _status(self, commit: str, _query: Any, data: Any) -> Any:
@@ -320,6 +331,7 @@ class GitLabDouble(Host):
     def _edit(self, number: str, _query: Any, data: Any) -> Any:
         one = self.pull(number)
         one.title, one.text = data.get("title", one.title), data.get("description", one.text)
+        one.open = data.get("state_event") != "close"
         return 200, self._shown(one)
 
 
@@ -380,7 +392,12 @@ class AzureDouble(Host):
             ("PATCH", rf"{pulls}/\d+/threads/(\d+)/comments/1", self._change, written),
             ("GET", pulls, self._list, None),
             ("POST", pulls, self._open, record(("sourceRefName", "targetRefName", "title"), **refs, **text)),
-            ("PATCH", rf"{pulls}/(\d+)", self._edit, record(**text)),
+            (
+                "PATCH",
+                rf"{pulls}/(\d+)",
+                self._edit,
+                record(**text, status=one_of("active", "abandoned", "completed")),
+            ),
         ]
 
     def _versioned(self, query: Mapping[str, str]) -> None:
@@ -442,4 +459,5 @@ class AzureDouble(Host):
         self._versioned(query)
         one = self.pull(number)
         one.title, one.text = data.get("title", one.title), data.get("description", one.text)
+        one.open = data.get("status", "active") == "active"
         return 200, self._shown(one)

@@ -125,6 +125,37 @@ def test_a_pull_request_whose_answer_was_lost_is_not_opened_twice(double: Host) 
     assert len(double.pulls) == 1
 
 
+def test_a_pull_request_is_withdrawn_with_the_reason(double: Host) -> None:
+    host = api(double)
+    double.pulls.append(Pull(1, "pipeline/rebuild/prod", "main", "a guest's of the same name", fork=True))
+    host.propose("pipeline/rebuild/prod", "main", "Rebuild prod", "numpy 1 → 2")
+    host.withdraw("pipeline/rebuild/prod", "main", "nothing is new any more")
+    assert [one.number for one in double.open_pulls()] == [1]
+    (said,) = double.on(2)
+    assert said.endswith("nothing is new any more")
+    host.withdraw("pipeline/rebuild/prod", "main", "nothing is new any more")
+    assert len(double.on(2)) == 1
+
+
+def test_a_withdrawal_whose_answer_was_lost_is_said_once(double: Host) -> None:
+    host = api(double)
+    host.propose("rebuild", "main", "Rebuild", "text")
+    double.faults.append(Fault(silent(), method="POST", after=True))
+    with pytest.raises(OutOfReach):
+        host.withdraw("rebuild", "main", "merged by hand")
+    host.withdraw("rebuild", "main", "merged by hand")
+    assert (len(double.on(1)), double.open_pulls()) == (1, [])
+
+
+def test_whoever_may_not_comment_closes_all_the_same(double: Host) -> None:
+    host = api(double)
+    host.propose("rebuild", "main", "Rebuild", "text")
+    double.faults.append(Fault(answer(403, {"message": "not allowed"}), method="POST"))
+    with pytest.raises(UsageError, match="comment"):
+        host.withdraw("rebuild", "main", "merged by hand")
+    assert double.open_pulls() == []
+
+
 def test_open_requests_of_all_pages(double: Host) -> None:
     double.pulls += [Pull(n, f"topic{n}", "main", f"title {n}", fork=n == 3, open=n != 2) for n in range(1, 8)]
     found = api(double).requests()

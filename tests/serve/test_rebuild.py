@@ -14,6 +14,7 @@ import pytest
 from movingbase import Base, serving
 from servelab import CONFIG, Lab
 
+from pipeline.errors import OutOfReach
 from pipeline.serve.actions import plan, rebuild
 from pipeline.serve.children import Children
 from pipeline.serve.environment import environment
@@ -21,6 +22,7 @@ from pipeline.serve.model import Job, Reason, Tracked
 from pipeline.serve.ports import Outcome, Work
 from pipeline.serve.proposals import movement
 from pipeline.serve.settings import Signed
+from pipeline.serve.withdrawals import Withdrawals
 
 ONE = Tracked("models", "manifests/one.yaml")
 LOCK = "manifests/one.lock"
@@ -48,10 +50,17 @@ class Host:
 
     def __init__(self) -> None:
         self.proposed: list[tuple[str, ...]] = []
+        self.withdrawn: list[tuple[str, ...]] = []
+        self.silent = False
 
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         self.proposed.append((branch, into, title, body))
         return "https://git.example.com/pulls/7"
+
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        if self.silent:
+            raise OutOfReach("the host does not answer", transient=True)
+        self.withdrawn.append((branch, into, why))
 
 
 class Meanwhile:
@@ -190,10 +199,92 @@ def test_what_is_gone_back_is_withdrawn(rebuilds: Rebuilds) -> None:
     second = rebuilds.base.push("second")
     rebuilds.perform()
     rebuilds.base.push("first")
-    assert rebuilds.perform().told["text"] == "nothing new"
+    assert rebuilds.perform().told["text"] == "nothing new; what was proposed is withdrawn"
     # The same as before is news again.
     assert rebuilds.base.push("second") == second
     assert rebuilds.perform().told["text"].startswith("proposed: branch pipeline/rebuild/one")
+
+
+def withdrawn(rebuilds: Rebuilds) -> list[str]:
+    """Why proposals were withdrawn, once the duty has looked."""
+    duty = Withdrawals(rebuilds.core.book, rebuilds.core.gits, {"models": rebuilds.host}, rebuilds.lab.said.append)  # type: ignore[dict-item]
+    duty.do(rebuilds.lab.now)
+    return [f"{branch} into {into}: {why}" for branch, into, why in rebuilds.host.withdrawn]
+
+
+BRANCH = "pipeline/rebuild/one"
+
+
+def test_where_nothing_is_new_any_more_its_pull_request_is_closed_and_its_branch_removed(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    assert withdrawn(rebuilds) == [] and BRANCH in rebuilds.branches()
+    rebuilds.base.push("first")
+    assert "withdrawn" in rebuilds.perform(host=rebuilds.host).told["text"]
+    (said,) = withdrawn(rebuilds)
+    assert said.startswith(
+        f"{BRANCH} into main: Withdrawn by pipeline: resolved anew (schedule 0 3 * * 1), the lock names"
+    )
+    assert BRANCH not in rebuilds.branches()
+    assert len(withdrawn(rebuilds)) == 1
+
+
+def test_a_branch_that_others_have_pushed_to_stays(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.origin.git("checkout", "--quiet", BRANCH)
+    theirs = rebuilds.origin.commit({"manifests/one.txt": "fits the new base"}, "Fit it")
+    rebuilds.origin.git("checkout", "--quiet", "main")
+    rebuilds.base.push("first")
+    rebuilds.perform(host=rebuilds.host)
+    assert len(withdrawn(rebuilds)) == 1
+    assert rebuilds.origin.git("rev-parse", BRANCH).strip() == theirs
+
+
+def test_what_was_merged_by_hand_is_closed_at_once(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    lock = rebuilds.origin.git("show", f"{BRANCH}:{LOCK}")
+    commit = rebuilds.origin.commit({LOCK: f"{lock}\n"}, "Taken by hand")
+    rebuilds.core.rota.call("watch models", rebuilds.lab.now)
+    (said,) = withdrawn(rebuilds)
+    assert f"this lock is in main already, as of {commit[:7]}" in said
+
+
+def test_of_a_manifest_that_was_deleted_nothing_is_proposed(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.origin.commit({ONE.path: None, LOCK: None}, "Not any more")
+    rebuilds.core.rota.call("watch models", rebuilds.lab.now)
+    assert "manifests/one.yaml is not there any more" in withdrawn(rebuilds)[0]
+
+
+def test_a_newer_proposal_by_another_branch_takes_the_place(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.base.push("third")
+    entry = rebuilds.core.book.entry(ONE)
+    assert entry
+    rebuilds.perform(host=rebuilds.host, entry=replace(entry, name="renamed"))
+    (said,) = withdrawn(rebuilds)
+    assert said.startswith(f"{BRANCH} into main") and "a newer proposal takes its place: https://git" in said
+    assert BRANCH not in rebuilds.branches() and "pipeline/rebuild/renamed" in rebuilds.branches()
+
+
+def test_a_withdrawal_waits_for_a_silent_host_and_gives_way_to_a_new_proposal(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.base.push("first")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.host.silent = True
+    with pytest.raises(OutOfReach):
+        withdrawn(rebuilds)
+    assert BRANCH in rebuilds.branches()
+    rebuilds.base.push("third")
+    rebuilds.perform(host=rebuilds.host)
+    rebuilds.host.silent, rebuilds.lab.now = False, rebuilds.lab.now + 3600
+    assert withdrawn(rebuilds) == []
+    assert BRANCH in rebuilds.branches()
 
 
 def test_a_merged_proposal_is_run_and_nothing_is_new_then(rebuilds: Rebuilds) -> None:

@@ -32,8 +32,11 @@ def perform(work: Work) -> Outcome:
         return locked
     moved = proposals.movement(old, proposals.lock_text(work.manifest))
     if moved is None:
-        proposals.withdraw(work)
-        return Outcome("done", 0, {"text": "nothing new", "policy": policy})
+        withdrawn = proposals.withdraw(
+            work, f"resolved anew ({work.job.reason.text}), the lock names the same as before"
+        )
+        text = "nothing new; what was proposed is withdrawn" if withdrawn else "nothing new"
+        return Outcome("done", 0, {"text": text, "policy": policy})
     _log(work, {"event": "locked", "path": str(path_of(work.manifest)), "changes": list(moved.lines)})
     ended = _run(work, moved) if policy == "apply" else locked
     if ended.state != "done":
@@ -63,7 +66,7 @@ def _locked(work: Work, old: str) -> tuple[Outcome, Sequence[str]]:
     takes the place of.
     """
     names = upgraded(work.job)
-    waits = proposals.pending(work, old)
+    waits = proposals.standing(work, old)
     if names and waits:
         both = sorted({*names, *waits["upgrade"]}) if waits["upgrade"] else []
         ended = _lock(work, both)

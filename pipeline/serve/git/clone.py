@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.serve.git import pushing, queries
@@ -26,6 +28,7 @@ class Clone:
         self._mirror = Mirror(repository, state, environ)
         self._git = self._mirror.git
         self._slots = Slots(self._mirror, state / "work" / repository.name)
+        self._alone: dict[str, threading.RLock] = {}
         self._signers = Signers(self._git, repository.signed, state / "git" / repository.name)
 
     def close(self) -> None:
@@ -87,6 +90,14 @@ class Clone:
         if differs:
             pushing.push(self._git, self._mirror.repository.url, made, branch, force=force)
         return made
+
+    def remove(self, branch: str, commit: str) -> bool:
+        """Raises Refused, OutOfReach."""
+        return pushing.remove(self._git, self._mirror.repository.url, branch, commit)
+
+    def alone(self, branch: str) -> AbstractContextManager[Any]:
+        with self._mirror.lock:
+            return self._alone.setdefault(branch, threading.RLock())
 
     def _has(self, commit: str) -> bool:
         """Whether a commit is here, or can still be had: the branch may have left it behind."""

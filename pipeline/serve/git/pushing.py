@@ -46,6 +46,21 @@ def push(git: Command, url: str, commit: str, branch: str, *, force: bool) -> No
         raise _refused(branch, said.text, said.words)
 
 
+def remove(git: Command, url: str, branch: str, commit: str) -> bool:
+    """Removes a branch that is at this commit; False where it is elsewhere by now, or gone (git-push(1),
+    --force-with-lease). Raises Refused where the other side does not let it go.
+    """
+    lease = f"--force-with-lease=refs/heads/{branch}:{commit}"
+    words = ["push", "--porcelain", "--no-verify", lease, "--", url, f":refs/heads/{branch}"]
+    said = git.remote(*words, ok=(0, 1))
+    if said.code:
+        error = _refused(branch, said.text, said.words)
+        if isinstance(error, Moved) or "remote ref does not exist" in said.text + said.words:
+            return False
+        raise error
+    return True
+
+
 def _refused(branch: str, out: str, words: str) -> PipelineError:
     """git-push(1), OUTPUT: `!` TAB from:to TAB [rejected] (why)."""
     line = next((line for line in out.splitlines() if line.startswith("!")), "")
@@ -61,4 +76,4 @@ def _refused(branch: str, out: str, words: str) -> PipelineError:
     return Refused(fact, remedy=remedy)
 
 
-__all__ = ["commit", "push"]
+__all__ = ["commit", "push", "remove"]

@@ -67,6 +67,9 @@ class _Sound:
     def propose(self, branch: str, into: str, title: str, body: str) -> str:
         return self._soundly(lambda: self._api.propose(branch, into, title, body))
 
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        self._soundly(lambda: self._api.withdraw(branch, into, why))
+
     def requests(self) -> list[Request]:
         return self._soundly(self._requests)
 

@@ -29,6 +29,7 @@ from pipeline.serve.settings import Host
 STATUS = Right("set a commit's status", "'Code: Status'")
 COMMENT = Right("comment on a pull request", "'Code: Read & write' or 'Pull Request Threads: Read & write'")
 PROPOSE = Right("open a pull request", "'Code: Read & write'")
+CLOSE = Right("close a pull request", "'Code: Read & write'")
 REQUESTS = Right("list pull requests", "'Code: Read'")
 LONGEST = 150_000
 """Characters of a comment."""
@@ -98,6 +99,14 @@ class AzureDevOps:
             lambda: self._client.ask("POST", f"{at}?{_VERSION}", PROPOSE, new).data["pullRequestId"],
         )
         return self._page(made)
+
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        at, closed = f"{self._at}/pullRequests", {"status": "abandoned"}
+        once.withdrawal(
+            lambda: self._open(branch, into),
+            lambda number: self.comment(number, "withdrawn", why),
+            lambda number: self._client.ask("PATCH", f"{at}/{number}?{_VERSION}", CLOSE, closed),
+        )
 
     def _open(self, branch: str, into: str) -> int:
         source, target = (quote(f"refs/heads/{name}", safe="") for name in (branch, into))

@@ -27,6 +27,7 @@ from pipeline.serve.settings import Host
 STATUS = Right("set a commit's status", "'write:repository'")
 COMMENT = Right("comment on a pull request", "'write:issue'")
 PROPOSE = Right("open a pull request", "'write:repository'")
+CLOSE = Right("close a pull request", "'write:repository'")
 REQUESTS = Right("list pull requests", "'read:repository'")
 LONGEST = 65_000
 
@@ -68,6 +69,13 @@ class Gitea:
             lambda: self._client.ask("POST", f"{self._at}/pulls", PROPOSE, new).data,
         )
         return str(made["html_url"])
+
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        once.withdrawal(
+            lambda: self._open(branch, into),
+            lambda one: self.comment(one["number"], "withdrawn", why),
+            lambda one: self._client.ask("PATCH", f"{self._at}/pulls/{one['number']}", CLOSE, {"state": "closed"}),
+        )
 
     def _open(self, branch: str, into: str) -> Any:
         for one in self._all(PROPOSE):

@@ -27,6 +27,7 @@ from pipeline.serve.settings import Host
 STATUS = Right("set a commit's status", "'Commit statuses: write' (classic: repo:status)")
 COMMENT = Right("comment on a pull request", "'Pull requests: write' (classic: repo)")
 PROPOSE = Right("open a pull request", "'Pull requests: write' (classic: repo)")
+CLOSE = Right("close a pull request", "'Pull requests: write' (classic: repo)")
 REQUESTS = Right("list pull requests", "'Pull requests: read' (classic: repo)")
 LONGEST = 65_536
 """Characters of a comment or of a pull request's text."""
@@ -70,6 +71,13 @@ class GitHub:
             lambda: self._client.ask("POST", f"{self._at}/pulls", PROPOSE, new).data,
         )
         return str(made["html_url"])
+
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        once.withdrawal(
+            lambda: self._open(branch, into),
+            lambda one: self.comment(one["number"], "withdrawn", why),
+            lambda one: self._client.ask("PATCH", f"{self._at}/pulls/{one['number']}", CLOSE, {"state": "closed"}),
+        )
 
     def _open(self, branch: str, into: str) -> Any:
         owner = self._project.partition("/")[0]

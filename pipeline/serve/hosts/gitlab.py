@@ -32,6 +32,7 @@ _ROLE = "'api', with the role Developer or a higher one"
 STATUS = Right("set a commit's status", _ROLE)
 COMMENT = Right("comment on a merge request", _ROLE)
 PROPOSE = Right("open a merge request", _ROLE)
+CLOSE = Right("close a merge request", _ROLE)
 REQUESTS = Right("list merge requests", "'read_api' or 'api'")
 LONGEST = 1_000_000
 """Characters of a note or of a merge request's description (docs.gitlab.com, "Instance limits")."""
@@ -87,6 +88,14 @@ class GitLab:
             lambda: self._client.ask("POST", f"{self._at}/merge_requests", PROPOSE, new).data,
         )
         return str(made["web_url"])
+
+    def withdraw(self, branch: str, into: str, why: str) -> None:
+        at, closed = f"{self._at}/merge_requests", {"state_event": "close"}
+        once.withdrawal(
+            lambda: self._open(branch, into),
+            lambda one: self.comment(one["iid"], "withdrawn", why),
+            lambda one: self._client.ask("PUT", f"{at}/{one['iid']}", CLOSE, closed),
+        )
 
     def _open(self, branch: str, into: str) -> Any:
         wanted = f"source_branch={quote(branch, safe='')}&target_branch={quote(into, safe='')}"

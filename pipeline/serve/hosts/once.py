@@ -32,4 +32,17 @@ def proposal(find: Callable[[], Any], change: Callable[[Any], object], add: Call
         raise
 
 
-__all__ = ["comment", "proposal"]
+def withdrawal(find: Callable[[], Any], say: Callable[[Any], object], close: Callable[[Any], object]) -> None:
+    """Closes the pull request that is open, if one is, after it was said why. Whoever may not say it may close it."""
+    found = find()
+    if not found:
+        return
+    try:
+        say(found)
+    except UsageError:
+        close(found)
+        raise
+    close(found)
+
+
+__all__ = ["comment", "proposal", "withdrawal"]
