@@ -1,4 +1,4 @@
-"""Calls the server's duties when they are due, or woken: step by step, or each in a thread of its own."""
+"""Calls the server's duties when they are due, or woken: step by step, or in threads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pipeline.errors import PipelineError
 from pipeline.serve.metrics import Health
 from pipeline.serve.ports import Duty
+from pipeline.serve.shifts import Shifts
 
 _PAUSES = (1.0, 60.0)
 """Seconds after a duty that failed until it is called again: the first, and the longest."""
@@ -36,8 +37,7 @@ class Rota:
     ) -> None:
         self._turns = {duty.name: _Turn(duty, Health(duty.name, True)) for duty in duties}
         self._now, self._failed = now, failed
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._shifts: Shifts | None = None
 
     def health(self) -> list[Health]:
         return [turn.health for turn in self._turns.values()]
@@ -47,6 +47,8 @@ class Rota:
         if turn := self._turns.get(name):
             turn.held = 0.0
             turn.woken.set()
+            if self._shifts:
+                self._shifts.wake(name)
 
     def tick(self, now: float, but: Collection[str] = ()) -> int:
         """Calls each duty (`but` these) that is due or was woken, once, one after another; how many."""
@@ -88,31 +90,28 @@ class Rota:
     # -- threads ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        for turn in self._turns.values():
-            thread = threading.Thread(target=self._watch, args=(turn,), name=f"duty {turn.duty.name}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        """From now on each is called when it is due, or woken."""
+        self._shifts = Shifts(self._turns, self._due)
+        self._shifts.start()
 
-    def _watch(self, turn: _Turn) -> None:
-        while not self._stopping.is_set():
-            try:
-                left = self._left(turn, self._now())
-            except PipelineError as error:
-                turn.health = Health(turn.duty.name, False, self._now(), str(error))
-                left = _PAUSES[1]
-            # Woken meanwhile, it is not waited at all. What is always due gets a breath.
-            if turn.woken.wait(max(left, 0.01)) or left <= 0:
-                if self._stopping.is_set():
-                    return
-                self._step(turn, self._now())
+    def _due(self, name: str) -> float:
+        """Calls a duty where it is due or was woken; the seconds until it may be so again."""
+        turn = self._turns[name]
+        try:
+            if self._step(turn, self._now()) and turn.woken.is_set():
+                return 0.0
+            # What is always due gets a breath.
+            return max(self._left(turn, self._now()), 0.01)
+        except Exception as error:
+            told = str(error) if isinstance(error, PipelineError) else f"bug: {type(error).__name__}: {error}"
+            turn.health = Health(name, False, self._now(), told)
+            self._failed(name, told if isinstance(error, PipelineError) else traceback.format_exc())
+            return _PAUSES[1]
 
     def stop(self, patience: float) -> None:
         """Lets what is under way end, for so many seconds at most."""
-        self._stopping.set()
-        for turn in self._turns.values():
-            turn.woken.set()
-        for thread in self._threads:
-            thread.join(max(0.0, patience / max(len(self._threads), 1)))
+        if self._shifts:
+            self._shifts.stop(patience)
 
 
 __all__ = ["Rota"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +29,8 @@ from pipeline.serve.web.parts import Parts
 from pipeline.serve.web.sessions import session_key
 
 _BACKLOG = 512
+_FILES = 1024
+"""Open files beside those of repositories."""
 
 
 class Server:
@@ -44,6 +47,7 @@ class Server:
         scheme = "https" if settings.access.certificate else "http"
         self.address = f"{scheme}://{_shown(settings.host)}:{port}"
         self.settings: Settings = replace(settings, port=port, url=settings.url or self.address)
+        _allow_files(len(settings.repositories))
         try:
             self.core = Core(self.settings, environ, now, say)
         except BaseException:
@@ -149,6 +153,17 @@ def _listening(host: str, port: int) -> socket.socket:
         fact = f"{_shown(host)}:{port} cannot be listened at: {error.strerror or error}"
         raise UsageError(fact, remedy="end what has it, or take another: listen:, or --port") from error
     return made
+
+
+def _allow_files(repositories: int) -> None:
+    """Each mirror keeps a file open: what many systems allow unasked would not do for hundreds."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES + 2 * repositories
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _go_on(jobs: int) -> str:
