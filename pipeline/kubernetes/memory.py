@@ -155,6 +155,7 @@ class MemoryCluster:
     def delete(self, kind: str, name: str) -> None:
         self._ask("delete", kind)
         if self._objects.pop((kind, name), None):
+            del self._owners[kind, name]
             self.history.append(("delete", kind, name))
 
     def _keep(self, verb: str, key: tuple[str, str], value: Object, owners: _Owners) -> Object:

@@ -130,8 +130,7 @@ class KubernetesTarget(RemoteTarget):
     def rollout(self, release: Release) -> Observation:
         live = self._deployments()
         stable = live.get(names.STABLE)
-        secret = [("Secret", env_secret_name(release))] if secret_env(release) else []
-        check_owners(self.cluster, self._service, self._name, self._names(release.settings, release.reference, *secret))
+        self._check_owners(release)
         mounted = image_volumes(release)
         volumes.check(self.cluster, mounted, mounted.values())
         # What the cluster refuses is refused before anything has changed.
@@ -153,6 +152,7 @@ class KubernetesTarget(RemoteTarget):
 
     def rollback(self, release: Release) -> Observation:
         """All at once: what is put back has been tried."""
+        self._check_owners(release)
         self._beside = False
         self._apply(release, self._deployments())
         self._told = "applied"
@@ -177,9 +177,15 @@ class KubernetesTarget(RemoteTarget):
     def _put(self, wanted: Object) -> None:
         put(self.cluster, wanted, force=bool(self._spec.get("force", False)))
 
+    def _check_owners(self, release: Release) -> None:
+        """Raises UsageError for what others have made under the names of a release."""
+        secret = [("Secret", env_secret_name(release))] if secret_env(release) else []
+        found = self._names(release.settings, release.reference, *secret)
+        check_owners(self.cluster, self._service, self._name, found)
+
     def _names(self, spec: Mapping[str, Any], image: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
         """(kind, name) of what nobody else may have; nothing where that may be taken over."""
-        if spec.get("force"):
+        if spec.get("force") or self._spec.get("force"):
             return []
         pull = bool(image) and self._surroundings.account(image) is not None
         return [*taken(self._service, spec, pull=pull), *more]

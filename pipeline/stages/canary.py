@@ -76,8 +76,10 @@ class _Watch:
         if seen.state == "unknown":
             told = f"{with_} it cannot be told how it is: {seen.detail}"
             self.untold = OutOfReach(told, remedy="run again: it begins anew with as many pods as there were")
-        elif seen.state != "running" or (seen.revision and seen.revision != self.wanted.revision):
-            raise Unfit(f"{with_} it is {seen.state}: {seen.detail or seen.revision}")
+        elif seen.revision and seen.revision != self.wanted.revision:
+            raise Unfit(f"{with_} another run replaced it", remedy="run it again")
+        elif seen.state != "running":
+            raise Unfit(f"{with_} it is {seen.state}: {seen.detail}")
         elif self.score and (endpoint := self.target.endpoint(seen)):
             try:
                 scored = score_release(endpoint, self.score, clock=self.clock, send=self.send)

@@ -124,6 +124,24 @@ def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None
     assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
 
 
+def test_two_runs_at_once(cluster: MemoryCluster, time: Time) -> None:
+    one, two, three = (release(name, replicas=4, strategy=CANARY) for name in ("one", "two", "three"))
+    cluster.answers = lambda _service, _body: Answer(200, b"[1]")
+    roll(cluster, time, one, SCORE)
+    other = target_in(cluster, time, strategy=CANARY)
+    target = target_in(cluster, time, strategy=CANARY)
+
+    def wait(seconds: float) -> None:
+        if time.now < 3 <= time.now + seconds:
+            other.rollout(three)
+        time.wait(seconds)
+
+    said = f"with 25 % of the traffic another run replaced it; revision {three.revision} was not touched"
+    with pytest.raises(RolloutError, match=said):
+        gate.release(target, two, verified=target.verified(), deadline=60, score=SCORE, clock=time, wait=wait)
+    assert other.observe().revision == three.revision
+
+
 def test_what_fails_alone_is_told_by_its_own_address(cluster: MemoryCluster, time: Time) -> None:
     one, two = (release(name, strategy={"blue_green": True}) for name in ("one", "two"))
     roll(cluster, time, one)

@@ -237,6 +237,16 @@ def test_a_deployment_of_others_is_neither_shown_as_ours_nor_stopped(cluster: Me
     assert cluster.history == before
 
 
+def test_what_others_made_meanwhile_is_not_taken_by_a_rollback(cluster: MemoryCluster, time: Time) -> None:
+    one, two = release("one", ingress={"host": "shop.example.com"}), release("two")
+    roll(cluster, time, one)
+    roll(cluster, time, two)
+    foreign(cluster, "Ingress")
+    with pytest.raises(UsageError, match=f"the Ingress {NAME} in namespace default was not made by pipeline"):
+        target_in(cluster, time).rollback(one)
+    assert target_in(cluster, time).observe().revision == two.revision
+
+
 def test_whose_a_deployment_is_may_be_taken_from_it_by_hand(cluster: MemoryCluster, time: Time) -> None:
     one = release()
     roll(cluster, time, one)
