@@ -91,7 +91,7 @@ class Bases:
         if not commit or git is None:
             return
         groups: dict[str, list[Tracked]] = {}
-        with git.at(commit, _PLACE) as folder:
+        with git.at(commit, _PLACE, submodules=True) as folder:
             for id_ in self._kit.book.hashes():
                 manifest = Tracked.of(id_)
                 key = bases_key(folder / manifest.path) if manifest.repository == repository.name else ""
@@ -105,7 +105,7 @@ class Bases:
         environ = environment(self._kit.environ, alike.repository)
         git = self._kit.gits[alike.repository.name]
         problem: PipelineError | None = None
-        with git.at(alike.commit, _PLACE) as folder:
+        with git.at(alike.commit, _PLACE, submodules=True) as folder:
             # What one has wrong of itself need not be wrong with the others.
             for manifest in alike.manifests[:_TRIES]:
                 words = ["lock", manifest.path, "--upgrade", "bases.*", "--diff", "--output", "json"]
@@ -131,9 +131,17 @@ class Bases:
             job = self._kit.queue.job(kept["job"]) if kept.get("found") == print_ else None
             if job and job.state in (*OPEN, "done", "replaced"):
                 return
-            asked = rebuilds.ask(self._kit.queue, manifest, Reason("base", proposals.words(found)), names)
+            asked = rebuilds.ask(self._kit.queue, manifest, reason(found), names)
             if asked:
                 self._kit.book.database.keep(fact, {"found": print_, "job": asked.id, "at": now})
+
+
+def reason(found: Sequence[Change]) -> Reason:
+    """Why what was found is rebuilt: another image, or newer packages only."""
+    words = proposals.words(found)
+    if any(change.name == "image" for change in found):
+        return Reason("base", words)
+    return Reason("packages", f"packages of {words}")
 
 
 def step(tick: Tick | None, name: str, every: float, now: float) -> Tick:
@@ -173,4 +181,4 @@ def _bases(differences: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
             yield Change(one["entry"], one["name"], one["old"], one["new"])
 
 
-__all__ = ["Alike", "Bases", "bases_key", "moved", "step"]
+__all__ = ["Alike", "Bases", "bases_key", "moved", "reason", "step"]

@@ -79,6 +79,12 @@ class Job:
     approved_by: str = ""
     due: float = 0.0
 
+    @property
+    def because(self) -> str:
+        """The reason in words, with what moved in the lock where that is known: "schedule 0 3 * * 1; base slim: …"."""
+        moved = str(self.told.get("moved") or "")
+        return f"{self.reason.text}; {moved}" if moved and moved not in self.reason.text else self.reason.text
+
 
 RepositoryState = Literal["new", "ok", "unreachable", "diverged", "unsigned", "held", "gone", "broken"]
 """`diverged`: the branch was forced to something that does not follow from what was applied; `unsigned`: a commit

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline.lock.model import Lock, head_of
+from pipeline.lock.upgrade import EVERYTHING, SECTIONS
 from pipeline.serve.model import Job, Reason, Tracked
 from pipeline.serve.queue import Queue
 
@@ -32,6 +34,14 @@ def again(queue: Queue, job: Job, due: float) -> Job:
     return queue.add(Job(0, job.manifest, "rebuild", job.reason, asked=job.asked, due=due))
 
 
+def are_packages(names: Iterable[str], lock: Lock) -> bool:
+    """Whether all that is to be taken anew are packages by name, and no base or layer is as a whole."""
+    heads = {head_of(id_) for id_ in lock.entries}
+    whole = {*heads, *(head.partition(".")[2] for head in heads), *SECTIONS, EVERYTHING}
+    wanted = list(names)
+    return bool(wanted) and all(":" in name or name not in whole for name in wanted)
+
+
 def upgraded(job: Job) -> tuple[str, ...]:
     """The names that a rebuild is restricted to; none for everything."""
     return tuple(job.asked.get("upgrade") or ())
@@ -41,4 +51,4 @@ def _covers(names: Sequence[str], wanted: Sequence[str]) -> bool:
     return not names or (bool(wanted) and {*wanted} <= {*names})
 
 
-__all__ = ["again", "ask", "upgraded"]
+__all__ = ["again", "are_packages", "ask", "upgraded"]

@@ -44,7 +44,8 @@ def after(job: Job, kept: Mapping[str, Any] | None, now: float) -> Said:
     if not kept:
         return Said("failed", {"text": text, "count": 1, "since": job.ended or now, "told": now})
     count = int(kept["count"]) + 1
-    silent = job.reason.cause in _BY_ITSELF and text == kept["text"] and now - float(kept["told"]) < AGAIN
+    by_itself = job.reason.cause in _BY_ITSELF and not job.reason.who
+    silent = by_itself and text == kept["text"] and now - float(kept["told"]) < AGAIN
     new = {"text": text, "count": count, "since": kept["since"], "told": kept["told"] if silent else now}
     return Said("" if silent else "failed", new, count, _moment(kept["since"]))
 

@@ -131,7 +131,7 @@ def _facts(job: Job) -> dict[str, str]:
     facts = {
         "repository": job.manifest.repository,
         "manifest": job.manifest.path,
-        "because": one_line(job.reason.text, 200),
+        "because": one_line(job.because, 200),
         "by": job.reason.who,
         "commit": job.commit[:_SHORT],
         "job": str(job.id),

@@ -80,7 +80,7 @@ def _of_job(job: Job, run: RunView | None) -> dict[str, Any]:
         "pipeline.action": job.action,
         "pipeline.state": job.state,
         "pipeline.cause": job.reason.cause,
-        "pipeline.reason": job.reason.text,
+        "pipeline.reason": job.because,
         "pipeline.attempt": job.attempt,
         "pipeline.waited": max(0.0, job.started - job.created),
     }

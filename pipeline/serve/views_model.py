@@ -52,7 +52,7 @@ class JobRow:
     def of(job: Job) -> JobRow:
         reason, run = job.reason, job.told.get("run")
         return JobRow(
-            *(job.id, job.manifest.id, job.action, job.state, reason.cause, reason.text, reason.url, reason.who),
+            *(job.id, job.manifest.id, job.action, job.state, reason.cause, job.because, reason.url, reason.who),
             *(job.commit, job.created, job.started, job.ended, job.attempt, str(job.told.get("text", ""))),
             *(run if isinstance(run, int) else 0, job.approved_by, job.replaced_by),
             due=job.due if job.state == "waiting" else 0.0,

@@ -13,7 +13,8 @@ from movingbase import Base, serving
 from servelab import Lab
 
 from pipeline.errors import OutOfReach, UsageError
-from pipeline.serve.bases import Bases, moved, step
+from pipeline.lock.diff import Change
+from pipeline.serve.bases import Bases, moved, reason, step
 from pipeline.serve.book import Tick
 from pipeline.serve.looks import Kit
 from pipeline.serve.model import Job
@@ -114,6 +115,15 @@ def test_what_moved_is_rebuilt_with_that_as_the_reason(bench: Bench) -> None:
     assert [job.manifest.path for job in jobs] == ["manifests/one.yaml", "manifests/two.yaml"]
     assert {(job.reason.cause, job.reason.text) for job in jobs} == {("base", "base slim: base:latest aaa → aab")}
     assert {tuple(job.asked["upgrade"]) for job in jobs} == {("slim",)}
+
+
+def test_newer_packages_alone_are_a_cause_of_their_own() -> None:
+    old, new = "3.0.15-1", "3.0.16-1"
+    packages = [Change("bases.slim linux/amd64", name, old, new) for name in ("libssl3", "openssl")]
+    assert reason(packages).cause == "packages"
+    assert reason(packages).text == "packages of base slim: libssl3 3.0.15-1 → 3.0.16-1 and 1 more"
+    image = Change("bases.cuda linux/amd64", "image", "cuda:12@3f9c", "cuda:12@77ab")
+    assert reason([*packages, image]).cause == "base"
 
 
 def test_manifests_whose_locks_say_the_same_are_looked_at_once(bench: Bench) -> None:

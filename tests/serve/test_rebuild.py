@@ -416,6 +416,29 @@ def test_a_run_that_had_to_lock_proposes_the_lock(rebuilds: Rebuilds) -> None:
     assert rebuilds.digest("pipeline/rebuild/one") == rebuilds.base.digest
 
 
+@pytest.mark.parametrize(
+    ("names", "cause"), [(["slim"], "hand"), (["slim:openssl"], "packages"), (["openssl"], "packages"), ([], "hand")]
+)
+def test_packages_that_somebody_asks_for_are_the_cause(rebuilds: Rebuilds, names: list[str], cause: str) -> None:
+    with rebuilds.work({"upgrade": names}) as work:
+        by_hand = rebuilds.core.queue.note(work.job.id, reason=Reason("hand", "by hand, by Ada", who="Ada"))
+        rebuild.perform(replace(work, job=by_hand))
+        rebuild.perform(replace(work, job=rebuilds.core.queue.job(work.job.id) or by_hand))
+    job = rebuilds.core.queue.job(work.job.id)
+    words = f"packages {names[0]}: by hand, by Ada" if cause == "packages" else "by hand, by Ada"
+    assert job and (job.reason.cause, job.reason.text, job.reason.who) == (cause, words, "Ada")
+
+
+def test_a_schedule_stays_the_reason_and_says_what_moved(rebuilds: Rebuilds) -> None:
+    rebuilds.base.push("second")
+    with rebuilds.work() as work:
+        outcome = rebuild.perform(work)
+        rebuilds.core.queue.end(work.job.id, "done", 0, outcome.told)
+    job = rebuilds.core.queue.job(work.job.id)
+    assert job and job.reason.cause == "schedule"
+    assert job.because.startswith("schedule 0 3 * * 1; base slim: base:latest ")
+
+
 def test_its_log_says_what_moved(rebuilds: Rebuilds) -> None:
     rebuilds.base.push("second")
     with rebuilds.work() as work:

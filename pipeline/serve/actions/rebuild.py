@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import OutOfReach, PipelineError
-from pipeline.lock.model import path_of
+from pipeline.lock.model import Lock, path_of
 from pipeline.lock.upgrade import EVERYTHING
 from pipeline.serve import outcomes, proposals
-from pipeline.serve.environment import TRIGGER
+from pipeline.serve.environment import TRIGGER, trigger
 from pipeline.serve.ports import Outcome, Work
 from pipeline.serve.proposals import Movement, Policy
-from pipeline.serve.rebuilds import upgraded
+from pipeline.serve.rebuilds import are_packages, upgraded
 
 _USAGE = 2
 
@@ -27,6 +27,7 @@ def perform(work: Work) -> Outcome:
     outcomes.begin(work.log, work.job.attempt, work.now())
     policy = proposals.policy_of(work, str(work.job.asked.get("policy") or ""))
     old = proposals.lock_text(work.manifest)
+    work = _by_packages(work, old)
     locked, names = _locked(work, old)
     if locked.state != "done":
         return locked
@@ -42,6 +43,20 @@ def perform(work: Work) -> Outcome:
     if ended.state != "done":
         return replace(ended, told={**ended.told, "lock": list(moved.lines), "moved": moved.words, "policy": policy})
     return _kept(work, ended, old, moved, policy, names)
+
+
+def _by_packages(work: Work, old: str) -> Work:
+    """A rebuild by hand of packages alone has these as its cause: only the lock tells them from bases and layers."""
+    from pipeline.lock.text import parse
+
+    job, names = work.job, upgraded(work.job)
+    if job.reason.cause != "hand" or not are_packages(names, parse(old, "the lock") if old else Lock()):
+        return work
+    text = f"packages {', '.join(names)}: {job.reason.text}"
+    job = work.queue.note(job.id, reason=replace(job.reason, cause="packages", text=text))
+    # The commit is the one that it is done at, which a rebuild does not keep.
+    job = replace(job, commit=work.job.commit)
+    return replace(work, job=job, environment={**work.environment, TRIGGER: trigger(job)})
 
 
 def _kept(work: Work, ended: Outcome, old: str, moved: Movement, policy: Policy, names: Sequence[str]) -> Outcome:
