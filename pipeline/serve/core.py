@@ -26,6 +26,7 @@ from pipeline.serve.git.clone import Clone
 from pipeline.serve.hosts import api_of
 from pipeline.serve.hosts.hooks import Event
 from pipeline.serve.keeping import Keeping
+from pipeline.serve.leavings import Leavings
 from pipeline.serve.messages import channel_of
 from pipeline.serve.model import Job
 from pipeline.serve.news import News
@@ -146,6 +147,7 @@ class Core:
             self.looks,
             self.outbox,
             self.withdrawals,
+            Leavings(self.database, self.queue, self.state, self.settings.repositories, self.say),
             Keeping(self.database, self.queue, self.logs, self.settings.keep),
         ]
 
