@@ -73,7 +73,9 @@ class Roots:
     def _unpack(self, layer: Layer, staging: Path, folder: Path) -> None:
         if staging.exists():
             remove_tree(staging)
-        staging.mkdir(mode=0o755)
+        staging.mkdir()
+        # Whatever umask the user has: a service may run as somebody else.
+        staging.chmod(0o755)
         from pipeline.store.untar import unpack
 
         try:

@@ -81,9 +81,8 @@ def _add(tree: Tree, member: tarfile.TarInfo, content: Stream) -> None:
     except OSError as error:
         if error.errno not in _NOT_HELD:
             raise
-        raise AssembleError(
-            f"cannot unpack {member.name[:200]!r}: {error.strerror}", remedy="do not use this image"
-        ) from error
+        fact = f"cannot unpack {member.name[:200]!r}: {error.strerror}"
+        raise AssembleError(fact, remedy="do not use this image") from error
 
 
 class Tree:
@@ -127,9 +126,8 @@ class Tree:
         elif member.isfifo() or member.ischr() or member.isblk():
             self._device(parent_path, name, member)
         else:
-            raise AssembleError(
-                f"cannot unpack {member.name}: tar member type {member.type!r} is not one a layer may have"
-            )
+            fact = f"tar member type {member.type!r} is not one a layer may have"
+            raise AssembleError(f"cannot unpack {member.name}: {fact}")
 
     def finish(self) -> None:
         """Sets the folders' times, which adding members has moved."""
@@ -185,10 +183,10 @@ class Tree:
             return
         parent = self._clear(parent_path, name)
         form = stat.S_IFIFO if member.isfifo() else stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+        mode, device = self._mode(member, 0o600), os.makedev(member.devmajor, member.devminor)
         with contextlib.suppress(PermissionError):
-            os.mknod(
-                name, form | self._mode(member, 0o600), os.makedev(member.devmajor, member.devminor), dir_fd=parent
-            )
+            os.mknod(name, form | mode, device, dir_fd=parent)
+            os.chmod(name, mode, dir_fd=parent)
             self._own(name, parent, member)
 
     def _whiteout(self, parent_path: str, name: str) -> None:
@@ -229,8 +227,7 @@ class Tree:
         try:
             descriptor = os.open(name, _FOLDER, dir_fd=parent)
         except FileNotFoundError:
-            os.mkdir(name, 0o755, dir_fd=parent)
-            descriptor = os.open(name, _FOLDER, dir_fd=parent)
+            descriptor = _made(name, parent)
         except OSError as error:
             descriptor = self._replaced(path, name, parent, error)
         if len(self._open) >= _OPEN_FOLDERS:
@@ -249,8 +246,7 @@ class Tree:
                 remedy="nothing was written there; do not use this image",
             ) from error
         os.unlink(name, dir_fd=parent)
-        os.mkdir(name, 0o755, dir_fd=parent)
-        descriptor = os.open(name, _FOLDER, dir_fd=parent)
+        descriptor = _made(name, parent)
         self._opaque(descriptor)
         return descriptor
 
@@ -284,6 +280,13 @@ class Tree:
             if name != key and allowed and not name.startswith("user.overlay."):
                 with contextlib.suppress(OSError):
                     os.setxattr(descriptor, name, value.encode("utf-8", "surrogateescape"))
+
+
+def _made(name: str, parent: int) -> int:
+    """A new folder, open; for everybody, whatever umask the user has."""
+    os.mkdir(name, dir_fd=parent)
+    os.chmod(name, 0o755, dir_fd=parent)
+    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def _inside(name: str) -> str:

@@ -103,7 +103,9 @@ def in_root(run: Path, layers: Sequence[Path], attempt: Callable[[str], T]) -> T
     names relative to `run`/lower: a mount takes no more than 4096 bytes of options. Empty means: use `run`/root.
     """
     for name in ("lower", "upper", "work", "root"):
-        (run / name).mkdir(mode=0o755)
+        (run / name).mkdir()
+        # Whatever umask the user has: the image's root is for all its users.
+        (run / name).chmod(0o755)
     for number, layer in enumerate(layers):
         (run / "lower" / str(number)).symlink_to(layer)
     if layers and all(overlay_ready(layer) for layer in layers):

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from conftest import MANIFEST
+
+def _manifest(shop: Any) -> str:
+    return Path(shop.folder, "pipeline.yaml").read_text()
 
 
 def _big(shop: Any, name: str, size: int = 17 << 20) -> None:
@@ -19,7 +21,8 @@ def test_the_difference_of_two_tags_is_told_layer_by_layer(shop: Any) -> None:
     shop("run")
     shop.write("src/start", "#!/bin/sh\nexec true\n")
     shop.write("src/more", "x")
-    shop.write("pipeline.yaml", MANIFEST.replace("tags: [v1]", "tags: [v2]").replace("[/srv/app/start]", "[/bin/sh]"))
+    text = _manifest(shop).replace("tags: [v1]", "tags: [v2]")
+    shop.write("pipeline.yaml", text.replace("[/srv/app/start]", "[/bin/sh]"))
     shop("run")
     ended = shop("image", "diff", "web:v1", "web:v2")
     assert ended.out.splitlines() == [
@@ -44,7 +47,7 @@ def test_many_differences_are_folded_unless_all_are_wanted(shop: Any) -> None:
     shop("run")
     for number in range(20):
         shop.write(f"src/file-{number:02}", "x")
-    shop.write("pipeline.yaml", MANIFEST.replace("tags: [v1]", "tags: [v2]"))
+    shop.write("pipeline.yaml", _manifest(shop).replace("tags: [v1]", "tags: [v2]"))
     shop("run")
     assert "  and 5 more (--all)" in shop("image", "diff", "web:v1", "web:v2").out
     told = shop("image", "diff", "web:v1", "web:v2", "--all").out
@@ -71,7 +74,7 @@ def test_big_files_have_layers_of_their_own_and_small_changes_leave_them(shop: A
 
 def test_a_file_that_is_larger_than_a_layer_may_be_is_told_with_the_setting(shop: Any) -> None:
     _big(shop, "table.bin")
-    shop.write("pipeline.yaml", MANIFEST + "build: {layers: {size: 16MB}}\n")
+    shop.write("pipeline.yaml", _manifest(shop) + "build: {layers: {size: 16MB}}\n")
     ended = shop("build")
     assert ended.code != 0
     assert "srv/app/table.bin has 18 MB, and a layer may have 16 MB" in ended.err
@@ -79,7 +82,7 @@ def test_a_file_that_is_larger_than_a_layer_may_be_is_told_with_the_setting(shop
 
 
 def test_an_image_of_more_layers_than_allowed_is_told_with_its_entries(shop: Any) -> None:
-    shop.write("pipeline.yaml", MANIFEST + "build: {layers: {number: 1}}\n")
+    shop.write("pipeline.yaml", _manifest(shop) + "build: {layers: {number: 1}}\n")
     ended = shop("build")
     assert ended.code == 3
     assert "image web would have 2 layers, and may have 1" in ended.out + ended.err

@@ -9,7 +9,7 @@ import os
 import stat
 import tarfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,14 @@ def directory(name: str, mode: int = 0o755) -> Member:
 
 def symlink(name: str, target: str) -> Member:
     return member(name, type=tarfile.SYMTYPE, linkname=target)
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """As users have it who let nobody else read what they make."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 class Shelf:
@@ -310,3 +318,14 @@ def test_wanted_files_of_a_damaged_or_hostile_layer_are_refused(shelf: Shelf, tm
     cut = shelf.put(zstandard.compress(tar([member("a.py", b"a" * 5000)]))[:-20], LAYER_ZSTD)
     with pytest.raises(StoreError, match="damaged"):
         shelf.roots.files(cut, lambda _path: True, tmp_path)
+
+
+@pytest.mark.usefixtures("strict")
+def test_folders_that_the_layer_does_not_list_are_for_everybody(shelf: Shelf) -> None:
+    """A service may run as any user."""
+    gone = member("opt/.wh..wh..opq")
+    pipe = member("srv/pipe", type=tarfile.FIFOTYPE, mode=0o666)
+    folder = shelf.roots.layer(shelf.put(tar([member("srv/app/start", b"x"), gone, member("opt/a/b", b"y"), pipe])))
+    for path in (folder, folder / "srv", folder / "srv/app", folder / "opt", folder / "opt/a"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755, path
+    assert [stat.S_IMODE((folder / name).stat().st_mode) for name in ("srv/app/start", "srv/pipe")] == [0o644, 0o666]

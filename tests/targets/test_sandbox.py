@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,19 @@ def told(image: Shelf, tmp_path: Path, code: str, layers: list[Path] | None = No
     done = run(layers or image.unpacked(), {"config": config}, argv, scratch=tmp_path / "scratch")
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """As users have it who let nobody else read what they make."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict")
+def test_any_user_may_enter_its_root(image: Shelf, tmp_path: Path) -> None:
+    assert told(image, tmp_path, "[os.stat('/').st_mode & 0o777, os.umask(0)]", User="1000") == [0o755, 0o022]
 
 
 def test_it_sees_the_image_and_not_the_host(image: Shelf, tmp_path: Path) -> None:
