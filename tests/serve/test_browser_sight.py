@@ -130,6 +130,25 @@ def test_a_device_whose_clock_is_wrong_is_told_the_right_lengths_of_time(browser
         expect(page.locator("dd[data-since]")).to_have_text(re.compile(rf"^(\d+\.\d s|{MINUTES}.*)$"))
 
 
+def test_the_choice_of_a_step_stays_what_it_is_when_steps_come(browser: Any, site: Site) -> None:
+    job = _run(site, "check web")
+    with paged(browser, site.address) as page:
+        page.goto(f"/jobs/{job}")
+        choice = page.get_by_label("Of which step")
+        expect(choice).to_have_value("")
+        site.tell(job, _step("step-ended", "check web", time.time(), outcome="made", seconds=60.0))
+        site.tell(job, _step("step-started", "push web", time.time()))
+        expect(choice.locator("option", has_text="push web")).to_have_count(1)
+        expect(choice).to_have_value("")
+        choice.select_option("push web")
+        expect(page).to_have_url(re.compile("step=push"))
+        page.evaluate("document.activeElement.blur()")
+        site.tell(job, _step("step-ended", "push web", time.time(), outcome="made", seconds=1.0))
+        site.tell(job, _step("step-started", "tag web", time.time()))
+        expect(choice.locator("option", has_text="tag web")).to_have_count(1)
+        expect(choice).to_have_value("push web")
+
+
 def test_a_graph_that_is_higher_than_its_box_can_be_seen_as_a_whole(browser: Any, site: Site) -> None:
     layers = [(f"layer l{number}", (f"base b{number}",), False) for number in range(20)]
     bases = [(f"base b{number}", (), False) for number in range(20)]

@@ -78,7 +78,10 @@ function put(fresh) {
     const focus = part.contains(document.activeElement) ? trail(document.activeElement, part) : null;
     const places = [...part.querySelectorAll("[id]")].map((each) => [each.id, each.scrollLeft, each.scrollTop]);
     const open = [...part.querySelectorAll("details")].map((each) => each.open);
+    const chosen = part.value;
     part.replaceChildren(...now.childNodes);
+    // Choices that move one by one take the choice along.
+    if (part.matches("select")) part.value = chosen;
     part.hidden = now.hidden;
     for (const [id, left, top] of places) {
       const each = document.getElementById(id);
