@@ -145,6 +145,8 @@ class KubernetesTarget(RemoteTarget):
         )
         if self._beside and stable:
             self._traffic(release).begin(stable)
+        elif stable and _takes_over(release, stable, live.get(names.CANARY)):
+            self._apply_beside_canary(release)
         else:
             self._apply(release, live)
         self._told = "applied"
@@ -277,6 +279,12 @@ def _stays(value: Object) -> bool:
 
 def _revision_of_pods(deployment: Object) -> str:
     return str((deployment["spec"]["template"]["metadata"].get("labels") or {}).get(names.REVISION, ""))
+
+
+def _takes_over(release: Release, stable: Object, canary: Object | None) -> bool:
+    """Whether a run ended while the stable Deployment became the release of a canary that may have all traffic."""
+    wanted = revision_of_pods(release)
+    return canary is not None and _revision_of_pods(canary) == _revision_of_pods(stable) == wanted
 
 
 def _since(deployment: Object) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes_releases import Time, release, target_in
 
-from pipeline.errors import RolloutError
+from pipeline.errors import Interrupted, RolloutError
 from pipeline.kubernetes.api import Object
 from pipeline.kubernetes.memory import MemoryCluster
 from pipeline.stages import gate
@@ -122,6 +122,38 @@ def test_blue_green_switches_at_once(cluster: MemoryCluster, time: Time) -> None
     roll(cluster, time, two, SCORE)
     assert full == [(3, 3)]
     assert live(cluster)["metadata"]["annotations"]["pipeline-images/revision"] == two.revision
+
+
+def test_a_canary_that_has_all_traffic_stays_until_stable_pods_are_ready(cluster: MemoryCluster, time: Time) -> None:
+    """A run that was killed while the stable Deployment became the new release, when the next one goes on."""
+    one, two = release("one", replicas=4, strategy=CANARY), release("two", replicas=4, strategy=CANARY)
+    roll(cluster, time, one)
+    seen: list[Any] = []
+
+    class Watched(Time):
+        def wait(self, seconds: float) -> None:
+            super().wait(seconds)
+            selects = live(cluster, NAME, "Service")["spec"]["selector"]["pipeline-images/track"]
+            seen.append((selects, f"{NAME}-canary" in names(cluster, "Deployment")))
+            if self.now > 5:
+                raise Interrupted("interrupted")
+
+    def pending(made: Object) -> dict[str, Any]:
+        marks = made["metadata"]["annotations"]
+        return {"phase": "Pending"} if made["metadata"]["name"] == NAME and two.image in marks.values() else {}
+
+    cluster.behaves = pending
+    killed = target_in(cluster, Watched(), strategy=CANARY)
+    killed.rollout(two)
+    with pytest.raises(Interrupted):
+        killed.shift(two, 100)
+    with pytest.raises(Interrupted):
+        target_in(cluster, Watched(), strategy=CANARY).rollout(two)
+    assert {*seen} == {("canary", True)}
+    cluster.behaves = lambda _: {}
+    roll(cluster, time, two)
+    assert names(cluster, "Deployment") == names(cluster, "Service") == [NAME]
+    assert live(cluster)["spec"]["replicas"] == 4
 
 
 def test_two_runs_at_once(cluster: MemoryCluster, time: Time) -> None:
