@@ -22,6 +22,8 @@ from pipeline.serve.survey import Survey, survey
 
 NAME = "name"
 """In what a plan was `asked`: what the request calls the manifest."""
+FORK = "fork"
+"""In what a plan was `asked`: that its request is one of another repository."""
 
 
 def planned(database: Database, repository: str) -> Mapping[str, str]:
@@ -100,7 +102,7 @@ class Requests:
         wrong = conflicts([*after.values()], known, self._others())
 
         def job(each: Entry, name: str = "") -> Job:
-            asked = {"request": one.number, **({NAME: name} if name else {})}
+            asked = {"request": one.number, **({NAME: name} if name else {}), **({FORK: True} if one.fork else {})}
             return Job(0, each.manifest, "plan", reason, commit=one.commit, asked=asked, created=now)
 
         def ended(each: Entry, state: Literal["failed", "done"], text: str) -> Job:
@@ -142,4 +144,4 @@ class Requests:
         self._book.database.keep(_fact(self._repository.name), {name: at for name, at in now.items() if at})
 
 
-__all__ = ["NAME", "Requests", "planned"]
+__all__ = ["FORK", "NAME", "Requests", "planned"]

@@ -13,6 +13,7 @@ from pipeline.serve.ports import Outcome, Work
 from pipeline.serve.proposals import lock_text, movement
 from pipeline.serve.queue import APPROVAL
 from pipeline.serve.reconcile import Reconcile
+from pipeline.serve.requests import FORK
 
 _LONGEST = 4000
 TO_DO = 10
@@ -26,6 +27,8 @@ def perform(work: Work) -> Outcome:
     waits = work.job.asked.get(APPROVAL)
     saved = approvals.file_of(work.log.parent, waits or work.job.id)
     words = ["plan", str(work.manifest.relative_to(work.checkout)), "--check", "--save", str(saved)]
+    # To resolve may run a Dockerfile's commands, or a package's own build: not for whoever can open a request.
+    words += ["--frozen"] if work.job.asked.get(FORK) else []
     code, out, err = work.commands.ask(words, work.environment, work.checkout)
     with work.log.with_suffix(".err").open("a", encoding="utf-8") as file:
         file.write(err)
