@@ -75,6 +75,7 @@ def _repository(name: str, one: Mapping[str, Any], folder: Path, environ: Mappin
         environment=_environment(one.get("environment", []), environ),
         requests=requests.get("plan", True),
         forks=requests.get("forks", False),
+        submodules=one.get("submodules", True),
     )
 
 

@@ -100,7 +100,7 @@ def _performed(kit: Kit, job: Job) -> Outcome:
         # It would take the place of the other one's services.
         raise UsageError(f"{job.manifest.path}: {entry.error}")
     job = _at_commit(kit, job, repository)
-    with git.at(job.commit, job.manifest.path) as checkout:
+    with git.at(job.commit, job.manifest.path, submodules=True) as checkout:
         manifest = checkout / job.manifest.path
         if not manifest.is_file():
             fact = f"commit {job.commit[:12]} has no {job.manifest.path}"

@@ -168,7 +168,7 @@ def _commit(work: Work, old: str, moved: Movement) -> dict[str, Any]:
         for left in reversed(range(_TRIES)):
             tip = work.git.tip()
             work.git.fetch(tip)
-            with work.git.at(tip, work.job.manifest.path) as folder:
+            with work.git.at(tip, work.job.manifest.path, submodules=True) as folder:
                 manifest = folder / work.job.manifest.path
                 there = lock_text(manifest) if manifest.is_file() else None
                 if there == new:

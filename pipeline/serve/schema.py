@@ -41,13 +41,7 @@ def settings() -> Schema:
         "properties": {
             "version": {"type": "integer", "const": 1, "description": "Version of the file's format: 1."},
             "url": _url("How people reach the server; links in statuses and messages begin with it."),
-            "listen": {
-                "type": "string",
-                "pattern": rf"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):({_PORT})$",
-                "default": "127.0.0.1:8800",
-                "x-hint": "address:port, as in 127.0.0.1:8800 or [::1]:8800; ports end with 65535",
-                "description": "Where it listens; port 0 takes a free one.",
-            },
+            "listen": _listen(),
             "runs": {
                 "type": "integer",
                 "minimum": 1,
@@ -71,6 +65,16 @@ def settings() -> Schema:
             "access": access(),
             "traces": _url("An OTLP endpoint (HTTP) for traces of jobs."),
         },
+    }
+
+
+def _listen() -> Schema:
+    return {
+        "type": "string",
+        "pattern": rf"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):({_PORT})$",
+        "default": "127.0.0.1:8800",
+        "x-hint": "address:port, as in 127.0.0.1:8800 or [::1]:8800; ports end with 65535",
+        "description": "Where it listens; port 0 takes a free one.",
     }
 
 
@@ -165,6 +169,7 @@ def _policies() -> Schema:
             },
         ),
         "approve": _flag("Whether commits wait for somebody's word before they are run."),
+        "submodules": _flag("Whether submodules are checked out for its manifests.", True),
         "prune": _flag("Whether the services of a manifest that was deleted are stopped."),
         "pull_requests": mapping(
             "Pull requests into the branch.",
@@ -211,34 +216,42 @@ def access() -> Schema:
                 "Bearer tokens, by name.",
             ),
             "oidc": _oidc(),
-            "tls": mapping(
-                "Serve HTTPS itself.",
-                {
-                    "certificate": _text("A file with the certificate and its chain (PEM).", minLength=1),
-                    "key": _text("A file with the private key (PEM).", minLength=1),
-                },
-                ("certificate", "key"),
-            ),
-            "proxy": mapping(
-                "A reverse proxy before it, whose X-Forwarded-… count.",
-                {
-                    "addresses": {
-                        "type": "array",
-                        "items": {"type": "string", "minLength": 1, "examples": ["10.0.0.0/8"]},
-                        "minItems": 1,
-                        "description": "Its addresses (CIDR).",
-                    },
-                    "user": _text("The header in which it says who has signed in there.", minLength=1),
-                    "role": _role("What such a user may do."),
-                },
-                ("addresses",),
-            ),
+            "tls": _tls(),
+            "proxy": _proxy(),
             "metrics": {
                 "enum": ["look", "loopback"],
                 "default": "look",
                 "description": "Who may read /metrics: who may look, or, too, whatever asks from this machine.",
             },
         },
+    )
+
+
+def _tls() -> Schema:
+    return mapping(
+        "Serve HTTPS itself.",
+        {
+            "certificate": _text("A file with the certificate and its chain (PEM).", minLength=1),
+            "key": _text("A file with the private key (PEM).", minLength=1),
+        },
+        ("certificate", "key"),
+    )
+
+
+def _proxy() -> Schema:
+    return mapping(
+        "A reverse proxy before it, whose X-Forwarded-… count.",
+        {
+            "addresses": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "examples": ["10.0.0.0/8"]},
+                "minItems": 1,
+                "description": "Its addresses (CIDR).",
+            },
+            "user": _text("The header in which it says who has signed in there.", minLength=1),
+            "role": _role("What such a user may do."),
+        },
+        ("addresses",),
     )
 
 

@@ -57,7 +57,8 @@ class Repository:
     """A watched repository. `url` is https://, ssh://, user@host:path, or a path; `folders` are where its manifests
     are, `poll` is in seconds. `username` and `token` are for Git over HTTPS, `ssh_key` (a private key's text) and
     `known_hosts` (lines) for SSH. `environment` is what its manifests may read, beside what every program needs.
-    `requests` says whether pull requests get their plan, `forks` whether those from other repositories do.
+    With `submodules` they are checked out, too. `requests` says whether pull requests get their plan, `forks` whether
+    those from other repositories do.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Repository:
     environment: Mapping[str, str] = field(default_factory=dict)
     requests: bool = True
     forks: bool = False
+    submodules: bool = True
 
 
 @noun

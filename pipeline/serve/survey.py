@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -32,9 +32,10 @@ def survey(git: Git, repository: Repository, old: str, new: str, known: Iterable
     changed = git.changed(old, new)
     if not changed:
         return Survey((), ())
-    reached = reach(changed)
+    reached, exactly = reach(changed), set(changed)
     files = _files(git, repository, new)
-    wanted = [path for path in files if path in reached or (path in tracked and concerned(tracked[path], reached))]
+    known_too = {path for path, one in tracked.items() if concerned(one, reached, exactly)}
+    wanted = [path for path in files if path in reached or path in known_too]
     read = _read(git, repository, new, {path: files[path] for path in wanted}, tracked) if wanted else ()
     gone = tuple(one for path, one in sorted(tracked.items()) if path not in files and not one.gone)
     return Survey(tuple(read), gone)
@@ -50,8 +51,16 @@ def reach(changed: Iterable[str]) -> set[str]:
     return found
 
 
-def concerned(one: Entry, reached: set[str]) -> bool:
-    return one.manifest.path in reached or not reached.isdisjoint(one.uses)
+def concerned(one: Entry, reached: set[str], changed: Collection[str] = ()) -> bool:
+    """`changed` are the paths themselves: one may be a submodule that has what is used."""
+    if one.manifest.path in reached or not reached.isdisjoint(one.uses):
+        return True
+    return any(above in changed for use in one.uses for above in _above(use))
+
+
+def _above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _files(git: Git, repository: Repository, commit: str) -> dict[str, str]:

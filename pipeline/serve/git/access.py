@@ -58,6 +58,8 @@ _LFS = """\
 	smudge = git-lfs smudge -- %f
 	process = git-lfs filter-process
 """
+MODULES = "config-modules"
+"""Git's settings for submodules, which have addresses of their own."""
 _PASSED = (
     *("PATH", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -82,6 +84,7 @@ def surroundings(repository: Repository, folder: Path, environ: Mapping[str, str
     # A file of Git LFS that cannot be had is an error: its pointer must not get into an image.
     lfs = _LFS if shutil.which("git-lfs", path=environ.get("PATH")) else _NO_LFS
     _write(folder / "config", f"{_CONFIG}{lfs}{_remote(repository.url)}")
+    _write(folder / MODULES, f"{_CONFIG}{lfs}")
     given = {name: environ[name] for name in _PASSED if name in environ}
     authorities = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE")
     fixed = {
@@ -151,4 +154,4 @@ def _write(path: Path, text: str) -> None:
     made.replace(path)
 
 
-__all__ = ["Surroundings", "surroundings"]
+__all__ = ["MODULES", "Surroundings", "surroundings"]

@@ -78,8 +78,8 @@ class Clone:
     def signers(self, old: str, new: str) -> list[tuple[str, str]]:
         return self._mirror.reading(new, lambda: self._signers.of(old, new))
 
-    def at(self, commit: str, manifest: str) -> AbstractContextManager[Path]:
-        return self._slots.at(commit, manifest)
+    def at(self, commit: str, manifest: str, submodules: bool = False) -> AbstractContextManager[Path]:
+        return self._slots.at(commit, manifest, submodules)
 
     def push(self, folder: Path, paths: Sequence[str], message: str, branch: str, *, force: bool = False) -> str:
         """Raises Moved, Refused, OutOfReach. Nothing is pushed where the files are as the commit has them."""

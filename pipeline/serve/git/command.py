@@ -62,16 +62,25 @@ class Command:
         return said
 
     def remote(
-        self, *words: str, seconds: float = FETCHED, ok: Sequence[int] = (0,), env: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        seconds: float = FETCHED,
+        ok: Sequence[int] = (0,),
+        env: Mapping[str, str] | None = None,
+        worktree: Path | None = None,
+        place: str = "",
     ) -> Said:
-        """A command that talks to the other side. Raises OutOfReach, Gone, Refused, StoreError for what is neither."""
+        """A command that talks to the other side, or to another (`place`). Raises OutOfReach, Gone, Refused, StoreError
+        for what is neither.
+        """
+        place = place or self.place
         try:
-            said = limit.within("git", seconds, lambda: self._run(words, None, env or {}, b""))
+            said = limit.within("git", seconds, lambda: self._run(words, worktree, env or {}, b""))
         except TimedOut:
-            message = f"{self.place} does not answer within {seconds:g} s"
+            message = f"{place} does not answer within {seconds:g} s"
             raise OutOfReach(message, remedy="it is tried again", transient=True) from None
         if said.code not in ok:
-            raise errors.remote(said.words, self.place)
+            raise errors.remote(said.words, place)
         return said
 
     def _run(self, words: Sequence[str], worktree: Path | None, env: Mapping[str, str], given: bytes) -> Said:

@@ -14,6 +14,7 @@ from pipeline.errors import StoreError
 from pipeline.serve.git.command import own_of
 from pipeline.serve.git.errors import Damaged
 from pipeline.serve.git.mirror import Mirror
+from pipeline.serve.git.submodules import remove, update
 
 
 class Slots:
@@ -27,12 +28,12 @@ class Slots:
         self._had = _remembered(self._memory)
 
     @contextlib.contextmanager
-    def at(self, commit: str, manifest: str) -> Iterator[Path]:
+    def at(self, commit: str, manifest: str, submodules: bool = False) -> Iterator[Path]:
         slot = self._take(manifest)
         try:
             folder = self._folder / str(slot)
             self._mirror.fetch(commit)
-            self._check_out(folder, commit)
+            self._check_out(folder, commit, submodules)
             yield folder
         finally:
             with self._lock:
@@ -55,7 +56,7 @@ class Slots:
         made.write_text(json.dumps(self._had), encoding="utf-8")
         made.replace(self._memory)
 
-    def _check_out(self, folder: Path, commit: str) -> None:
+    def _check_out(self, folder: Path, commit: str, submodules: bool) -> None:
         """The folder as the commit has it. What is damaged is made anew: first the checkout, then the mirror."""
         for remedy in (None, None, self._mirror.clear):
             try:
@@ -63,6 +64,8 @@ class Slots:
                     remedy()
                     self._mirror.fetch(commit)
                 self._set(folder, commit)
+                if submodules:
+                    self._set_submodules(folder)
                 return
             except Damaged as error:
                 last = error
@@ -84,6 +87,12 @@ class Slots:
         # Files that are as the commit has them are not touched, and keep their times.
         git.local("checkout", "--quiet", "--force", "--detach", commit, worktree=folder)
         git.local("clean", "--quiet", "-ffdx", worktree=folder)
+
+    def _set_submodules(self, folder: Path) -> None:
+        if self._mirror.repository.submodules:
+            update(self._mirror.git, self._mirror.repository, folder)
+        else:
+            remove(self._mirror.git, folder)
 
     def _own(self, folder: Path) -> Path:
         return own_of(self._mirror.folder, folder)
