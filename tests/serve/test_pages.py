@@ -173,3 +173,13 @@ def test_times_and_digests_are_short() -> None:
     assert relative(9000.0, 1000.0) == "in 2 h"
     assert (took(0.0, 0.0, 5.0), took(1.0, 0.0, 5.0), took(1.0, 3.0, 5.0)) == ("", "4.0 s", "2.0 s")
     assert digest("registry.example.com/a@sha256:" + "ab" * 32) == "abababababab"
+
+
+def test_a_plan_tells_what_is_to_be_made_from_what_there_is(tmp_path: Path) -> None:
+    web = Web(tmp_path)
+    lines = ["layer  science  hit   pip, 9 packages", "image  scoring  miss  because <l> moves", "1 to make, 1 hit"]
+    web.add(state="approval", told={"plan": lines})
+    page = web.at(token=LOOK).get("/waiting").text
+    assert '<span class="hit">layer  science  hit   pip, 9 packages</span>' in page
+    assert '<span class="miss">image  scoring  miss  because &lt;l&gt; moves</span>' in page
+    assert '<span class="">1 to make, 1 hit</span>' in page

@@ -76,6 +76,12 @@ def middle(text: str, most: int = 15) -> str:
     return text if len(text) <= most else f"{text[: most - 1 - half]}…{text[-half:]}"
 
 
+def planned_mark(line: str) -> str:
+    """Whether a line of a plan is of what there is, `hit`, or of what is to be made, `miss`; empty for neither."""
+    words = line.split(maxsplit=3)
+    return words[2] if len(words) > 2 and words[2] in ("hit", "miss") else ""
+
+
 def standing_of(repository_state: str) -> str:
     """The state that a repository is shown in: a manifest that is gone was deleted, a repository is not there."""
     return "absent" if repository_state == "gone" else repository_state
@@ -147,6 +153,7 @@ def filters(now: Callable[[], float]) -> dict[str, Callable[..., Any]]:
         "middle": middle,
         "bytes": size,
         "digest": digest,
+        "planned_mark": planned_mark,
         "commit": commit,
         "link": link,
         "path": path,
