@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.noun import noun
@@ -56,10 +56,17 @@ def move(
             after[manifest] = replace(one, error=wrong[manifest])
     moved = _moved(after.values())
     changed = [one for one in after.values() if before.get(one.manifest) != one and one.manifest not in moved]
+    former = [before[manifest] for manifest in sorted_(touched & before.keys() - wrong.keys())]
+    former = [one for one in former if old and _is_former(one, after, policies)]
     jobs = [_run(after[manifest], wrong.get(manifest, ""), new, reason, policies, now) for manifest in sorted_(touched)]
     jobs = [_after(job, [one for one, name in moved.items() if name == after[job.manifest].name]) for job in jobs]
     stops = [one for one in gone if policies.prune and old and one.manifest not in moved]
     jobs += [_stop(after[one.manifest], new, reason) for one in stops]
+    # What runs under a former name may hold a port that the new one wants.
+    jobs = [
+        *(_stop(replace(one, commit=old), new, reason, f"no more called '{one.name}' since") for one in former),
+        *jobs,
+    ]
     return Move(
         entries=tuple(sorted(changed, key=lambda one: one.manifest.id)),
         forgotten=tuple(sorted_(moved)),
@@ -72,6 +79,13 @@ def _moved(entries: Collection[Entry]) -> dict[Tracked, str]:
     """Manifests that are gone, and whose name another one has now: they live on there."""
     names = {one.name for one in entries if not one.gone and one.name}
     return {one.manifest: one.name for one in entries if one.gone and one.name in names}
+
+
+def _is_former(one: Entry, after: Mapping[Tracked, Entry], policies: Policies) -> bool:
+    """Whether a manifest was called so, nobody is now, and that is to be stopped. Before an approval nothing is."""
+    names = {each.name for each in after.values() if not each.gone}
+    known = bool(one.name and after[one.manifest].name) and not is_twice(one) and not one.gone
+    return known and one.name not in names and policies.prune and not policies.approve
 
 
 def _after(job: Job, before: Iterable[Tracked]) -> Job:
@@ -93,8 +107,8 @@ def _run(one: Entry, wrong: str, commit: str, reason: Reason, policies: Policies
     return Job(0, one.manifest, "run", reason, state="approval" if policies.approve else "waiting", commit=commit)
 
 
-def _stop(one: Entry, commit: str, reason: Reason) -> Job:
-    text = f"deleted by {reason.text}"
+def _stop(one: Entry, commit: str, reason: Reason, why: str = "deleted by") -> Job:
+    text = f"{why} {reason.text}"
     return Job(0, one.manifest, "stop", replace(reason, cause="prune", text=text), commit=one.commit or commit)
 
 

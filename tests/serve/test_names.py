@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,48 @@ def kit(two: Two) -> Kit:
     logs, done = two.state / "jobs", actions()
     commands: Any = NoCommands()
     return Kit(settings, {}, two.queue, two.book, gits, {}, commands, logs, done, lambda: two.now)
+
+
+def renamed(two: Two, **policies: bool) -> list[Job]:
+    two.policies(**policies)
+    two.commit({"manifests/shop.yaml": FULL})
+    two.both()
+    two.finish()
+    two.commit({"manifests/shop.yaml": FULL.replace("name: shop", "name: store")})
+    two.both()
+    return two.queue.open()
+
+
+def test_with_prune_what_runs_under_a_former_name_is_stopped_first(two: Two) -> None:
+    stop, run = renamed(two, prune=True)
+    before = two.origin.git("rev-parse", "HEAD~1")
+    assert (stop.action, stop.commit, run.action) == ("stop", before, "run")
+    assert stop.reason.text.startswith("no more called 'shop' since commit ")
+    two.queue.take()
+    stopped: list[list[str]] = []
+
+    class Commands(NoCommands):
+        def run(self, words: list[str], *_: Any) -> int:
+            stopped.append(words[:3])
+            return 0
+
+    commands: Any = Commands()
+    ended = perform(replace(kit(two), commands=commands), stop)
+    assert (ended.state, ended.told["text"]) == ("done", "stopped here")
+    assert stopped == [["stop", "manifests/shop.yaml", "here"]]
+    assert two.book.entry(stop.manifest) is not None
+
+
+@pytest.mark.parametrize("policies", [{}, {"prune": True, "approve": True}])
+def test_a_former_name_stops_nothing_without_prune_or_before_approval(two: Two, policies: dict[str, bool]) -> None:
+    assert "stop" not in [job.action for job in renamed(two, **policies)]
+
+
+def test_names_that_change_places_stop_nothing(two: Two) -> None:
+    two.policies(prune=True)
+    two.commit({"manifests/a.yaml": manifest("x"), "manifests/b.yaml": manifest("y")})
+    two.both()
+    two.finish()
+    two.commit({"manifests/a.yaml": manifest("y"), "manifests/b.yaml": manifest("x")})
+    two.both()
+    assert two.waiting() == ["run models/manifests/a.yaml", "run models/manifests/b.yaml"]

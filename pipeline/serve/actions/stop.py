@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.manifest.load import load
 from pipeline.serve import outcomes
+from pipeline.serve.model import Entry, Tracked
 from pipeline.serve.ports import Outcome, Work
 
 
@@ -15,7 +16,7 @@ def perform(work: Work) -> Outcome:
     deleted = load(work.manifest, environ=work.environment)
     # It may have moved to another repository, too.
     back = [one for name in work.settings.repositories for one in work.book.entries(name) if not one.gone]
-    if found := next((one for one in back if one.manifest == work.job.manifest or one.name == deleted.name), None):
+    if found := next((one for one in back if _is_it(one, work.job.manifest, deleted.name)), None):
         return Outcome("done", 0, {"text": f"{deleted.name} is back ({found.manifest.path}): nothing was stopped"})
     targets = deleted.targets
     manifest = str(work.manifest.relative_to(work.checkout))
@@ -29,6 +30,11 @@ def perform(work: Work) -> Outcome:
         work.book.forget_entry(work.job.manifest)
     names = ", ".join(targets)
     return Outcome("done", 0, {"text": f"stopped {names}" if names else "there was nothing to stop"})
+
+
+def _is_it(one: Entry, manifest: Tracked, name: str) -> bool:
+    """Whether a manifest has that name now; of the one that had it, also where its name cannot be told."""
+    return one.name == name or (one.manifest == manifest and not one.name)
 
 
 __all__ = ["perform"]
