@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pipeline import limit
 from pipeline.errors import CheckError, CommandFailed, OutOfReach, PipelineError, RolloutError
@@ -61,47 +61,50 @@ def _again(
     # Only now: most runs never need it, and its import costs more than many steps.
     import tenacity
 
-    failures = [first]
-    tries = _tries(first)
+    attempts = _Attempts(policy, call, first, passed)
+    return tenacity.Retrying(
+        sleep=sleep,
+        stop=attempts.stop,
+        wait=attempts.wait,
+        retry=tenacity.retry_if_exception(lambda error: may_be_tried_again(policy, error)),
+        before_sleep=lambda state: waiting(attempts.tries, state.upcoming_sleep, _error(state, first)),
+        reraise=True,
+    )(attempts.attempt)
 
-    def attempt() -> T:
-        nonlocal tries
-        if failures:
-            raise failures.pop()
+
+class _Attempts(Generic[T]):
+    """The tries of a call that has failed once, with `first`; `passed` gives the seconds since it was begun."""
+
+    def __init__(self, policy: Retry, call: Callable[[], T], first: PipelineError, passed: Callable[[], float]) -> None:
+        self._policy, self._call, self._first, self._passed = policy, call, first, passed
+        self._failures = [first]
+        self.tries = _tries(first)
+
+    def attempt(self) -> T:
+        if self._failures:
+            raise self._failures.pop()
         try:
-            return call()
+            return self._call()
         except PipelineError as error:
-            tries = error.tries = tries + _tries(error)
+            self.tries = error.tries = self.tries + _tries(error)
             raise
 
-    def announce(state: tenacity.RetryCallState) -> None:
-        waiting(tries, state.upcoming_sleep, _error(state, first))
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        import tenacity
 
-    backoff = tenacity.wait_exponential(policy.wait, policy.max_wait)
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        seconds = backoff(state)
-        seconds += tenacity.wait_random(0, policy.jitter * seconds)(state)
-        error = _error(state, first)
+        seconds = tenacity.wait_exponential(self._policy.wait, self._policy.max_wait)(state)
+        seconds += tenacity.wait_random(0, self._policy.jitter * seconds)(state)
+        error = _error(state, self._first)
         return max(seconds, error.retry_after if isinstance(error, OutOfReach) else 0.0)
 
-    def stop(state: tenacity.RetryCallState) -> bool:
-        wait = state.upcoming_sleep
-        late = wait >= limit.left() or (bool(policy.deadline) and passed() + wait > policy.deadline)
-        error = _error(state, first)
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        wait, deadline = state.upcoming_sleep, self._policy.deadline
+        late = wait >= limit.left() or (bool(deadline) and self._passed() + wait > deadline)
+        error = _error(state, self._first)
         if late and isinstance(error, OutOfReach) and error.retry_after:
             asked = f"it asks to wait {long(error.retry_after)}, longer than may be waited"
             error.remedy = f"{asked}: run again {after(error.retry_after, time.time())}"
-        return tries >= policy.attempts or late
-
-    return tenacity.Retrying(
-        sleep=sleep,
-        stop=stop,
-        wait=wait,
-        retry=tenacity.retry_if_exception(lambda error: may_be_tried_again(policy, error)),
-        before_sleep=announce,
-        reraise=True,
-    )(attempt)
+        return self.tries >= self._policy.attempts or late
 
 
 def _tries(error: PipelineError) -> int:

@@ -126,7 +126,7 @@ def performed(
 
     `ready` gives the plan in place of a new one.
     """
-    from pipeline.run import perform, prepare
+    from pipeline.run import perform
     from pipeline.stages.recording import Recorder, asked, journal_of
 
     with closing(show_for(shell)) as show:
@@ -139,17 +139,7 @@ def performed(
         try:
             with Recorder(journal, one, door, shell.masks.text, passed, bench.sweep) as recorder:
                 door.record = recorder
-                if ready:
-                    plan = ready(bench, door)
-                else:
-                    plan = prepare(
-                        bench,
-                        door,
-                        frozen=wanted.frozen,
-                        only=wanted.images or None,
-                        upgrade=wanted.upgrade,
-                        kinds=tuple(kinds),
-                    )
+                plan = ready(bench, door) if ready else _prepared(bench, door, wanted, kinds)
                 recorder.plan = plan
                 show.fit(step.name for step in plan.steps)
                 perform(bench, plan, door, kinds, fail_fast=wanted.fail_fast)
@@ -160,6 +150,13 @@ def performed(
         finally:
             bench.halt.set()
     after(plan, door)
+
+
+def _prepared(bench: Bench, door: Door, wanted: Wanted, kinds: Iterable[StepKind]) -> Plan:
+    from pipeline.run import prepare
+
+    only = wanted.images or None
+    return prepare(bench, door, frozen=wanted.frozen, only=only, upgrade=wanted.upgrade, kinds=tuple(kinds))
 
 
 @dataclass

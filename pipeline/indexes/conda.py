@@ -65,21 +65,17 @@ class Conda:
         found = channels(asked.channels, asked.dependencies, settings, files)
         if not found:
             raise ResolveError("the conda environment has no channels", remedy="name some in `channels`")
-        specs = [located(spec, found) for spec in asked.dependencies]
-        answer = self._ask(
-            {
-                "do": "solve",
-                "channels": [channel.address for channel in found],
-                "specs": specs,
-                "subdir": subdir,
-                "virtual": list(virtual),
-                "strict": strict,
-                "held": [{key: each.get(key, "") for key in ("name", "version", "sha256")} for each in held],
-                "upgrade": sorted(upgrade),
-            },
-            settings,
-            asked.dependencies,
-        )
+        question = {
+            "do": "solve",
+            "channels": [channel.address for channel in found],
+            "specs": [located(spec, found) for spec in asked.dependencies],
+            "subdir": subdir,
+            "virtual": list(virtual),
+            "strict": strict,
+            "held": [{key: each.get(key, "") for key in ("name", "version", "sha256")} for each in held],
+            "upgrade": sorted(upgrade),
+        }
+        answer = self._ask(question, settings, asked.dependencies)
         for text in answer["told"]:
             self._warn(text)
         # A channel may correct what it says of a package: the package stays what it was.

@@ -11,7 +11,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline import programs
 from pipeline.errors import AssembleError, OutOfReach, PipelineError, ResolveError
 from pipeline.indexes.pypi_ahead import Ahead, Wheel
-from pipeline.indexes.pypi_choice import choose, kept_back, preferences, unmoved
+from pipeline.indexes.pypi_choice import choose, compiler, kept_back, preferences, unmoved
 from pipeline.indexes.pypi_errors import explain
 from pipeline.indexes.pypi_installed import stand_ins
 from pipeline.indexes.pypi_near import near
 from pipeline.indexes.pypi_settings import has_wheels, pip_conf, uv_binary, uv_settings
 from pipeline.indexes.pypi_wheels import located, uv_platform
 from pipeline.kinds import Files
-from pipeline.layers._requirements import Requested, lines, normalise, project_of, public, requirement_flaw
+from pipeline.layers._requirements import Requested, lines, normalise, public, requirement_flaw
 from pipeline.manifest.model import Timeouts
 from pipeline.store.temporary import temporary
 
@@ -88,24 +88,8 @@ class PyPI:
         _check([*wanted.requirements, *wanted.constraints])
         known = {normalise(each["name"]): each for each in held}
 
-        def compiled(
-            requirements: Sequence[str],
-            constraints: Sequence[str],
-            *,
-            alone: bool = False,
-            let_go: Collection[str] = (),
-            cached: bool = False,
-        ) -> list[dict[str, Any]]:
-            more = ["--no-deps"] if wanted.no_deps or alone else []
-            more += ["--offline"] if cached else []
-            more += ["--prerelease", "allow"] if wanted.pre else []
-            more += [] if build else ["--only-binary", ":all:"]
-            # What is new comes last: it has to fit what is there.
-            ordered = sorted(requirements, key=lambda line: project_of(line) not in known)
-            stays = () if alone else installed.items()
-            kept = [each for name, each in known.items() if name not in let_go]
-            return self._compile(ordered, constraints, dict(stays), more, wanted, python, platform, files, kept)
-
+        ask = partial(self._compile, wanted=wanted, python=python, platform=platform, files=files)
+        compiled = compiler(ask, wanted, installed, known, build=build)
         packages = None if upgrade else near(wanted, known, installed, compiled)
         if packages is None:
             packages = compiled(wanted.requirements, wanted.constraints)
@@ -127,11 +111,12 @@ class PyPI:
         constraints: Sequence[str],
         installed: Mapping[str, str],
         more: Sequence[str],
+        held: Iterable[Mapping[str, Any]],
+        *,
         wanted: Requested,
         python: str,
         platform: str,
         files: Files,
-        held: Iterable[Mapping[str, Any]],
     ) -> list[dict[str, Any]]:
         """What `uv pip compile` answers: the packages of a pylock.toml (PEP 751)."""
         with temporary() as folder:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from pipeline.errors import OutOfReach, ResolveError
 from pipeline.indexes.pypi_wheels import best
-from pipeline.layers._requirements import Requested, normalise
+from pipeline.layers._requirements import Requested, normalise, project_of
 
 Package = Mapping[str, Any]
 FEW = 8
@@ -94,6 +94,37 @@ class Compile(Protocol):
         let_go: Collection[str] = (),
         cached: bool = False,
     ) -> list[dict[str, Any]]: ...
+
+
+Ask = Callable[
+    [Sequence[str], Sequence[str], Mapping[str, str], Sequence[str], Iterable[Mapping[str, Any]]], list[dict[str, Any]]
+]
+"""One call of uv: requirements, constraints, what stays (name to version), more options, and what is preferred."""
+
+
+def compiler(
+    ask: Ask, wanted: Requested, installed: Mapping[str, str], held: Mapping[str, Package], *, build: bool
+) -> Compile:
+    """What resolves some of what is `wanted`, as a whole or one thing more; `held` by normalised name."""
+
+    def compiled(
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        *,
+        alone: bool = False,
+        let_go: Collection[str] = (),
+        cached: bool = False,
+    ) -> list[dict[str, Any]]:
+        more = ["--no-deps"] if wanted.no_deps or alone else []
+        more += ["--offline"] if cached else []
+        more += ["--prerelease", "allow"] if wanted.pre else []
+        more += [] if build else ["--only-binary", ":all:"]
+        # What is new comes last: it has to fit what is there.
+        ordered = sorted(requirements, key=lambda line: project_of(line) not in held)
+        stays = {} if alone else dict(installed)
+        return ask(ordered, constraints, stays, more, [each for name, each in held.items() if name not in let_go])
+
+    return compiled
 
 
 def unmoved(

@@ -172,12 +172,7 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
     Python does.
     """
     python = _python(parent)
-    if locked["python"] != python.minor or not _loads(locked["platform"], parent):
-        raise AssembleError(
-            f"the lock has wheels for Python {locked['python']} on {locked['platform']}, and the base has Python "
-            f"{python.minor} on {platform_tag(parent)}",
-            remedy="run `pipeline lock` again",
-        )
+    _check(locked, python, parent)
     built = _built(spec, locked, python)
     if not locked["wheels"]:
         return built
@@ -208,6 +203,16 @@ def recipes(spec: Mapping[str, Any], locked: Json, parent: Facts) -> Sequence[Re
         pieces=pieces,
     )
     return (packed, compiled, *built)
+
+
+def _check(locked: Json, python: Python, parent: Facts) -> None:
+    """AssembleError for wheels that this base cannot load."""
+    if locked["python"] != python.minor or not _loads(locked["platform"], parent):
+        raise AssembleError(
+            f"the lock has wheels for Python {locked['python']} on {locked['platform']}, and the base has Python "
+            f"{python.minor} on {platform_tag(parent)}",
+            remedy="run `pipeline lock` again",
+        )
 
 
 def _piece(wheel: Mapping[str, Any]) -> Piece:

@@ -144,16 +144,7 @@ def image() -> Schema:
             "base": _text("The name of a base, or of an image to build on.", examples=["slim"]),
             "layers": _list("Names of layers, lowest first.", {"type": "string"}, examples=[["deps", "code"]]),
             "serve": _serve(),
-            "env": {
-                "type": "object",
-                "description": "Environment variables of the service.",
-                "propertyNames": {
-                    "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
-                    "x-hint": "letters, digits and '_', as in LOG_LEVEL",
-                    "x-noun": "environment variable",
-                },
-                "additionalProperties": _TEXT_OR_NUMBER,
-            },
+            "env": _env(),
             "user": {
                 "type": ["integer", "string"],
                 "minimum": 0,
@@ -178,6 +169,19 @@ def image() -> Schema:
         },
         ("base",),
     )
+
+
+def _env() -> Schema:
+    return {
+        "type": "object",
+        "description": "Environment variables of the service.",
+        "propertyNames": {
+            "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$",
+            "x-hint": "letters, digits and '_', as in LOG_LEVEL",
+            "x-noun": "environment variable",
+        },
+        "additionalProperties": _TEXT_OR_NUMBER,
+    }
 
 
 def _serve() -> Schema:

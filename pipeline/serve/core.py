@@ -89,8 +89,7 @@ class Core:
         self._transport = transport or Http(environ)
         self.hosts = {name: api_of(one.host, self._transport, now) for name, one in settings.repositories.items()}
         self.workers = Workers(self._kit(waits), settings.runs, self._failed)
-        kit = looks.Kit(settings.repositories, self.gits, self.children, self.book, self.queue, environ)
-        self.bases, self.looks = Bases(kit), looks.Looks(kit)
+        self.bases, self.looks = self._looks()
         self.outbox = self._outbox()
         self.withdrawals = Withdrawals(self.book, self.gits, self.hosts, self.say)
         self.rota = Rota(self._duties(), now, self._failed)
@@ -120,6 +119,10 @@ class Core:
             waits=waits,
             masks=self.masks,
         )
+
+    def _looks(self) -> tuple[Bases, looks.Looks]:
+        kit = looks.Kit(self.settings.repositories, self.gits, self.children, self.book, self.queue, self.environ)
+        return Bases(kit), looks.Looks(kit)
 
     def _outbox(self) -> Outbox:
         news = News(self.settings, self.database, self.book, self.queue)

@@ -59,8 +59,6 @@ class Metrics:
     ) -> None:
         from prometheus_client import (
             CollectorRegistry,
-            Counter,
-            Histogram,
             Info,
             ProcessCollector,
             disable_created_metrics,
@@ -72,6 +70,17 @@ class Metrics:
         self._settings, self._database, self._health, self._now = settings, database, health, now
         self._book, self._counts = Book(database), counts
         registry = self._registry = CollectorRegistry()
+        self._moves = Moves()
+        self._count(registry)
+        self._begin()
+        registry.register(_Collector(self._gauges))
+        Info("pipeline_build", "The server's version.", registry=registry).info({"version": __version__})
+        ProcessCollector(registry=registry)
+
+    def _count(self, registry: Any) -> None:
+        """What is counted as it happens."""
+        from prometheus_client import Counter, Histogram
+
         self._jobs = Counter("pipeline_jobs", "Jobs that ended.", ["action", "state", "cause"], registry=registry)
         self._took = Histogram(
             "pipeline_job_duration_seconds", "How long jobs took.", ["action", "state"], buckets=_MINUTES,
@@ -87,11 +96,6 @@ class Metrics:
             "pipeline_notes", "Statuses, comments and messages, by what became of them.", ["kind", "result"],
             registry=registry,
         )  # fmt: skip
-        Info("pipeline_build", "The server's version.", registry=registry).info({"version": __version__})
-        ProcessCollector(registry=registry)
-        self._moves = Moves()
-        self._begin()
-        registry.register(_Collector(self._gauges))
 
     def _begin(self) -> None:
         for action, causes in _USUAL.items():

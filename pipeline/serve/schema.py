@@ -206,15 +206,7 @@ def access() -> Schema:
     return mapping(
         "Who may come in. On loopback, without any of it, everybody may look and act.",
         {
-            "tokens": entries(
-                "token",
-                mapping(
-                    "A token, for the API and for signing in.",
-                    {"role": _role("What it allows."), "token": _secret("The token.")},
-                    ("role", "token"),
-                ),
-                "Bearer tokens, by name.",
-            ),
+            "tokens": entries("token", _token(), "Bearer tokens, by name."),
             "oidc": _oidc(),
             "tls": _tls(),
             "proxy": _proxy(),
@@ -227,32 +219,25 @@ def access() -> Schema:
     )
 
 
+def _token() -> Schema:
+    parts = {"role": _role("What it allows."), "token": _secret("The token.")}
+    return mapping("A token, for the API and for signing in.", parts, ("role", "token"))
+
+
 def _tls() -> Schema:
-    return mapping(
-        "Serve HTTPS itself.",
-        {
-            "certificate": _text("A file with the certificate and its chain (PEM).", minLength=1),
-            "key": _text("A file with the private key (PEM).", minLength=1),
-        },
-        ("certificate", "key"),
-    )
+    certificate = _text("A file with the certificate and its chain (PEM).", minLength=1)
+    key = _text("A file with the private key (PEM).", minLength=1)
+    return mapping("Serve HTTPS itself.", {"certificate": certificate, "key": key}, ("certificate", "key"))
 
 
 def _proxy() -> Schema:
-    return mapping(
-        "A reverse proxy before it, whose X-Forwarded-… count.",
-        {
-            "addresses": {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1, "examples": ["10.0.0.0/8"]},
-                "minItems": 1,
-                "description": "Its addresses (CIDR).",
-            },
-            "user": _text("The header in which it says who has signed in there.", minLength=1),
-            "role": _role("What such a user may do."),
-        },
-        ("addresses",),
-    )
+    address = {"type": "string", "minLength": 1, "examples": ["10.0.0.0/8"]}
+    parts = {
+        "addresses": {"type": "array", "items": address, "minItems": 1, "description": "Its addresses (CIDR)."},
+        "user": _text("The header in which it says who has signed in there.", minLength=1),
+        "role": _role("What such a user may do."),
+    }
+    return mapping("A reverse proxy before it, whose X-Forwarded-… count.", parts, ("addresses",))
 
 
 def _oidc() -> Schema:

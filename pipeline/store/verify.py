@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -82,14 +82,24 @@ def verify(
     found += [Damage("packed package", path.name, "has other bytes", path) for path, whole in packed if not whole]
     mended = store.database.mended
     found += [Damage("database", "store.db", fact) for fact in ([mended] if mended else flaws)]
-    left = [one for folder in (store.folder / FOLDER, *beside) for one in aside(folder)]
-    # What this very call has set aside stays until the next.
-    left = [(path, size) for path, size in left if not (mended and path.name.startswith("store.db"))]
-    for path, _ in () if dry_run else left:
+    left = _aside((store.folder / FOLDER, *beside), bool(mended))
+    kept: tuple[str, ...] = ()
+    if not dry_run:
+        _unlink(path for path, _ in left)
+        kept = (*_removed(found, in_use), *_renewed(store, flaws))
+    return Verified(len(blobs), size, len(listings) + len(roots) + len(packed), tuple(found), kept, tuple(left))
+
+
+def _aside(folders: Iterable[Path], mended: bool) -> list[tuple[Path, int]]:
+    """What was set aside there before; what this very call has set aside stays until the next."""
+    found = [one for folder in folders for one in aside(folder)]
+    return [(path, size) for path, size in found if not (mended and path.name.startswith("store.db"))]
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
-    kept = () if dry_run else (*_removed(found, in_use), *_renewed(store, flaws))
-    return Verified(len(blobs), size, len(listings) + len(roots) + len(packed), tuple(found), kept, tuple(left))
 
 
 def _bad_blobs(blobs: Sequence[Path], size: int, told: Callable[[int, int], None], parallel: int) -> list[Path]:

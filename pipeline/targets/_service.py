@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -165,22 +165,13 @@ class NamespaceRuntime:
 
         told, write = os.pipe()
         leash, before = self._new_leash(), read(self._state)
-        spec: dict[str, Any] = {
-            "folder": str(folder),
-            "status": str(self._state / "status.json"),
-            # Not changed in place: this is called again where an overlay is refused.
-            "facts": {name: fact for name, fact in facts.items() if name != "restart"},
-            "inside": inside,
-            "script": str(_sandbox.INSIDE),
-            "log_bytes": self._log_bytes,
-            "grace": self._grace,
-            "restart": facts["restart"],
+        numbers = {
             "ready_fd": write,
             "socket_fd": listener.fileno() if listener else -1,
             "leash_fd": leash,
             "lock_fd": lock,
-            "before": before if alive(before) else {},
         }
+        spec = {**self._spec(folder, facts, inside), **numbers, "before": before if alive(before) else {}}
         file = _sandbox.memory_file(spec)
         passed = tuple(number for number in (file, write, spec["socket_fd"], leash, lock) if number >= 0)
         with open(told, "rb") as ready:  # noqa: PTH123
@@ -199,6 +190,22 @@ class NamespaceRuntime:
             answer = ready.read()
         if answer != b"ok":
             raise _sandbox.refusal(answer or b'{"kind": "setup", "message": "its supervisor did not start"}')
+
+    def _spec(self, folder: Path, facts: Mapping[str, Any], inside: Mapping[str, Any]) -> dict[str, Any]:
+        """What the supervisor is told of the service."""
+        from pipeline.targets import _sandbox
+
+        return {
+            "folder": str(folder),
+            "status": str(self._state / "status.json"),
+            # Not changed in place: this is called again where an overlay is refused.
+            "facts": {name: fact for name, fact in facts.items() if name != "restart"},
+            "inside": inside,
+            "script": str(_sandbox.INSIDE),
+            "log_bytes": self._log_bytes,
+            "grace": self._grace,
+            "restart": facts["restart"],
+        }
 
     def _new_leash(self) -> int:
         """The end for the supervisor of a pipe whose other end the system closes when this process ends; or -1."""
