@@ -34,8 +34,9 @@ def note(database: Database, state: Path, logs: Path) -> str:
             folder = opening.aside(state)
             folder.mkdir(parents=True, exist_ok=True)
             logs.replace(folder / logs.name)
-    held = f"{len(names)} repositories are" if len(names) > 1 else f"repository {names[0]} is"
-    return f"{why}: {held} held until somebody accepts their newest commit (docs/serve.md)"
+    one = len(names) == 1
+    held = f"repository {names[0]} is held" if one else f"{len(names)} repositories are held"
+    return f"{why}: {held} until somebody accepts {'its' if one else 'their'} newest commit (docs/serve.md)"
 
 
 def of(database: Database, repository: str) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from gitmaker import Origin, cloned
+from githttp import GitHttp, needs_backend
+from gitmaker import Origin, cloned, git
 from servelab import Lab, manifest
 
 from pipeline.errors import PipelineError
+from pipeline.manifest.model import Secret
 
 FILE = ("-c", "protocol.file.allow=always")
 
@@ -131,3 +135,59 @@ def test_a_job_uses_a_file_of_a_submodule_and_a_newer_one_runs_it_again(tmp_path
     job, *before = core.queue.jobs(9)
     assert (len(before), job.manifest.path, job.state) == (2, "manifests/one.yaml", "done")
     core.close()
+
+
+# -- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(family: Family, tmp_path: Path) -> Iterator[GitHttp]:  # noqa: ARG001
+    """The family, for who signs in, and `main` with an address of its own for `common`."""
+    for name in ("deep", "common", "main"):
+        git(tmp_path, "clone", "-q", "--bare", str(tmp_path / "origins" / name), str(tmp_path / f"served/{name}"))
+    made = GitHttp(tmp_path / "served", "pipeline:t0ken-of-the-server")
+    yield made
+    made.close()
+
+
+def pointed(family: Family, tmp_path: Path, url: str) -> str:
+    """A commit whose submodule is at an address."""
+    family.main.git("config", "-f", ".gitmodules", "submodule.libs/common.url", url)
+    commit = family.main.commit({}, "Elsewhere")
+    family.main.git("push", "-q", str(tmp_path / "served/main"), "HEAD:main")
+    return commit
+
+
+@needs_backend
+def test_the_token_goes_to_the_same_host_alone(family: Family, served: GitHttp, tmp_path: Path) -> None:
+    login: dict[str, Any] = {"username": "pipeline", "token": Secret("t0ken-of-the-server")}
+    clone = cloned(f"{served.url}/main", tmp_path / "state", **login)
+    with clone.at(family.first, "m", submodules=True) as folder:
+        assert (folder / "libs/common/deep/deep.txt").read_text() == "deep one"
+    other = GitHttp(tmp_path / "served")
+    elsewhere = pointed(family, tmp_path, f"{other.url}/common")
+    with clone.at(elsewhere, "n", submodules=True) as folder:
+        assert (folder / "libs/common/common.txt").read_text() == "common one"
+    other.login = "pipeline:t0ken-of-the-server"
+    fresh = cloned(f"{served.url}/main", tmp_path / "fresh", **login)
+    with pytest.raises(PipelineError, match="a submodule of models refuses"), fresh.at(elsewhere, "m", submodules=True):
+        pass
+    fresh.close()
+    kept = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert not any(b"t0ken-of-the-server" in data for data in kept)
+    other.close()
+    clone.close()
+
+
+@needs_backend
+def test_a_commit_leads_to_no_repository_of_the_servers_machine(
+    family: Family, served: GitHttp, tmp_path: Path
+) -> None:
+    login: dict[str, Any] = {"username": "pipeline", "token": Secret("t0ken-of-the-server")}
+    clone = cloned(f"{served.url}/main", tmp_path / "state", **login)
+    for url in (str(family.common.folder), f"file://{family.common.folder}"):
+        commit = pointed(family, tmp_path, url)
+        said = pytest.raises(PipelineError, match="a submodule of models")
+        with said, clone.at(commit, "m", submodules=True):
+            pass
+    clone.close()
