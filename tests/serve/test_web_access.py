@@ -366,3 +366,13 @@ def test_what_a_page_listens_to_ends_with_its_session(tmp_path: Path, end: str) 
         # The client of tests gets an answer when it is whole.
         assert heard.result(30).status_code == 200
     assert other.get("/events").status_code == 401
+
+
+def test_signing_out_ends_the_session_whatever_cookies_others_have_set(tmp_path: Path) -> None:
+    web = Web(tmp_path)
+    given = session(web.client)
+    cookie = web.client.cookies["pipeline"]
+    asker = web.at()
+    both = {"Cookie": f"pipeline={cookie}; pipeline=of-others", "X-CSRF-Token": given["X-CSRF-Token"]}
+    assert asker.post("/sign-out", headers=both).status_code == 303
+    assert asker.get("/api/v1/me", headers={"Cookie": f"pipeline={cookie}"}).status_code == 401

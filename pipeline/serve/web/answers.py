@@ -1,4 +1,4 @@
-"""The headers that each answer gets: what a browser may do with it, and who may keep it."""
+"""The headers that each answer gets: what a browser may do with it, and who may keep it; and cookies as they come."""
 
 from __future__ import annotations
 
@@ -43,4 +43,12 @@ def cookie_name(secure: bool) -> str:
     return "__Host-pipeline" if secure else "pipeline"
 
 
-__all__ = ["POLICY", "Told", "cookie_name"]
+def cookies_of(header: str, name: str) -> list[str]:
+    """The values of all cookies of a name, as browsers send them (RFC 6265, section 5.4). Others on the same host may
+    hold what they like: the standard library reads nothing after one that is not to its taste.
+    """
+    pairs = (each.partition("=") for each in header.split(";"))
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
+
+
+__all__ = ["POLICY", "Told", "cookie_name", "cookies_of"]

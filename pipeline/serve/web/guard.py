@@ -19,7 +19,7 @@ from pipeline.serve.hosts.hooks import LARGEST
 from pipeline.serve.settings import Settings
 from pipeline.serve.web.access import NOBODY, Person, bearer, by_proxy, by_token, hosts, is_host, is_open
 from pipeline.serve.web.address import Caller, caller, is_loopback, neighbourhood
-from pipeline.serve.web.answers import Told, cookie_name
+from pipeline.serve.web.answers import Told, cookie_name, cookies_of
 from pipeline.serve.web.asgi import App, Receive, Send, again, body_of
 from pipeline.serve.web.limits import BODY, FORM, Buckets, Budget
 from pipeline.serve.web.parts import Parts
@@ -134,7 +134,7 @@ class Guard:
         return Person("somebody", "act", "open", "open") if is_open(access) else NOBODY
 
     def _by_session(self, headers: dict[str, str], who: Caller) -> Person | None:
-        cookies = _cookies(headers.get("cookie", ""), cookie_name(who.secure))[:_COOKIES]
+        cookies = cookies_of(headers.get("cookie", ""), cookie_name(who.secure))[:_COOKIES]
         found = (self._sessions.person(cookie, self._parts.now()) for cookie in cookies)
         return next((person for person in found if person), None)
 
@@ -213,14 +213,6 @@ def _asked(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """HEAD is answered as GET is; that no body is sent is seen to by who sends it (RFC 9110, section 9.3.2)."""
     is_head = scope["method"] == "HEAD" and scope["path"] != "/events"
     return {**scope, "method": "GET"} if is_head else scope
-
-
-def _cookies(header: str, name: str) -> list[str]:
-    """The values of all cookies of a name, as browsers send them (RFC 6265, section 5.4). Others on the same host may
-    hold what they like: the standard library reads nothing after one that is not to its taste.
-    """
-    pairs = (each.partition("=") for each in header.split(";"))
-    return [value.strip() for key, _, value in pairs if key.strip() == name]
 
 
 def _check_origin(headers: dict[str, str], who: Caller) -> None:

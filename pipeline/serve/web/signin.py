@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pipeline.serve.web.address import neighbourhood
 from pipeline.serve.web.answering import parts_of
-from pipeline.serve.web.answers import cookie_name
+from pipeline.serve.web.answers import cookie_name, cookies_of
 from pipeline.serve.web.guard import too_many
 from pipeline.serve.web.oidc import NotSignedIn, Provider
 from pipeline.serve.web.problems import Refused
@@ -41,7 +41,8 @@ def sign_in(request: Request) -> Response:
 @router.post("/sign-out")
 def sign_out(request: Request) -> Response:
     name = cookie_name(request.state.caller.secure)
-    _sessions(request).sign_out(request.cookies.get(name, ""), parts_of(request).now())
+    for cookie in _sent(request, name):
+        _sessions(request).sign_out(cookie, parts_of(request).now())
     answer = _to("/sign-in")
     answer.delete_cookie(name, path="/", secure=request.state.caller.secure, httponly=True, samesite="lax")
     return answer
@@ -63,7 +64,8 @@ async def to_provider(request: Request) -> Response:
 @router.get(_BACK)
 async def from_provider(request: Request) -> Response:
     parts = parts_of(request)
-    memory = unseal(parts.key, "oidc", request.cookies.get(_MEMORY, ""), parts.now())
+    opened = (unseal(parts.key, "oidc", cookie, parts.now()) for cookie in _sent(request, _MEMORY))
+    memory = next((one for one in opened if one), None)
     if memory is None:
         raise Refused(400, "this sign-in did not begin in this browser, or took too long: begin again at /sign-in")
     try:
@@ -82,6 +84,10 @@ def here(path: str) -> str:
     """A path of ours; another site's address leads to the first page."""
     ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if ours else "/"
+
+
+def _sent(request: Request, name: str) -> list[str]:
+    return cookies_of("; ".join(request.headers.getlist("cookie")), name)
 
 
 def _provider(request: Request) -> Provider:
