@@ -84,6 +84,8 @@ def run_once(
     while _at_work(core):
         news.wait(_PAUSE)
         news.clear()
+    # What a rebuild found may have made a proposal obsolete.
+    core.rota.call(core.withdrawals.name, core.now())
     core.rota.call(Outbox.name, core.now())
     core.outbox.settle(TOLD)
     statuses = tuple(core.book.repository(name) for name in names)
