@@ -372,3 +372,13 @@ def test_a_service_that_never_ran_or_is_being_changed_is_no_drift(room: Newsroom
     room.queue.end(job.id, "done", 0, {})
     room.step()
     assert [told.message.event for told in room.channel.got] == ["done", "drift"]
+
+
+def test_what_somebody_asked_for_is_told_each_time(room: Newsroom) -> None:
+    for who, told in (("", 1), ("ada", 3)):
+        for _ in range(2):
+            room.ran(
+                "failed", "no such package", action="rebuild", reason=Reason("packages", "packages numpy", who=who)
+            )
+            room.step()
+        assert len(room.channel.titles) == told
