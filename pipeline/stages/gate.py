@@ -85,10 +85,11 @@ def prove(
     `score` is {"request": JSON, "expect": JSON Schema of the answer}, as in an image's checks. Raises Unfit (a
     RolloutError), which says why, as far as the log tells, and leaves the release as it is.
     """
-    begun, pace = clock(), _Pace(deadline, clock, wait)
+    begun, pace, out = clock(), _Pace(deadline, clock, wait), False
     try:
         if not _is_begun(target, wanted):
             (target.rollback if back else target.rollout)(wanted)
+        out = True
         observation = _healthy(target, wanted, pace)
         endpoint = endpoint_of(target, observation) if score else None
         scored = score_release(endpoint, score, clock=clock, send=send) if score and endpoint else None
@@ -101,6 +102,9 @@ def prove(
         raise
     except PipelineError as error:
         if isinstance(target, RemoteTarget) and isinstance(error, OutOfReach | UsageError):
+            if out and isinstance(error, UsageError):
+                # What was begun is not lost.
+                error.remedy = f"{error.remedy}; then run again to go on".removeprefix("; ")
             raise
         raise _explained(target, wanted, error) from error
     return Outcome(observation, clock() - begun, scored)

@@ -29,7 +29,6 @@ class Looks:
             self._refused = now if self._refused is None else self._refused
             if now - self._refused < _PATIENCE:
                 return Observation("unknown", detail=str(error))
-            error.remedy = f"{error.remedy}; then run again to go on".removeprefix("; ")
             raise
         self._refused = None
         return seen

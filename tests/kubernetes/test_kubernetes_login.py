@@ -92,7 +92,7 @@ def test_a_request_without_credentials_says_nothing_of_a_release(cluster: Memory
         raise AssertionError("it is refused")
 
     cluster.answers = answer
-    with pytest.raises(Unauthorized):
+    with pytest.raises(Unauthorized, match="then run again to go on"):
         roll(cluster, time, two, SCORE)
     cluster.expired = False
     assert target_in(cluster, time).observe().revision == two.revision, "it may be well: nothing was put back"
