@@ -46,14 +46,11 @@ def move(
     for one in gone:
         after[one.manifest] = replace(one, gone=True, commit=old or one.commit)
     wrong = conflicts([*after.values()], known, others)
-    touched = {one.manifest for one in found.read}
-    for manifest, one in after.items():
-        if is_twice(one) and manifest not in wrong:
-            # The other one has gone, or has another name now.
-            after[manifest] = replace(one, error="", commit=new)
-            touched.add(manifest)
-        elif manifest in wrong and wrong[manifest] != one.error:
-            after[manifest] = replace(one, error=wrong[manifest])
+    free = [one.manifest for one in after.values() if is_twice(one) and one.manifest not in wrong]
+    # The one that had their name has gone, or has another now.
+    after |= {manifest: replace(after[manifest], error="", commit=new) for manifest in free}
+    after |= {manifest: replace(after[manifest], error=words) for manifest, words in wrong.items()}
+    touched = {*(one.manifest for one in found.read), *free}
     moved = _moved(after.values())
     changed = [one for one in after.values() if before.get(one.manifest) != one and one.manifest not in moved]
     former = [before[manifest] for manifest in sorted_(touched & before.keys() - wrong.keys())]
@@ -61,17 +58,13 @@ def move(
     jobs = [_run(after[manifest], wrong.get(manifest, ""), new, reason, policies, now) for manifest in sorted_(touched)]
     jobs = [_after(job, [one for one, name in moved.items() if name == after[job.manifest].name]) for job in jobs]
     stops = [one for one in gone if policies.prune and old and one.manifest not in moved]
-    jobs += [_stop(after[one.manifest], new, reason) for one in stops]
     # What runs under a former name may hold a port that the new one wants.
-    jobs = [
-        *(_stop(replace(one, commit=old), new, reason, f"no more called '{one.name}' since") for one in former),
-        *jobs,
-    ]
+    first = [_stop(replace(one, commit=old), new, reason, f"no more called '{one.name}' since") for one in former]
     return Move(
         entries=tuple(sorted(changed, key=lambda one: one.manifest.id)),
         forgotten=tuple(sorted_(moved)),
         dropped=tuple(one.manifest for one in gone),
-        jobs=tuple(jobs),
+        jobs=(*first, *jobs, *(_stop(after[one.manifest], new, reason) for one in stops)),
     )
 
 
