@@ -21,6 +21,7 @@ from pipeline.serve.names import is_twice
 from pipeline.serve.outcomes import OUT_OF_REACH
 from pipeline.serve.ports import Commands, Git, HostApi, Outcome, Perform, Work
 from pipeline.serve.queue import CANCELLING, Queue
+from pipeline.serve.requests import FORK
 from pipeline.serve.settings import Repository, Settings
 from pipeline.store.scratch import cannot_write
 
@@ -100,7 +101,8 @@ def _performed(kit: Kit, job: Job) -> Outcome:
         # It would take the place of the other one's services.
         raise UsageError(f"{job.manifest.path}: {entry.error}")
     job = _at_commit(kit, job, repository)
-    with git.at(job.commit, job.manifest.path, submodules=True) as checkout:
+    # What a fork names as its submodules would be fetched with this server's rights.
+    with git.at(job.commit, job.manifest.path, submodules=not job.asked.get(FORK)) as checkout:
         manifest = checkout / job.manifest.path
         if not manifest.is_file():
             fact = f"commit {job.commit[:12]} has no {job.manifest.path}"

@@ -92,10 +92,10 @@ class Git(Protocol):
         """
         ...
 
-    def at(self, commit: str, manifest: str, submodules: bool = False) -> AbstractContextManager[Path]:
+    def at(self, commit: str, manifest: str, submodules: bool | None = None) -> AbstractContextManager[Path]:
         """A checkout of a commit, which nobody else writes to meanwhile. The same manifest gets the same folder again
-        where that is free: files that did not change keep their times, so that nothing is read twice. `submodules` is
-        for who reads them; else they are as they happen to be.
+        where that is free: files that did not change keep their times, so that nothing is read twice. `submodules` are
+        checked out, or left empty; with None they are as they happen to be, for who does not read them.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gitmaker import Origin
 from servelab import Lab, manifest
 from watchlab import Lab as WatchLab
 
@@ -37,6 +38,22 @@ def test_the_plan_of_a_forks_request_goes_by_the_lock_that_it_commits(tmp_path: 
         core.children.ask(["lock", SHOP.path], lab.environ, lab.origin.folder)
         locked = lab.origin.commit({}, "Lock")
         assert planned(core, locked, fork=True).state == "done"
+    finally:
+        core.close()
+
+
+def test_submodules_of_a_forks_request_are_not_fetched(tmp_path: Path) -> None:
+    """Its `.gitmodules` may name what only this server may read."""
+    inner = Origin(tmp_path / "inner")
+    inner.commit({"private.txt": "private"})
+    lab = Lab(tmp_path, manifest("shop"))
+    lab.origin.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner.folder), "libs")
+    commit = lab.origin.commit({}, "With a submodule")
+    core = lab.core()
+    try:
+        for fork, found in ((True, 0), (False, 1), (True, 0)):
+            planned(core, commit, fork=fork)
+            assert len(list(core.state.glob("work/models/*/libs/private.txt"))) == found
     finally:
         core.close()
 

@@ -78,7 +78,7 @@ class Clone:
     def signers(self, old: str, new: str) -> list[tuple[str, str]]:
         return self._mirror.reading(new, lambda: self._signers.of(old, new))
 
-    def at(self, commit: str, manifest: str, submodules: bool = False) -> AbstractContextManager[Path]:
+    def at(self, commit: str, manifest: str, submodules: bool | None = None) -> AbstractContextManager[Path]:
         return self._slots.at(commit, manifest, submodules)
 
     def push(self, folder: Path, paths: Sequence[str], message: str, branch: str, *, force: bool = False) -> str:

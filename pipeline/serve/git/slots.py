@@ -28,7 +28,7 @@ class Slots:
         self._had = _remembered(self._memory)
 
     @contextlib.contextmanager
-    def at(self, commit: str, manifest: str, submodules: bool = False) -> Iterator[Path]:
+    def at(self, commit: str, manifest: str, submodules: bool | None = None) -> Iterator[Path]:
         slot = self._take(manifest)
         try:
             folder = self._folder / str(slot)
@@ -56,7 +56,7 @@ class Slots:
         made.write_text(json.dumps(self._had), encoding="utf-8")
         made.replace(self._memory)
 
-    def _check_out(self, folder: Path, commit: str, submodules: bool) -> None:
+    def _check_out(self, folder: Path, commit: str, submodules: bool | None) -> None:
         """The folder as the commit has it. What is damaged is made anew: first the checkout, then the mirror."""
         for remedy in (None, None, self._mirror.clear):
             try:
@@ -64,8 +64,8 @@ class Slots:
                     remedy()
                     self._mirror.fetch(commit)
                 self._set(folder, commit)
-                if submodules:
-                    self._set_submodules(folder)
+                if submodules is not None:
+                    self._set_submodules(folder, submodules)
                 return
             except Damaged as error:
                 last = error
@@ -88,8 +88,8 @@ class Slots:
         git.local("checkout", "--quiet", "--force", "--detach", commit, worktree=folder)
         git.local("clean", "--quiet", "-ffdx", worktree=folder)
 
-    def _set_submodules(self, folder: Path) -> None:
-        if self._mirror.repository.submodules:
+    def _set_submodules(self, folder: Path, wanted: bool) -> None:
+        if wanted and self._mirror.repository.submodules:
             update(self._mirror.git, self._mirror.repository, folder)
         else:
             remove(self._mirror.git, folder)
