@@ -106,12 +106,21 @@ def test_a_run_survives_any_damaged_file(shop: Shop, figure: Figure) -> None:
     damaged(shop, list(zip(names(shop), itertools.cycle(DAMAGES), strict=False)), figure)
 
 
+def test_a_run_survives_a_damaged_page_of_the_database(shop: Shop, figure: Figure) -> None:
+    """Every second one; most of them no run reads."""
+    damaged(shop, pages(shop)[1::2], figure)
+
+
+@pytest.mark.long
 def test_a_run_survives_any_damaged_page_of_the_database(shop: Shop, figure: Figure) -> None:
-    """Most of them no run reads."""
+    damaged(shop, pages(shop), figure)
+
+
+def pages(shop: Shop) -> list[tuple[Path, Damage]]:
+    """The pages of the store's database, and the damage of each."""
     shop.run()
     database = Path("store/store.db")
-    pages = (shop.lab.home / database).stat().st_size // PAGE
-    damaged(shop, [(database, page(number)) for number in range(pages)], figure)
+    return [(database, page(number)) for number in range((shop.lab.home / database).stat().st_size // PAGE)]
 
 
 @pytest.mark.long
