@@ -76,12 +76,16 @@ class Rota:
         except Exception as error:
             turn.failures += 1
             turn.held = now + min(_PAUSES[0] * 2 ** (turn.failures - 1), _PAUSES[1])
-            told = str(error) if isinstance(error, PipelineError) else f"bug: {type(error).__name__}: {error}"
-            bug = not isinstance(error, PipelineError)
-            code = error.exit_code if isinstance(error, PipelineError) else _BUG
-            turn.health = Health(turn.duty.name, False, now, told, code)
-            self._failed(turn.duty.name, traceback.format_exc() if bug else told)
+            self._unwell(turn, now, error)
         return True
+
+    def _unwell(self, turn: _Turn, now: float, error: Exception) -> None:
+        """Notes what a duty failed by, and tells of it; to be called where that is handled."""
+        bug = not isinstance(error, PipelineError)
+        told = f"bug: {type(error).__name__}: {error}" if bug else str(error)
+        code = error.exit_code if isinstance(error, PipelineError) else _BUG
+        turn.health = Health(turn.duty.name, False, now, told, code)
+        self._failed(turn.duty.name, traceback.format_exc() if bug else told)
 
     def _left(self, turn: _Turn, now: float) -> float:
         due = turn.duty.due(now)
@@ -103,9 +107,7 @@ class Rota:
             # What is always due gets a breath.
             return max(self._left(turn, self._now()), 0.01)
         except Exception as error:
-            told = str(error) if isinstance(error, PipelineError) else f"bug: {type(error).__name__}: {error}"
-            turn.health = Health(name, False, self._now(), told)
-            self._failed(name, told if isinstance(error, PipelineError) else traceback.format_exc())
+            self._unwell(turn, self._now(), error)
             return _PAUSES[1]
 
     def stop(self, patience: float) -> None:

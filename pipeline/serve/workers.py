@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import traceback
 from collections.abc import Callable
@@ -30,10 +31,16 @@ class Workers:
 
     def one(self) -> Job | None:
         """Performs the next job; None where there is none to begin now."""
-        while self._unwritten:
-            self._settle(*self._unwritten.pop())
+        while kept := self._kept():
+            self._settle(*kept)
         job = self._kit.queue.take()
         return self._settle(job, outcome_of(self._kit, job)) if job else None
+
+    def _kept(self) -> tuple[Job, Outcome] | None:
+        # Another worker may take the last one meanwhile.
+        with contextlib.suppress(IndexError):
+            return self._unwritten.pop()
+        return None
 
     def _settle(self, job: Job, outcome: Outcome) -> Job:
         try:

@@ -183,7 +183,7 @@ def _under_way(bench: Bench, plan: Plan, id_: str, live: str) -> bool:
     """Whether what is live is what the plan rolls out: a run of it was interrupted before that was healthy."""
     from pipeline.stages.release import going_to
 
-    return live == going_to(plan.step(id_), plan, bench)
+    return bool(live) and live == going_to(plan.step(id_), plan, bench)
 
 
 def _why(before: Mapping[str, str], step: Step) -> str:
