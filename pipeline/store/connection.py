@@ -187,7 +187,9 @@ class Connection:
                 rows = self._live().execute("PRAGMA integrity_check(3)").fetchall()
         except (sqlite3.Error, StoreError) as error:
             return [str(error)]
-        return [str(row[0]) for row in rows if row[0] != "ok"]
+        # A row may have several lines, with a heading between asterisks.
+        lines = [line for row in rows if row[0] != "ok" for line in str(row[0]).splitlines()]
+        return [line for line in lines if not line.startswith("***")] or lines
 
     def renew(self) -> None:
         """Sets the file aside and begins an empty one, unless another process has done so. Where it may not be moved,

@@ -81,7 +81,7 @@ def verify(
     packed = list(frames())
     found += [Damage("packed package", path.name, "has other bytes", path) for path, whole in packed if not whole]
     mended = store.database.mended
-    found += [Damage("database", "store.db", fact) for fact in ([mended] if mended else flaws)]
+    found += [Damage("database", "store.db", mended or _all(flaws))] if mended or flaws else []
     left = _aside((store.folder / FOLDER, *beside), bool(mended))
     kept: tuple[str, ...] = ()
     if not dry_run:
@@ -220,6 +220,10 @@ def _removed(found: Sequence[Damage], in_use: Callable[[str], bool]) -> Iterator
                 one.path.unlink(missing_ok=True)
         except OSError as error:
             yield f"{one.kind} {short(one.name)}: {error.strerror or error}"
+
+
+def _all(flaws: Sequence[str]) -> str:
+    return flaws[0] + (f" (and {len(flaws) - 1} more)" if flaws[1:] else "")
 
 
 def _renewed(store: Store, flaws: Sequence[str]) -> Iterator[str]:

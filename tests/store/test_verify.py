@@ -131,3 +131,15 @@ def test_a_damaged_database_is_set_aside_for_an_empty_one(store: Store, number: 
     assert (folder / "damaged/store.db").read_bytes() == data
     assert verify(Store(folder)).damage == ()
     assert Store(folder).database.memo("memo 1") is None
+
+
+def test_damage_of_the_database_is_told_in_one_line(store: Store) -> None:
+    for each in range(300):
+        store.database.remember(f"memo {each}", "x" * 200)
+    store.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = store.folder / "store.db"
+    data = bytearray(path.read_bytes())
+    data[4096 * 2] ^= 0xFF
+    path.write_bytes(data)
+    (found,) = verify(Store(store.folder), dry_run=True).damage
+    assert "\n" not in found.fact and "***" not in found.fact

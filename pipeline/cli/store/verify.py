@@ -71,6 +71,8 @@ def _lines(done: Verified, seconds: float, dry_run: bool) -> Iterator[str]:
 
     for one in done.damage:
         yield f"{one.kind} {short(one.name)} {one.fact}{_for(one)}"
+    if any(one.kind == "database" for one in done.damage) and not (dry_run or done.kept):
+        yield "the damaged database is kept in damaged/ of the store, with the history of runs, until the next verify"
     for text in done.kept:
         yield f"not removed: {text}"
     if done.aside:
